@@ -1,0 +1,1 @@
+"""Database triggers as plain Python functions."""

@@ -1,0 +1,190 @@
+"""Every error that triggerkit raises: one tree, split by whose fault it is.
+
+Each class has a stable `code`; each instance says what happened (the message, which names the thing) and what
+to do about it (the `hint`). This module imports nothing of triggerkit.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class TriggerkitError(Exception):
+    """Root of the tree; never raised itself."""
+
+    code: ClassVar[str] = "triggerkit"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class InternalError(TriggerkitError):
+    """A fault of triggerkit: a broken invariant. The process stops rather than limp."""
+
+    code = "internal"
+    exit_code = 1
+
+
+# --- the user's configuration or code: exit 2 -------------------------------------------------------------------
+
+
+class UsageError(TriggerkitError):
+    """The command line, the configuration or the handlers' module is wrong; nothing was touched."""
+
+    code = "usage"
+    exit_code = 2
+
+
+class TargetError(UsageError):
+    """TARGET does not name an importable `Triggers`: missing module, missing attribute, or it raised at import."""
+
+    code = "target"
+
+
+class OptionError(UsageError):
+    """An option is unknown, out of range, or not honoured by this version."""
+
+    code = "option"
+
+
+class LocatorError(UsageError):
+    """A locator cannot be read: bad syntax, unknown scheme or key, unresolved `${VAR}`."""
+
+    code = "locator"
+
+
+class HandlerSignatureError(UsageError):
+    """A handler cannot be called as its decorator promises."""
+
+    code = "handler_signature"
+
+
+class DuplicateTriggerError(UsageError):
+    """Two triggers have one name; state is kept under that name."""
+
+    code = "duplicate_trigger"
+
+
+class OrphanedStateError(UsageError):
+    """State exists under a name that is no longer declared, beside a new name on the same source (decision 23)."""
+
+    code = "orphaned_state"
+
+
+class NoTriggersError(UsageError):
+    """The target declares no trigger, or the globs select none."""
+
+    code = "no_triggers"
+    exit_code = 5
+
+
+# --- the source: exit 3 ----------------------------------------------------------------------------------------
+
+
+class SourceError(TriggerkitError):
+    """The stream cannot be used."""
+
+    code = "source"
+    exit_code = 3
+
+
+class SourceNotFoundError(SourceError):
+    """The table or stream does not exist in that account and Region."""
+
+    code = "source_not_found"
+
+
+class StreamDisabledError(SourceError):
+    """The table exists and has no stream."""
+
+    code = "stream_disabled"
+
+
+class CredentialsError(SourceError):
+    """No usable credentials were found, or the service refused them."""
+
+    code = "credentials"
+
+
+class PermissionDeniedError(SourceError):
+    """The credentials are good and do not allow the call."""
+
+    code = "permission_denied"
+
+
+class EndpointUnreachableError(SourceError):
+    """Nothing answered at the endpoint."""
+
+    code = "endpoint_unreachable"
+
+
+class ThrottledError(SourceError):
+    """The service asks to come back later; always retried."""
+
+    code = "throttled"
+
+
+class PositionTrimmedError(SourceError):
+    """The position was removed by retention: records after it were lost (decision 8: never silently)."""
+
+    code = "position_trimmed"
+
+
+class DamagedReplyError(SourceError):
+    """A reply whose checksum, length or shape is wrong; read again with the same iterator (decision 16)."""
+
+    code = "damaged_reply"
+
+
+# --- the lease store: exit 4 -----------------------------------------------------------------------------------
+
+
+class StateError(TriggerkitError):
+    """The lease store cannot be used."""
+
+    code = "state"
+    exit_code = 4
+
+
+class StateFormatError(StateError):
+    """The state was written by a newer format than this version reads."""
+
+    code = "state_format"
+
+
+class StateLockedError(StateError):
+    """Another program holds the write lock of the state file."""
+
+    code = "state_locked"
+
+
+class ImplicitStateError(StateError):
+    """The default SQLite state would die with this container."""
+
+    code = "implicit_state"
+
+
+class LeaseLostError(StateError):
+    """A fenced write found another owner or counter: the lease belongs to somebody else."""
+
+    code = "lease_lost"
+
+
+# --- handlers and destinations: exit 12 -------------------------------------------------------------------------
+
+
+class HandlerError(TriggerkitError):
+    """The user's handler failed."""
+
+    code = "handler"
+    exit_code = 12
+
+
+class DestinationError(TriggerkitError):
+    """A failure record could not be delivered; the lane is held (decision 6)."""
+
+    code = "destination"
+    exit_code = 12
