@@ -1,0 +1,133 @@
+"""What leaves the worker about a batch. Rule: AWS's field order, and no contents unasked.
+
+The document carries no record contents and no error text (D-12); only destinations that store the
+event get its text beside it (D-13). Times are service seconds; ids and the present moment come in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+
+from triggerkit.core.model import Batch, DiscardReason
+
+NOWHERE_REGION = "local"
+NOWHERE_ACCOUNT = "000000000000"
+_VERSION = "1.0"
+_EXECUTED_VERSION = "$LATEST"
+_FUNCTION_ERROR = "Unhandled"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a batch came from and which function it was for.
+
+    `kind` is the source's: `change` for items (DynamoDB), `record` for records with data (Kinesis).
+    """
+
+    kind: Literal["change", "record"]
+    shard_name: str
+    stream_arn: str
+    function_arn: str
+
+
+def function_arn(stream_arn: str, function_name: str) -> str:
+    """The unqualified ARN that the function would have beside its stream (D-2).
+
+    Partition, Region and account are the stream's; a text that is no ARN gives `local` and zeros.
+    """
+    parts = stream_arn.split(":", 5)
+    if len(parts) == 6 and parts[0] == "arn":
+        partition, region, account = parts[1], parts[3], parts[4]
+    else:
+        partition, region, account = "aws", NOWHERE_REGION, NOWHERE_ACCOUNT
+    return f"arn:{partition}:lambda:{region}:{account}:function:{function_name}"
+
+
+def encode_event(event: Mapping[str, object]) -> bytes:
+    """One element of `Records`, or a whole event, as JSON text; `5.0` stays a float (E-2)."""
+    return msgspec.json.encode(event)
+
+
+def event_text(elements: Iterable[bytes]) -> bytes:
+    """The event `{"Records": [...]}` as JSON text, spliced from its encoded elements (E-1)."""
+    return b'{"Records":[' + b",".join(elements) + b"]}"
+
+
+def failure_record(
+    batch: Batch, reason: DiscardReason, origin: Origin, *, at_seconds: float, request_id: str
+) -> dict[str, object]:
+    """Lambda's document about a batch that was given up (D-1 to D-12).
+
+    The condition `DiscardedByHandler` is our own; Lambda knows the other two only (D-3).
+
+    Args:
+        batch: the records given up, oldest first; `attempts` are the calls made for them (F-31).
+        reason: the condition.
+        origin: shard, stream and function.
+        at_seconds: service time now.
+        request_id: a fresh id, used when no call was ever made for the batch.
+    """
+    failure = batch.last_failure
+    document: dict[str, object] = {
+        "requestContext": {
+            "requestId": failure.request_id if failure else request_id,
+            "functionArn": origin.function_arn,
+            "condition": reason.value,
+            "approximateInvokeCount": max(1, batch.attempts),  # F-43
+        }
+    }
+    if reason is not DiscardReason.RECORD_AGE_EXCEEDED:  # F-43: an old batch has no responseContext
+        reported = failure is not None and failure.reported
+        document["responseContext"] = {
+            "statusCode": 200,
+            "executedVersion": _EXECUTED_VERSION,
+            "functionError": None if reported else _FUNCTION_ERROR,
+        }
+    document["version"] = _VERSION
+    document["timestamp"] = _milliseconds(at_seconds)
+    name = "DDBStreamBatchInfo" if origin.kind == "change" else "KinesisBatchInfo"
+    document[name] = _batch_facts(batch, origin)
+    return document
+
+
+def with_payload(document: Mapping[str, object], payload: bytes) -> dict[str, object]:
+    """The document with the event as a JSON string behind `version` (D-13)."""
+    stored: dict[str, object] = {}
+    for key, value in document.items():
+        stored[key] = value
+        if key == "version":
+            stored["payload"] = payload.decode()
+    return stored
+
+
+def _batch_facts(batch: Batch, origin: Origin) -> dict[str, object]:
+    if not len(batch):  # D-10: the final call of a window may have no records
+        return {"shardId": origin.shard_name, "streamArn": origin.stream_arn}
+    arrival = _whole_seconds if origin.kind == "change" else _milliseconds
+    first, last = batch.records[0], batch.records[-1]
+    return {
+        "shardId": origin.shard_name,
+        "startSequenceNumber": first.sequence_number,
+        "endSequenceNumber": last.sequence_number,
+        "approximateArrivalOfFirstRecord": arrival(first.at_seconds),
+        "approximateArrivalOfLastRecord": arrival(last.at_seconds),
+        "batchSize": len(batch),
+        "streamArn": origin.stream_arn,
+    }
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{_utc(seconds).isoformat(timespec='milliseconds')}Z"
+
+
+def _whole_seconds(seconds: float) -> str:
+    return f"{_utc(seconds).isoformat(timespec='seconds')}Z"
+
+
+def _utc(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
