@@ -1,12 +1,15 @@
-"""What became of one call of a handler. Rule: empty is success, unreadable is a whole-batch failure."""
+"""What became of one call of a handler. Rule: empty is success, unreadable fails it all."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from triggerkit.core.model import Batch, LastFailure
+
+_REPORTED = "BatchItemFailures"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +19,7 @@ class Succeeded:
 
 @dataclass(frozen=True, slots=True)
 class PartlyFailed:
-    """Everything before `index` is done; it and all behind it are tried again (F-28). 0 is no progress (F-32)."""
+    """All before `index` is done; it and all behind it are tried again (F-28, F-32)."""
 
     index: int
     failure: LastFailure
@@ -45,6 +48,35 @@ class GivenUp:
     failure: LastFailure
 
 
+class Retry(Exception):  # noqa: N818 - a handler raises it to ask, it tells of no fault
+    """Raised by a handler: this attempt failed, try again after a delay of its own.
+
+    Args:
+        after: seconds to wait; None leaves the wait to the usual backoff.
+
+    Raises:
+        ValueError: `after` is negative or not a number of seconds.
+    """
+
+    def __init__(self, after: float | None = None) -> None:
+        if after is not None and not (math.isfinite(after) and after >= 0):
+            raise ValueError(f"Retry(after={after!r}): give seconds, 0 or more")
+        super().__init__("retry" if after is None else f"retry after {after:g} s")
+        self.after_seconds = after
+
+
+class Discard(Exception):  # noqa: N818 - a handler raises it to ask, it tells of no fault
+    """Raised by a handler: give these records up now and send them to the on-failure destination.
+
+    Args:
+        why: kept in the log; it goes into no failure record (D-12).
+    """
+
+    def __init__(self, why: str = "") -> None:
+        super().__init__(why)
+        self.why = why
+
+
 Outcome: TypeAlias = Succeeded | PartlyFailed | Failed | NotInvoked | GivenUp
 
 
@@ -56,15 +88,18 @@ def read_response(response: object, batch: Batch, request_id: str) -> Outcome:
     if not isinstance(response, Mapping) or not response:
         return Succeeded()  # F-13 to F-16; other JSON values: F-26
     failures: object = response.get("batchItemFailures")
-    if failures is None or failures == []:
-        return Succeeded()  # F-17, F-18, F-25
+    if failures is None:
+        return Succeeded()  # F-18, F-25
     if not isinstance(failures, Sequence) or isinstance(failures, str | bytes):
         return _unreadable(request_id, "batchItemFailures is not a list")  # F-26
+    if not failures:
+        return Succeeded()  # F-17; a tuple is a list in JSON
     return _lowest(failures, batch, request_id)
 
 
 def _lowest(failures: Sequence[object], batch: Batch, request_id: str) -> Outcome:
-    index_of = {record.sequence_number: i for i, record in reversed(list(enumerate(batch.records)))}
+    numbers = [record.sequence_number for record in batch.records]
+    index_of = {number: i for i, number in reversed(list(enumerate(numbers)))}
     lowest = len(batch)
     for item in failures:
         identifier: object = item.get("itemIdentifier") if isinstance(item, Mapping) else None
@@ -72,11 +107,9 @@ def _lowest(failures: Sequence[object], batch: Batch, request_id: str) -> Outcom
         if index is None:  # F-20 to F-23, F-27
             return _unreadable(request_id, "an itemIdentifier that is not in the batch")
         lowest = min(lowest, index)
-    reported = LastFailure(
-        request_id, "BatchItemFailures", f"{len(failures)} reported", reported=True
-    )
-    return PartlyFailed(lowest, reported)
+    told = f"{len(failures)} reported"
+    return PartlyFailed(lowest, LastFailure(request_id, _REPORTED, told, reported=True))
 
 
 def _unreadable(request_id: str, why: str) -> Outcome:
-    return PartlyFailed(0, LastFailure(request_id, "BatchItemFailures", why, reported=True))
+    return PartlyFailed(0, LastFailure(request_id, _REPORTED, why, reported=True))
