@@ -1,0 +1,183 @@
+"""Lanes and batch assembly. Rule: a lane's records leave in the order they came.
+
+A lane is one of ParallelizationFactor ordered slices of a shard; all records of one item or partition key
+share a lane (B-8). Pages are admitted as runs: with one lane a page is one run, whatever its length.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from triggerkit.core.model import Batch, DiscardReason, LastFailure, Record
+from triggerkit.core.options import MappingOptions
+
+PAYLOAD_LIMIT_BYTES = 6 * 1024 * 1024
+"""Lambda's limit for a synchronous request (B-1)."""
+EVENT_OVERHEAD_BYTES = 256
+"""What an event adds to a record's own JSON: eventSourceARN and separators, rounded up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Consecutive records of one lane out of one page. `size_bytes` counts their JSON in an event."""
+
+    records: Sequence[Record]
+    ordinals: Sequence[int]
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A batch that was given up and whose failure record is not delivered yet: it holds its lane."""
+
+    batch: Batch
+    reason: DiscardReason
+    not_before_seconds: float
+
+
+def lane_of(key: bytes, lanes: int) -> int:
+    """The lane of a key: stable over processes, releases and machines."""
+    return zlib.crc32(key) % lanes
+
+
+def split_into_lanes(records: Sequence[Record], ordinals: range, lanes: int) -> dict[int, Run]:
+    """Cut a page into one run a lane; stream order is kept inside each."""
+    if lanes == 1:
+        return {0: Run(records, ordinals, _size_bytes(records))} if records else {}
+    members: dict[int, list[int]] = {}
+    for index, record in enumerate(records):
+        members.setdefault(lane_of(record.key, lanes), []).append(index)
+    runs: dict[int, Run] = {}
+    for lane, indexes in members.items():
+        mine = tuple(records[index] for index in indexes)
+        runs[lane] = Run(mine, tuple(ordinals[index] for index in indexes), _size_bytes(mine))
+    return runs
+
+
+def _size_bytes(records: Sequence[Record]) -> int:
+    return sum(len(record.raw) for record in records) + EVENT_OVERHEAD_BYTES * len(records)
+
+
+class Lane:
+    """The queue of one lane: batches that came back first, then records not yet in a batch.
+
+    The batching window opens when the lane's last call completed, or when the first waiting record
+    arrived if that was later (B-3).
+    """
+
+    __slots__ = (
+        "_again",
+        "_offset",
+        "_opened_seconds",
+        "_runs",
+        "busy",
+        "held",
+        "number",
+        "waiting",
+        "waiting_bytes",
+    )
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.busy = False
+        """One thing under way: an invocation or a discard."""
+        self.held: Held | None = None
+        self.waiting = 0
+        self.waiting_bytes = 0
+        self._again: deque[Batch] = deque()
+        self._runs: deque[Run] = deque()
+        self._offset = 0  # records of the head run that have left
+        self._opened_seconds = 0.0
+
+    def add(self, run: Run, now_seconds: float) -> None:
+        """Queue a run behind everything that waits."""
+        if not self.waiting:
+            self._opened_seconds = max(self._opened_seconds, now_seconds)
+        self._runs.append(run)
+        self.waiting += len(run.records)
+        self.waiting_bytes += run.size_bytes
+
+    def put_back(self, batches: Sequence[Batch]) -> None:
+        """Queue what a verdict gave back, in this order, before everything else."""
+        self._again.extendleft(reversed(batches))
+
+    def hold(self, batch: Batch, reason: DiscardReason, not_before_seconds: float) -> None:
+        """Nothing leaves the lane before this batch's failure record is delivered."""
+        self.held = Held(batch, reason, not_before_seconds)
+
+    def call_completed(self, now_seconds: float) -> None:
+        """The window opens anew."""
+        self._opened_seconds = now_seconds
+
+    @property
+    def last_failure(self) -> LastFailure | None:
+        """Of the batch that comes next, if it came back."""
+        return self._again[0].last_failure if self._again else None
+
+    @property
+    def attempts(self) -> int:
+        """Failed calls of the batch that comes next."""
+        return self._again[0].attempts if self._again else 0
+
+    def ready_at(self, options: MappingOptions, *, ended: bool) -> float | None:
+        """When the head batch may go (monotonic; in the past: now), or None without records."""
+        if self._again:
+            return self._again[0].not_before_seconds
+        if not self.waiting:
+            return None
+        full = self.waiting >= options.batch_size or self.waiting_bytes >= PAYLOAD_LIMIT_BYTES
+        if full or ended:
+            return 0.0
+        return self._opened_seconds + options.maximum_batching_window_in_seconds
+
+    def take(self, options: MappingOptions) -> Batch:
+        """Remove and return the head batch. Only when `ready_at` is not None."""
+        if self._again:
+            return self._again.popleft()
+        records, ordinals = self._cut(options.batch_size)
+        return Batch(self.number, records, ordinals)
+
+    def _cut(self, limit: int) -> tuple[Sequence[Record], Sequence[int]]:
+        records, ordinals, room = self._next(limit, PAYLOAD_LIMIT_BYTES)
+        if len(records) == limit or not self._runs or room <= 0:
+            return records, ordinals  # the common case: one run holds the whole batch
+        all_records, all_ordinals = list(records), list(ordinals)
+        while self._runs and len(all_records) < limit and room > 0:
+            records, ordinals, room = self._next(limit - len(all_records), room, first=False)
+            all_records.extend(records)
+            all_ordinals.extend(ordinals)
+        return tuple(all_records), _contiguous(all_ordinals)
+
+    def _next(
+        self, limit: int, room: int, *, first: bool = True
+    ) -> tuple[Sequence[Record], Sequence[int], int]:
+        """Up to `limit` records of the head run that fit into `room` bytes, and the room left.
+
+        The first record of a batch always fits; a room of 0 means that the batch is full.
+        """
+        head, start = self._runs[0], self._offset
+        stop = min(start + limit, len(head.records))
+        size_bytes = _size_bytes(head.records[start:stop])
+        full = size_bytes > room
+        while size_bytes > room and stop > start + first:
+            stop -= 1
+            size_bytes -= len(head.records[stop].raw) + EVENT_OVERHEAD_BYTES
+        if stop == len(head.records):
+            self._runs.popleft()
+            self._offset = 0
+        else:
+            self._offset = stop
+        self.waiting -= stop - start
+        self.waiting_bytes -= size_bytes
+        left = 0 if full else room - size_bytes
+        return head.records[start:stop], head.ordinals[start:stop], left
+
+
+def _contiguous(ordinals: list[int]) -> Sequence[int]:
+    """A range where there is no hole: it is accounted for as one interval."""
+    if ordinals[-1] - ordinals[0] + 1 == len(ordinals):
+        return range(ordinals[0], ordinals[-1] + 1)
+    return tuple(ordinals)

@@ -1,0 +1,451 @@
+"""One leased shard. Rule: at most one Fetch, one write, and one thing a lane under way.
+
+Absorb a report, then derive what should be under way and is not. The checkpoint is the watermark: the
+last position with nothing outstanding before it; at the shard's end, with nothing outstanding, the lease
+is finished in one write together with its children.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import assert_never
+
+from triggerkit.core.batches import Lane, split_into_lanes
+from triggerkit.core.decisions import (
+    Cancel,
+    Decision,
+    Discard,
+    Fetch,
+    FindChildren,
+    Finish,
+    Invoke,
+    Release,
+    Save,
+)
+from triggerkit.core.failure import Verdict, decide, expire
+from triggerkit.core.leases import new_lease
+from triggerkit.core.model import (
+    TRIM_HORIZON,
+    Children,
+    Gap,
+    LastFailure,
+    Lease,
+    Now,
+    Page,
+    Position,
+    PositionKind,
+    StopReason,
+    Tenure,
+)
+from triggerkit.core.options import MappingOptions
+from triggerkit.core.progress import Progress
+from triggerkit.core.reading import Reading
+from triggerkit.core.reports import (
+    Cancelled,
+    ChildrenFailed,
+    ChildrenFound,
+    ConsumerReport,
+    Discarded,
+    DiscardFailed,
+    Fetched,
+    FetchFailed,
+    Finished,
+    FinishFailed,
+    Invoked,
+    LeaseLost,
+    Released,
+    ReleaseFailed,
+    Saved,
+    SaveFailed,
+    ShardGone,
+    Trimmed,
+)
+
+NEVER = float("inf")
+BUFFER_LIMIT_BYTES = 32 * 1024 * 1024
+"""What one shard may buffer while one of its lanes is blocked: some 30 pages of DynamoDB."""
+CHILDREN_TRIES = 5
+FIRST_CHILDREN_WAIT_SECONDS = 0.1
+"""Five tries, doubling: about 3 s in all (leases.md 6.6 rule 4)."""
+
+
+class Phase(Enum):
+    """The life of a consumer. Waiting for a parent is no phase: such a shard holds no lease."""
+
+    RUNNING = "running"
+    DRAINING = "draining"
+    FINISHED = "finished"
+    STOPPED = "stopped"
+
+
+class Step(Enum):
+    """What moves a consumer from one phase to another."""
+
+    STOP_ASKED = "stop asked"
+    SHARD_END_SAVED = "shard end saved"
+    RELEASED = "released"
+    LEASE_LOST = "lease lost"
+
+
+TRANSITIONS: dict[tuple[Phase, Step], Phase] = {
+    (Phase.RUNNING, Step.STOP_ASKED): Phase.DRAINING,
+    (Phase.RUNNING, Step.SHARD_END_SAVED): Phase.FINISHED,
+    (Phase.RUNNING, Step.LEASE_LOST): Phase.STOPPED,
+    (Phase.DRAINING, Step.STOP_ASKED): Phase.DRAINING,
+    (Phase.DRAINING, Step.SHARD_END_SAVED): Phase.FINISHED,
+    (Phase.DRAINING, Step.RELEASED): Phase.STOPPED,
+    (Phase.DRAINING, Step.LEASE_LOST): Phase.STOPPED,
+}
+"""The whole machine; the picture in the documentation is made from it."""
+
+
+class _Work(Enum):
+    FETCH = "fetch"
+    WRITE = "write"
+    CHILDREN = "children"
+
+
+@dataclass(slots=True)
+class _Saving:
+    """What is saved, and when the next write may go (monotonic)."""
+
+    position: Position
+    not_before_seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class _Ending:
+    """The search for the children of a shard that was read to its end."""
+
+    found: Children | None = None
+    tries: int = 0
+    not_before_seconds: float = 0.0
+
+    @property
+    def settled(self) -> bool:
+        """Children are known, or the search is left to the coordinator's to-do."""
+        return self.found is not None or self.tries >= CHILDREN_TRIES
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerSettings:
+    """What all consumers of a mapping share. `prefix` begins the keys of its leases."""
+
+    prefix: str
+    options: MappingOptions
+    checkpoint_interval_seconds: float
+    fetch_limit: int = 1000
+
+
+class ShardConsumer:
+    """Reads, batches, invokes and saves for one tenure of one lease."""
+
+    def __init__(self, lease: Lease, tenure: Tenure, settings: ConsumerSettings) -> None:
+        assert not lease.finished, "a finished lease has no consumer"
+        self.lease = lease
+        self.tenure = tenure
+        self.phase = Phase.RUNNING
+        self._settings = settings
+        self._progress = Progress(lease.checkpoint)
+        self.reading = Reading(first_read_position(lease, tenure))
+        self._lanes = [Lane(number) for number in range(settings.options.parallelization_factor)]
+        self._under_way: set[_Work] = set()
+        self._saving = _Saving(lease.checkpoint)
+        self._ending = _Ending()
+        self._stop: StopReason | None = None
+        self.wake_at_seconds = NEVER
+
+    @property
+    def position(self) -> Position:
+        """The watermark."""
+        return self._progress.position
+
+    @property
+    def outstanding(self) -> int:
+        """Records read and not accounted for."""
+        return self._progress.outstanding
+
+    @property
+    def settled(self) -> bool:
+        """Everything read is accounted for and saved, and nothing is being written."""
+        return (
+            not self.outstanding
+            and _Work.WRITE not in self._under_way
+            and self.position == self._saving.position
+        )
+
+    @property
+    def lanes(self) -> list[Lane]:
+        """For the snapshot."""
+        return self._lanes
+
+    def ask_to_stop(self, reason: StopReason) -> list[Decision]:
+        """Let the shard go; a stronger reason overrides a weaker one."""
+        if self.phase in (Phase.FINISHED, Phase.STOPPED):
+            return []
+        if self._stop is not None and reason <= self._stop:
+            return []
+        self._stop = reason
+        if reason is StopReason.LEASE_LOST:
+            self._step(Step.LEASE_LOST)
+            return [Cancel(self.lease, self.tenure)]
+        self._step(Step.STOP_ASKED)
+        if reason is StopReason.DRAIN_EXPIRED and any(lane.busy for lane in self._lanes):
+            return [Cancel(self.lease, self.tenure)]
+        return []
+
+    def absorb(self, report: ConsumerReport, now: Now) -> list[Decision]:
+        """Record what a report says; only a lost lease is answered at once."""
+        match report:
+            case Fetched(page=page):
+                self._absorb_page(page, now)
+            case FetchFailed(wait_seconds=wait):
+                self._under_way.discard(_Work.FETCH)
+                self.reading.failed(now.monotonic_seconds + wait)
+            case Trimmed():
+                self._under_way.discard(_Work.FETCH)
+                self.reading.trimmed(self.position)
+            case ShardGone():
+                self._under_way.discard(_Work.FETCH)
+                self.reading.ended = True
+                self.lease = replace(self.lease, lost_reason="the shard is gone from the stream")
+            case Invoked(batch=batch, outcome=outcome):
+                lane = self._lanes[batch.lane]
+                lane.busy = False
+                lane.call_completed(now.monotonic_seconds)
+                self._apply(decide(batch, outcome, self._settings.options, now), lane)
+            case Discarded(batch=batch):
+                lane = self._lanes[batch.lane]
+                lane.busy = False
+                self._progress.account(batch.ordinals)
+            case DiscardFailed(batch=batch, reason=reason, wait_seconds=wait):
+                lane = self._lanes[batch.lane]
+                lane.busy = False
+                lane.hold(batch, reason, now.monotonic_seconds + wait)
+            case Cancelled():
+                pass  # each call still answers by itself
+            case LeaseLost():
+                return self.ask_to_stop(StopReason.LEASE_LOST)
+            case _:
+                self._absorb_write(report, now)
+        return []
+
+    def _absorb_write(
+        self,
+        report: Saved
+        | SaveFailed
+        | ChildrenFound
+        | ChildrenFailed
+        | Finished
+        | FinishFailed
+        | Released
+        | ReleaseFailed,
+        now: Now,
+    ) -> None:
+        match report:
+            case Saved(lease=lease):
+                self._under_way.discard(_Work.WRITE)
+                self.lease = replace(lease, lost_reason=self.lease.lost_reason)
+                interval = self._settings.checkpoint_interval_seconds
+                self._saving = _Saving(lease.checkpoint, now.monotonic_seconds + interval)
+            case (
+                SaveFailed(wait_seconds=wait)
+                | FinishFailed(wait_seconds=wait)
+                | ReleaseFailed(wait_seconds=wait)
+            ):
+                self._under_way.discard(_Work.WRITE)
+                self._saving.not_before_seconds = now.monotonic_seconds + wait
+            case ChildrenFound(children=children):
+                self._under_way.discard(_Work.CHILDREN)
+                self._look_for_children_again(now)
+                if children.shards or children.final:
+                    self._ending.found = children
+            case ChildrenFailed(wait_seconds=wait):
+                self._under_way.discard(_Work.CHILDREN)
+                self._look_for_children_again(now, wait)
+            case Finished():
+                self._under_way.discard(_Work.WRITE)
+                self._step(Step.SHARD_END_SAVED)
+            case Released():
+                self._under_way.discard(_Work.WRITE)
+                self._step(Step.RELEASED)
+            case _:
+                assert_never(report)
+
+    def derive(self, now: Now, deadline_seconds: float) -> list[Decision]:
+        """What should be under way and is not. No call starts at or past `deadline_seconds`."""
+        decisions: list[Decision] = []
+        self.wake_at_seconds = NEVER
+        match self.phase:
+            case Phase.RUNNING:
+                for lane in self._lanes:
+                    self._derive_lane(lane, now, deadline_seconds, decisions)
+                self._derive_fetch(now, decisions)
+                self._derive_end(now, decisions)
+                self._derive_save(now, decisions)
+            case Phase.DRAINING:
+                self._derive_release(now, decisions)
+            case Phase.FINISHED | Phase.STOPPED:
+                pass
+            case _:
+                assert_never(self.phase)
+        return decisions
+
+    # --- absorbing ------------------------------------------------------------------------------
+
+    def _step(self, step: Step) -> None:
+        self.phase = TRANSITIONS[self.phase, step]
+
+    def _absorb_page(self, page: Page, now: Now) -> None:
+        self._under_way.discard(_Work.FETCH)
+        if self.phase is not Phase.RUNNING:
+            return  # what was not admitted is read again by the next owner
+        if page.pinned_seconds is not None:
+            pinned = Position(PositionKind.LATEST, at_seconds=page.pinned_seconds)
+            self._progress.move_to(pinned)
+            self.reading.pinned(pinned)
+            return
+        settings = self._settings
+        idle_seconds = settings.options.idle_poll_seconds
+        self.reading.absorb(page, now, settings.fetch_limit, idle_seconds)
+        if not page.records:
+            return
+        ordinals = self._progress.admit(page.records)
+        runs = split_into_lanes(page.records, ordinals, len(self._lanes))
+        for number, run in runs.items():
+            self._lanes[number].add(run, now.monotonic_seconds)
+
+    def _apply(self, verdict: Verdict, lane: Lane) -> None:
+        if verdict.done is not None:
+            self._progress.account(verdict.done.ordinals)
+        if verdict.discarded is not None:
+            lane.hold(verdict.discarded, verdict.reason, 0.0)
+        lane.put_back(verdict.again)
+
+    def _look_for_children_again(self, now: Now, wait_seconds: float = 0.0) -> None:
+        ending = self._ending
+        pause = max(wait_seconds, FIRST_CHILDREN_WAIT_SECONDS * 2.0**ending.tries)
+        ending.tries += 1
+        ending.not_before_seconds = now.monotonic_seconds + pause
+
+    # --- deriving -------------------------------------------------------------------------------
+
+    def _wake(self, at_seconds: float) -> None:
+        self.wake_at_seconds = min(self.wake_at_seconds, at_seconds)
+
+    def _is_due(self, at_seconds: float, now: Now) -> bool:
+        if at_seconds <= now.monotonic_seconds:
+            return True
+        self._wake(at_seconds)
+        return False
+
+    def _derive_lane(
+        self, lane: Lane, now: Now, deadline_seconds: float, decisions: list[Decision]
+    ) -> None:
+        if lane.busy:
+            return
+        if lane.held is None:
+            self._derive_call(lane, now, deadline_seconds, decisions)
+        if lane.held is not None and self._is_due(lane.held.not_before_seconds, now):
+            held, lane.held, lane.busy = lane.held, None, True
+            decisions.append(Discard(self.lease, self.tenure, held.batch, held.reason))
+
+    def _derive_call(
+        self, lane: Lane, now: Now, deadline_seconds: float, decisions: list[Decision]
+    ) -> None:
+        options = self._settings.options
+        ready_at = lane.ready_at(options, ended=self.reading.ended)
+        if ready_at is None or not self._is_due(ready_at, now):
+            return
+        if now.monotonic_seconds >= deadline_seconds:
+            return  # paused: the mapping wakes this shard when a beat moves the deadline
+        verdict = expire(lane.take(options), options, now)
+        self._apply(verdict, lane)
+        if verdict.discarded is None:
+            lane.busy = True
+            batch = lane.take(options)
+            decisions.append(Invoke(self.lease, self.tenure, batch, deadline_seconds))
+
+    def _derive_fetch(self, now: Now, decisions: list[Decision]) -> None:
+        reading = self.reading
+        if reading.ended or _Work.FETCH in self._under_way:
+            return
+        if reading.pin_unsaved(self._saving.position) or not self._is_hungry():
+            return
+        if self._is_due(reading.next_at_seconds, now):
+            self._under_way.add(_Work.FETCH)
+            limit = self._settings.fetch_limit
+            decisions.append(Fetch(self.lease, self.tenure, reading.position, limit))
+
+    def _is_hungry(self) -> bool:
+        """Some lane has less than a batch waiting, and what is buffered in all is bounded."""
+        batch_size = self._settings.options.batch_size
+        buffered = sum(lane.waiting_bytes for lane in self._lanes)
+        if buffered >= BUFFER_LIMIT_BYTES:
+            return False
+        return any(lane.waiting < batch_size for lane in self._lanes)
+
+    def _derive_end(self, now: Now, decisions: list[Decision]) -> None:
+        ending = self._ending
+        if not self.reading.ended or self.phase is not Phase.RUNNING:
+            return
+        if not ending.settled:
+            if _Work.CHILDREN not in self._under_way and self._is_due(
+                ending.not_before_seconds, now
+            ):
+                self._under_way.add(_Work.CHILDREN)
+                decisions.append(FindChildren(self.lease, self.tenure))
+            return
+        if self.outstanding or _Work.WRITE in self._under_way:
+            return
+        if self._is_due(self._saving.not_before_seconds, now):
+            self._under_way.add(_Work.WRITE)
+            decisions.append(Finish(self.lease, self.tenure, self._child_leases()))
+
+    def _child_leases(self) -> tuple[Lease, ...] | None:
+        if self._ending.found is None:
+            return None
+        prefix = self._settings.prefix
+        return tuple(new_lease(prefix, child, TRIM_HORIZON) for child in self._ending.found.shards)
+
+    def _derive_save(self, now: Now, decisions: list[Decision]) -> None:
+        if self.position == self._saving.position or _Work.WRITE in self._under_way:
+            return
+        if self._is_due(self._saving.not_before_seconds, now):
+            self._under_way.add(_Work.WRITE)
+            decisions.append(Save(self.lease, self.tenure, self.position))
+
+    def _derive_release(self, now: Now, decisions: list[Decision]) -> None:
+        calls_run = any(lane.busy for lane in self._lanes)
+        if _Work.WRITE in self._under_way:
+            return
+        if calls_run and self._stop is StopReason.REQUESTED:
+            return
+        if self._is_due(self._saving.not_before_seconds, now):
+            self._under_way.add(_Work.WRITE)
+            decisions.append(Release(self.lease, self.tenure, self.position))
+
+    # --- for the snapshot -----------------------------------------------------------------------
+
+    @property
+    def gaps(self) -> tuple[Gap, ...]:
+        """Records lost to retention in this tenure, oldest first."""
+        return tuple(self.reading.gaps)
+
+    @property
+    def last_failure(self) -> LastFailure | None:
+        """Of the batch that is tried again, if one is."""
+        return next((lane.last_failure for lane in self._lanes if lane.last_failure), None)
+
+
+def first_read_position(lease: Lease, tenure: Tenure) -> Position:
+    """Where the first fetch of a tenure reads.
+
+    The very first tenure of a row born at LATEST opens the shard at its tip; every later one goes on from
+    the time that was pinned (leases.md 6.6 rule 2).
+    """
+    checkpoint = lease.checkpoint
+    if checkpoint.kind is PositionKind.LATEST and tenure.counter == 1:
+        return Position(PositionKind.LATEST)
+    return checkpoint

@@ -1,0 +1,176 @@
+"""Lease policy as pure functions. Rule: one survey in, lease changes out; parents come first.
+
+Source: leases.md 6.6 (lineage rules), 6.5 (liveness), 6.7 (who takes what). No row is created for a shard
+whose records were already read, and none is taken before all of its parents are finished.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+from math import ceil
+
+from triggerkit.core.lineage import ShardGraph
+from triggerkit.core.model import (
+    TRIM_HORIZON,
+    Lease,
+    LeaseKey,
+    Listing,
+    Position,
+    PositionKind,
+    Session,
+    SessionId,
+    Shard,
+    ShardId,
+)
+
+RETENTION_SECONDS = 24 * 3600.0
+TOMBSTONE_SECONDS = 25 * 3600.0
+"""A finished row is kept while its shard could still be listed, or the lineage would be read again."""
+
+
+def lease_key(prefix: str, shard: ShardId) -> LeaseKey:
+    """The key of a mapping's lease; `prefix` is `app@env:mapping:source:`."""
+    return LeaseKey(f"{prefix}{shard}")
+
+
+def new_lease(prefix: str, shard: Shard, start: Position) -> Lease:
+    """An unowned row with counter 0."""
+    return Lease(
+        key=lease_key(prefix, shard.id),
+        shard=shard.id,
+        checkpoint=start,
+        parents=shard.parents,
+        created_seconds=shard.created_seconds,
+    )
+
+
+def missing_leases(
+    listing: Listing, leases: Iterable[Lease], prefix: str, start: Position
+) -> tuple[Lease, ...]:
+    """Rows to create, ancestors first.
+
+    The first survey of a mapping applies the start rule; afterwards a new shard starts at its trim
+    horizon, whatever the start rule was. `start` at LATEST or AT_TIMESTAMP carries its time.
+    """
+    rows = {lease.shard: lease for lease in leases}
+    graph = ShardGraph(listing.shards)
+    if not rows:
+        chosen = graph.ancestors_first()
+        if start.kind is PositionKind.LATEST:
+            # a leaf that is closed already has children that are not listed yet: its row leads to them
+            chosen = tuple(sorted(graph.leaves()))
+        return tuple(new_lease(prefix, graph[shard], start) for shard in chosen)
+    passed = frozenset(shard for shard, lease in rows.items() if is_past_parents(lease))
+    planned: set[ShardId] = set(rows)
+    created: list[Lease] = []
+    for shard_id in graph.ancestors_first():
+        # rule 3: a descendant that has started proves that this shard was finished
+        if shard_id in planned or graph.has_descendant(shard_id, passed):
+            continue
+        if _is_consistent(graph[shard_id], graph, planned, listing.service_seconds):
+            planned.add(shard_id)
+            created.append(new_lease(prefix, graph[shard_id], TRIM_HORIZON))
+    return tuple(created)
+
+
+def _is_consistent(
+    shard: Shard, graph: ShardGraph, planned: set[ShardId], service_seconds: float
+) -> bool:
+    """The trim test (rule 3): a trimmed parent closed more than a day ago, so its child is older still.
+
+    A younger child whose parent is neither listed nor has a row shows that the listing is not whole.
+    """
+    if any(parent in planned for parent in shard.parents):
+        return True
+    if all(parent in graph for parent in shard.parents) or shard.created_seconds is None:
+        return True
+    return service_seconds - shard.created_seconds >= RETENTION_SECONDS
+
+
+def has_started(lease: Lease) -> bool:
+    """Whether reading went beyond the start; SHARD_END did."""
+    return lease.checkpoint.kind in (PositionKind.AFTER, PositionKind.SHARD_END)
+
+
+def is_past_parents(lease: Lease) -> bool:
+    """Whether the parents of this row can hold nothing for it: it has started, or it began at LATEST."""
+    return has_started(lease) or lease.checkpoint.kind is PositionKind.LATEST
+
+
+def ready_leases(leases: Iterable[Lease], listed: ShardGraph | None) -> tuple[Lease, ...]:
+    """Unfinished leases all of whose parents are finished, so that the order of each key is kept (S-1).
+
+    A parent without a row counts as finished when a complete listing does not name it, or when another
+    of its descendants has started. Without such a listing (`listed` None) that cannot be known.
+    """
+    rows = {lease.shard: lease for lease in leases}
+    passed = frozenset(shard for shard, lease in rows.items() if is_past_parents(lease))
+
+    def is_done(parent: ShardId) -> bool:
+        row = rows.get(parent)
+        if row is not None:
+            return row.finished
+        if listed is None:
+            return False
+        return parent not in listed or listed.has_descendant(parent, passed)
+
+    return tuple(
+        lease
+        for lease in rows.values()
+        if not lease.finished
+        and (is_past_parents(lease) or all(is_done(parent) for parent in lease.parents))
+    )
+
+
+def forgettable(leases: Iterable[Lease], listing: Listing) -> tuple[Lease, ...]:
+    """Finished rows that nothing needs any more (rule 7, I11).
+
+    Unlisted in a complete listing, older than any shard can still be listed, and every child row has
+    left its trim horizon or is gone.
+    """
+    if not listing.complete:
+        return ()
+    rows = {lease.shard: lease for lease in leases}
+    listed = {shard.id for shard in listing.shards}
+    waiting = {
+        parent for lease in rows.values() if not has_started(lease) for parent in lease.parents
+    }
+    return tuple(
+        lease
+        for lease in rows.values()
+        if lease.finished
+        and lease.shard not in listed
+        and lease.shard not in waiting
+        and any(lease.shard in row.parents for row in rows.values())
+        and _is_old(lease, listing.service_seconds)
+    )
+
+
+def _is_old(lease: Lease, service_seconds: float) -> bool:
+    if lease.created_seconds is None:
+        return False
+    return service_seconds - lease.created_seconds > TOMBSTONE_SECONDS
+
+
+def childless(leases: Iterable[Lease]) -> tuple[Lease, ...]:
+    """Finished rows that no other row names as a parent: a persistent to-do (rule 4, I10)."""
+    rows = tuple(leases)
+    parents = {parent for lease in rows for parent in lease.parents}
+    return tuple(lease for lease in rows if lease.finished and lease.shard not in parents)
+
+
+def quota(shards: int, workers: int) -> int:
+    """How many shards a worker takes before it leaves the rest to others."""
+    return ceil(shards / max(1, workers))
+
+
+def preferred(shard: ShardId, sessions: Iterable[SessionId]) -> SessionId | None:
+    """The session that a shard falls to by rendezvous hash; every worker computes the same."""
+    weights = [(zlib.crc32(f"{session}|{shard}".encode()), session) for session in sessions]
+    return max(weights)[1] if weights else None
+
+
+def first_undertaker(dead: Session, live: Iterable[SessionId]) -> SessionId | None:
+    """Who buries a silent session first; the others wait one interval more."""
+    return preferred(ShardId(dead.id), live)

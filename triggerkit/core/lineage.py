@@ -1,0 +1,80 @@
+"""The shard graph of one listing. Rule: it knows shape, never owners.
+
+A parent that is not listed is no part of the graph: whether it was trimmed or is only missing from this
+listing is for `leases` to judge (leases.md 6.6 rule 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from triggerkit.core.model import Shard, ShardId
+
+
+class ShardGraph:
+    """Shards by id, with their children; immutable once built."""
+
+    __slots__ = ("_children", "_shards")
+
+    def __init__(self, shards: Iterable[Shard]) -> None:
+        self._shards = {shard.id: shard for shard in shards}
+        self._children: dict[ShardId, list[ShardId]] = {}
+        for shard in self._shards.values():
+            for parent in shard.parents:
+                if parent != shard.id:  # a filter that was ignored makes a shard its own child
+                    self._children.setdefault(parent, []).append(shard.id)
+
+    def __contains__(self, shard: object) -> bool:
+        return shard in self._shards
+
+    def __iter__(self) -> Iterator[Shard]:
+        return iter(self._shards.values())
+
+    def __getitem__(self, shard: ShardId) -> Shard:
+        return self._shards[shard]
+
+    def children(self, shard: ShardId) -> tuple[ShardId, ...]:
+        """Listed shards that name `shard` as a parent, in listing order."""
+        return tuple(self._children.get(shard, ()))
+
+    def listed_parents(self, shard: ShardId) -> tuple[ShardId, ...]:
+        """Parents of `shard` that are in the listing."""
+        return tuple(p for p in self._shards[shard].parents if p in self._shards and p != shard)
+
+    def leaves(self) -> tuple[ShardId, ...]:
+        """Shards without listed children."""
+        return tuple(shard for shard in self._shards if not self._children.get(shard))
+
+    def ancestors_first(self) -> tuple[ShardId, ...]:
+        """Every shard behind all of its listed parents; among equals, in id order.
+
+        A cycle, which no service should list, is cut where the walk first meets it.
+        """
+        ordered: list[ShardId] = []
+        state: dict[ShardId, bool] = {}  # False: on the stack, True: placed
+        for root in sorted(self._shards):
+            stack = [root]
+            while stack:
+                shard = stack[-1]
+                if shard in state:
+                    stack.pop()
+                    if not state[shard]:
+                        state[shard] = True
+                        ordered.append(shard)
+                    continue
+                state[shard] = False
+                stack.extend(p for p in sorted(self.listed_parents(shard)) if p not in state)
+        return tuple(ordered)
+
+    def has_descendant(self, shard: ShardId, among: frozenset[ShardId]) -> bool:
+        """Whether a transitive child of `shard` is one of `among`."""
+        seen: set[ShardId] = set()
+        stack = list(self.children(shard))
+        while stack:
+            child = stack.pop()
+            if child in among:
+                return True
+            if child not in seen:
+                seen.add(child)
+                stack.extend(self.children(child))
+        return False

@@ -1,0 +1,160 @@
+"""Who lives: the session of this worker and its view of the others. Rule: nothing acts past the deadline.
+
+One machine a lease store and worker (leases.md 6.5, mode S). An observer counts silence by its own
+monotonic clock and only over reads of its own that succeeded, so a store's outage buries nobody.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from triggerkit.core.decisions import Beat, Bury, MembershipDecision
+from triggerkit.core.leases import first_undertaker
+from triggerkit.core.model import Now, Session, SessionId, SessionState
+from triggerkit.core.reports import (
+    Beaten,
+    BeatFailed,
+    Buried,
+    MembershipReport,
+    NotBuried,
+    SessionLost,
+    Sessions,
+    StopAsked,
+    Woke,
+)
+
+BEAT_SECONDS = 1.5
+SILENCE_SECONDS = 6.0
+"""A session that has not beaten for so long is dead; also how long a confirmed beat lasts."""
+MARGIN_SECONDS = 1.2
+"""20 % of the silence: a beat's owner stops before anybody may bury it (leases.md 6.4)."""
+READS_NEEDED = 3
+LONGEST_GAP_SECONDS = 2 * BEAT_SECONDS
+"""A longer gap between good reads restarts every observation."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sighting:
+    """Since when a session's beat has been unchanged, over how many good reads."""
+
+    beat: int
+    since_seconds: float
+    reads: int
+
+
+class Membership:
+    """Beats, watches the others, buries the silent; its result is `sessions`."""
+
+    def __init__(self, session: Session) -> None:
+        self._me = session
+        self._others: dict[SessionId, Session] = {}
+        self._sightings: dict[SessionId, _Sighting] = {}
+        self._burying: set[SessionId] = set()
+        self._dead: set[SessionId] = set()
+        self._beating = False
+        self._beat_at_seconds = 0.0
+        self._read_at_seconds = float("-inf")
+        self._sessions: Sessions | None = None
+
+    @property
+    def me(self) -> Session:
+        """This worker's session as last confirmed."""
+        return self._me
+
+    @property
+    def sessions(self) -> Sessions | None:
+        """The result for every mapping; None until the first beat is confirmed."""
+        return self._sessions
+
+    @property
+    def wake_at_seconds(self) -> float:
+        """When to be woken at the latest (monotonic)."""
+        return float("inf") if self._beating else self._beat_at_seconds
+
+    def react(self, report: MembershipReport, now: Now) -> tuple[MembershipDecision, ...]:
+        """Absorb one report; answer what should be under way and is not."""
+        match report:
+            case Beaten():
+                self._absorb_beat(report)
+            case BeatFailed(wait_seconds=wait):
+                self._beating = False
+                self._beat_at_seconds = now.monotonic_seconds + wait
+            case SessionLost(fresh=fresh):
+                self._me = fresh
+                self._beating = False
+                self._beat_at_seconds = now.monotonic_seconds
+                self._sessions = None
+            case Buried(session=dead):
+                self._burying.discard(dead)
+                self._dead.add(dead)
+                self._others.pop(dead, None)
+                self._conclude()
+            case NotBuried(session=alive):
+                self._burying.discard(alive)
+                self._sightings.pop(alive, None)
+            case StopAsked():
+                self._me = replace(self._me, state=SessionState.DRAINING)
+            case Woke():
+                pass
+            case _:
+                assert_never(report)
+        return self._derive(now)
+
+    def _absorb_beat(self, report: Beaten) -> None:
+        sent = report.sent_at_seconds
+        if sent - self._read_at_seconds > LONGEST_GAP_SECONDS:
+            self._sightings.clear()
+        self._me = replace(self._me, beat=report.session.beat)
+        self._beating = False
+        self._beat_at_seconds = sent + BEAT_SECONDS
+        self._read_at_seconds = sent
+        alive = {s.id: s for s in report.sessions if s.state is not SessionState.DEAD}
+        alive.pop(self._me.id, None)
+        self._dead = {s.id for s in report.sessions if s.state is SessionState.DEAD} | (
+            self._dead - alive.keys()
+        )
+        self._others = {key: session for key, session in alive.items() if key not in self._dead}
+        self._sightings = {key: self._sight(other, sent) for key, other in self._others.items()}
+        self._conclude()
+
+    def _sight(self, other: Session, read_at_seconds: float) -> _Sighting:
+        seen = self._sightings.get(other.id)
+        if seen is None or seen.beat != other.beat:
+            return _Sighting(other.beat, read_at_seconds, 1)
+        return replace(seen, reads=seen.reads + 1)
+
+    def _conclude(self) -> None:
+        live = {s.id for s in self._others.values() if s.state is SessionState.LIVE and not s.gone}
+        if self._me.state is SessionState.LIVE:
+            live.add(self._me.id)
+        self._sessions = Sessions(
+            me=self._me.id,
+            live=frozenset(live),
+            known=frozenset(self._others) | {self._me.id},
+            dead=frozenset(self._dead),
+            deadline_seconds=self._read_at_seconds + SILENCE_SECONDS - MARGIN_SECONDS,
+            read_at_seconds=self._read_at_seconds,
+        )
+
+    def _derive(self, now: Now) -> tuple[MembershipDecision, ...]:
+        decisions: list[MembershipDecision] = []
+        for other in self._others.values():
+            if other.id not in self._burying and self._is_silent(other):
+                self._burying.add(other.id)
+                decisions.append(Bury(other))
+        if not self._beating and self._beat_at_seconds <= now.monotonic_seconds:
+            self._beating = True
+            decisions.append(Beat(self._me))
+        return tuple(decisions)
+
+    def _is_silent(self, other: Session) -> bool:
+        if other.gone:
+            return True  # a fact of this host: nobody has to wait
+        seen = self._sightings.get(other.id)
+        if seen is None or seen.reads < READS_NEEDED:
+            return False
+        silent_seconds = self._read_at_seconds - seen.since_seconds
+        living = [s.id for s in self._others.values() if s.id != other.id and not s.gone]
+        first = first_undertaker(other, [*living, self._me.id]) == self._me.id
+        return silent_seconds >= SILENCE_SECONDS + (0.0 if first else BEAT_SECONDS)

@@ -1,0 +1,106 @@
+"""How far a shard was read, and when to read on. Rule: an empty page is never the end, only `ended` is.
+
+Source: performance.md, leases.md 7, ARCHITECTURE decision 9: no wait behind a full page or a backlog, four
+reads a second while records flow, one an idle-poll interval after ten seconds of empty pages.
+"""
+
+from __future__ import annotations
+
+from triggerkit.core.model import TRIM_HORIZON, Gap, Now, Page, Position, PositionKind, after
+
+BUSY_POLL_SECONDS = 0.25
+"""Lambda's base rate (B-11)."""
+IDLE_AFTER_SECONDS = 10.0
+FULL_PAGE_BYTES = 900_000
+"""A page is cut at 1 MB; behind one of that size there is more."""
+BACKLOG_SECONDS = 5.0
+"""A last record older than that shows a backlog, however small its page was."""
+
+
+class Reading:
+    """The read position of one tenure."""
+
+    __slots__ = (
+        "_empty_since_seconds",
+        "_gap_from",
+        "empty_pages",
+        "ended",
+        "gaps",
+        "last_record_seconds",
+        "next_at_seconds",
+        "position",
+    )
+
+    def __init__(self, position: Position) -> None:
+        self.position = position
+        self.ended = False
+        self.next_at_seconds = 0.0
+        self.empty_pages = 0
+        """In a row: how sure it is that the tip was reached."""
+        self.last_record_seconds: float | None = None
+        """Service time of the last record read; None before the first and at the tip."""
+        self.gaps: list[Gap] = []
+        self._gap_from: Position | None = None
+        self._empty_since_seconds: float | None = None
+
+    def pinned(self, position: Position) -> None:
+        """LATEST has a time now."""
+        self.position = position
+        self.next_at_seconds = 0.0
+
+    def pin_unsaved(self, saved: Position) -> bool:
+        """Whether the pin must be saved before anything is read (I18)."""
+        at_pin = self.position.kind is PositionKind.LATEST and self.position.at_seconds > 0.0
+        return at_pin and saved != self.position
+
+    def failed(self, next_at_seconds: float) -> None:
+        """Come back later."""
+        self.next_at_seconds = next_at_seconds
+
+    def trimmed(self, last_seen: Position) -> None:
+        """Go on from what is left; the next record tells how much was lost."""
+        self._gap_from = last_seen
+        self.position = TRIM_HORIZON
+        self.next_at_seconds = 0.0
+
+    def absorb(self, page: Page, now: Now, fetch_limit: int, idle_poll_seconds: float) -> None:
+        """Move behind the page and decide when to read on."""
+        self.ended = page.ended
+        if not page.records:
+            self._absorb_empty(now, idle_poll_seconds)
+            return
+        last = page.records[-1]
+        if self._gap_from is not None:
+            self._close_gap(page)
+        self.position = after(last)
+        self.last_record_seconds = last.at_seconds
+        self.empty_pages = 0
+        self._empty_since_seconds = None
+        behind = (
+            len(page.records) >= fetch_limit
+            or page.size_bytes >= FULL_PAGE_BYTES
+            or page.service_seconds - last.at_seconds > BACKLOG_SECONDS
+        )
+        self.next_at_seconds = now.monotonic_seconds + (0.0 if behind else BUSY_POLL_SECONDS)
+
+    def _absorb_empty(self, now: Now, idle_poll_seconds: float) -> None:
+        self.empty_pages += 1
+        self.last_record_seconds = None
+        if self._empty_since_seconds is None:
+            self._empty_since_seconds = now.monotonic_seconds
+        idle = now.monotonic_seconds - self._empty_since_seconds >= IDLE_AFTER_SECONDS
+        wait = idle_poll_seconds if idle else BUSY_POLL_SECONDS
+        self.next_at_seconds = now.monotonic_seconds + wait
+
+    def _close_gap(self, page: Page) -> None:
+        assert self._gap_from is not None
+        first = page.records[0]
+        self.gaps.append(
+            Gap(
+                last_seen=self._gap_from.sequence_number,
+                resumed_at=first.sequence_number,
+                from_seconds=self._gap_from.at_seconds,
+                to_seconds=first.at_seconds,
+            )
+        )
+        self._gap_from = None
