@@ -1,0 +1,29 @@
+"""The embedded endpoint: DynamoDB tables and DynamoDB Streams in this process, for development and tests.
+
+Rule: one engine, two skins. `serve` puts it behind HTTP on loopback, `attach` behind a boto3 client
+without sockets. It is proved by comparison with DynamoDB Local, never by itself, and what it does not
+have it refuses by name. Stdlib only; nothing of triggerkit but its errors is imported.
+"""
+
+from __future__ import annotations
+
+from triggerkit.emulator.clock import Clock, RealClock, VirtualClock
+from triggerkit.emulator.engine import Emulator
+from triggerkit.emulator.errors import EmulatorError
+from triggerkit.emulator.faults import Damage, Faults
+from triggerkit.emulator.http import Server, serve
+from triggerkit.emulator.inprocess import attach, detach
+
+__all__ = [
+    "Clock",
+    "Damage",
+    "Emulator",
+    "EmulatorError",
+    "Faults",
+    "RealClock",
+    "Server",
+    "VirtualClock",
+    "attach",
+    "detach",
+    "serve",
+]

@@ -1,0 +1,169 @@
+"""The emulator: one lock, one table of operations, and the controls that tests turn.
+
+Rule: every call and every control runs under one lock, whole, in the order of arrival; so each answer
+is one consistent state and the stream's order is the order of commits.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from triggerkit.emulator.batches import BatchesApi
+from triggerkit.emulator.clock import Clock, RealClock
+from triggerkit.emulator.errors import not_found, unknown_operation
+from triggerkit.emulator.faults import Faults
+from triggerkit.emulator.items import ItemsApi
+from triggerkit.emulator.queries import QueriesApi
+from triggerkit.emulator.requests import Request
+from triggerkit.emulator.shards import ShardGraph
+from triggerkit.emulator.site import Site
+from triggerkit.emulator.store import MemoryStore, Stream
+from triggerkit.emulator.streams import StreamsApi
+from triggerkit.emulator.tables import TablesApi
+
+DYNAMODB = "DynamoDB_20120810"
+STREAMS = "DynamoDBStreams_20120810"
+
+
+class Emulator:
+    """DynamoDB tables and streams in this process.
+
+    `shards` is how many shards a new stream begins with. `faults` plans what goes wrong; `calls`
+    counts calls by operation. All methods may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        clock: Clock | None = None,
+        region: str = "us-east-1",
+        account: str = "000000000000",
+        seed: int = 0,
+        shards: int = 1,
+    ) -> None:
+        self.clock = RealClock() if clock is None else clock
+        self.faults = Faults()
+        self.calls: Counter[str] = Counter()
+        self._lock = threading.RLock()
+        self._site = Site(MemoryStore(), self.clock, region, account, seed, shards)
+        self._operations = _operations(self._site, self.faults)
+
+    def call(self, operation_target: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Carry out one operation and return its answer, which belongs to the caller.
+
+        `operation_target` is the X-Amz-Target ("DynamoDB_20120810.PutItem") or the operation alone;
+        `request` and the answer are as in the JSON on the wire (binary values in base64).
+
+        Raises:
+            EmulatorError: the answer is an error.
+        """
+        answer = json.loads(self.call_as_json(operation_target, request))
+        return cast(dict[str, Any], answer)
+
+    def call_as_json(self, operation_target: str, request: Request) -> str:
+        """Carry out one operation and return its answer as JSON text; raises as `call` does."""
+        service, _, operation = operation_target.rpartition(".")
+        perform = self._operations.get(operation)
+        if perform is None or service not in ("", perform[0]):
+            raise unknown_operation(operation)
+        with self._lock:
+            self.calls[operation] += 1
+            planned = self.faults.planned_error(operation)
+            if planned is not None:
+                raise planned
+            answer = perform[1](request)
+            return _ENCODER.encode(answer)
+
+    def stream_arns(self, table: str) -> list[str]:
+        """Return the ARNs of a table's readable streams, oldest first."""
+        with self._lock:
+            streams = self._site.store.streams()
+            return [stream.arn for stream in streams if stream.table_name == table]
+
+    def open_shards(self, stream: str) -> list[str]:
+        """Return the ids of the open shards, in the order of their hash ranges."""
+        with self._lock:
+            return [shard.shard_id for shard in self._graph(stream).open_shards()]
+
+    def roll(self, stream: str, shard: str | None = None) -> list[str]:
+        """Close a shard (or every open one) and go on in one child each; return the children.
+
+        `stream` is a stream ARN or the name of a table whose stream is on.
+        """
+        with self._lock:
+            graph = self._graph(stream)
+            closing = [each.shard_id for each in graph.open_shards()] if shard is None else [shard]
+            now_seconds = self.clock.now_seconds()
+            children = [graph.roll(shard_id, now_seconds) for shard_id in closing]
+            self._site.store.save_stream(self._stream(stream))
+            return children
+
+    def split(
+        self, stream: str, shard: str | None = None, at: int | None = None
+    ) -> tuple[str, str]:
+        """Close a shard and go on in two children; `shard` may be left out when one is open.
+
+        `at` is the first hash of the second child, in the middle unless given.
+        """
+        with self._lock:
+            graph = self._graph(stream)
+            shard_id = self.open_shards(stream)[0] if shard is None else shard
+            children = graph.split(shard_id, self.clock.now_seconds(), at)
+            self._site.store.save_stream(self._stream(stream))
+            return children
+
+    def trim(self, stream: str, shard: str | None = None, through: str | None = None) -> None:
+        """Forget records up to the sequence number `through` (all of them unless given) at once.
+
+        Shards stay listed; `drop_shard` takes a closed one away.
+        """
+        with self._lock:
+            graph = self._graph(stream)
+            for each in graph.listed() if shard is None else [graph.shard(shard)]:
+                last = each.records[-1].sequence if each.records else 0
+                each.drop_through(last if through is None else int(through))
+            self._site.store.save_stream(self._stream(stream))
+
+    def drop_shard(self, stream: str, shard: str) -> None:
+        """Take a closed shard off the listing, as the end of its retention does."""
+        with self._lock:
+            self._graph(stream).drop(shard)
+            self._site.store.save_stream(self._stream(stream))
+
+    def expire_iterators(self) -> None:
+        """Make every shard iterator handed out so far answer ExpiredIteratorException."""
+        with self._lock:
+            self.faults.expire_iterators()
+
+    def advance(self, seconds: float) -> None:
+        """Move the emulator's time forward."""
+        with self._lock:
+            self.clock.advance(seconds)
+
+    def _graph(self, stream: str) -> ShardGraph:
+        return self._stream(stream).graph
+
+    def _stream(self, name: str) -> Stream:
+        table = self._site.store.table(name)
+        stream = self._site.store.stream(name) if table is None else None
+        if table is not None and table.stream_arn is not None:
+            stream = self._site.store.stream(table.stream_arn)
+        if stream is None:
+            raise not_found(f"{name} is neither a stream nor a table with a stream")
+        return stream
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
+
+
+def _operations(
+    site: Site, faults: Faults
+) -> dict[str, tuple[str, Callable[[Request], dict[str, Any]]]]:
+    found: dict[str, tuple[str, Callable[[Request], dict[str, Any]]]] = {}
+    for api in (TablesApi(site), ItemsApi(site), BatchesApi(site), QueriesApi(site)):
+        found |= {name: (DYNAMODB, perform) for name, perform in api.operations().items()}
+    streams = StreamsApi(site, faults).operations()
+    return found | {name: (STREAMS, perform) for name, perform in streams.items()}

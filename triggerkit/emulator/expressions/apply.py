@@ -1,0 +1,200 @@
+"""Carrying out an update on an item.
+
+Rule: every term is computed on the item as it was before the update; the old item is never changed,
+the new one shares with it what did not change. Removals of list elements come last, from the back, so
+that all indexes of one expression mean the old positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Any, TypeAlias, assert_never
+
+from triggerkit.emulator.errors import validation
+from triggerkit.emulator.expressions.evaluate import value_at
+from triggerkit.emulator.expressions.nodes import (
+    Action,
+    AddAction,
+    Arithmetic,
+    Attribute,
+    DeleteAction,
+    IfNotExists,
+    ListAppend,
+    Literal,
+    Path,
+    RemoveAction,
+    SetAction,
+    Term,
+)
+from triggerkit.emulator.values import Item, Value, calculate, sorted_set
+
+Container: TypeAlias = Any
+"""A dict of attributes or a list of elements that belongs to the new item alone."""
+
+_WRONG_TYPE = "An operand in the update expression has an incorrect data type"
+_NO_PLACE = "The document path provided in the update expression is invalid for update"
+_NO_ATTRIBUTE = "The provided expression refers to an attribute that does not exist in the item"
+
+
+def updated(old: Item, actions: Sequence[Action]) -> Item:
+    """Return `old` after all actions.
+
+    Raises:
+        EmulatorError: ValidationException when the item does not allow an action.
+    """
+    writes: list[tuple[Path, Value]] = []
+    removals: list[Path] = []
+    for action in actions:
+        match action:
+            case SetAction(path, term):
+                writes.append((path, _computed(term, old)))
+            case RemoveAction(path):
+                removals.append(path)
+            case AddAction(path, literal):
+                writes.append((path, _added(value_at(old, path), literal.value)))
+            case DeleteAction(path, literal):
+                remaining = _without(value_at(old, path), literal.value)
+                if remaining is None:
+                    removals.append(path)
+                else:
+                    writes.append((path, remaining))
+            case _:
+                assert_never(action)
+    new = _Copy(old)
+    for path, value in sorted(writes, key=lambda write: _list_order(write[0])):
+        new.write(path, value)
+    for path in sorted(removals, key=_list_order, reverse=True):
+        new.remove(path)
+    return new.item
+
+
+def touched(item: Item, actions: Iterable[Action]) -> Item:
+    """Return the parts of `item` that the actions name, as UPDATED_OLD and UPDATED_NEW show them."""
+    return projected(item, [action.path for action in actions])
+
+
+def projected(item: Item, paths: Iterable[Path]) -> Item:
+    """Return the parts of `item` at `paths`; elements of a list close up, in the order of the paths."""
+    result: Item = {}
+    for path in paths:
+        value = value_at(item, path)
+        if value is not None:
+            _place(result, path, value)
+    return result
+
+
+def _place(result: Item, path: Path, value: Value) -> None:
+    container: Container = result
+    for step, following in pairwise(path):
+        empty: Value = {"L": []} if isinstance(following, int) else {"M": {}}
+        if isinstance(step, int):
+            container.append(empty)
+            inner = container[-1]
+        else:
+            inner = container.setdefault(step, empty)
+        (container,) = inner.values()
+    if isinstance(path[-1], int):
+        container.append(value)
+    else:
+        container[path[-1]] = value
+
+
+def _list_order(path: Path) -> int:
+    last = path[-1]
+    return last if isinstance(last, int) else -1
+
+
+def _computed(term: Term, old: Item) -> Value:
+    match term:
+        case Literal(_, value):
+            return value
+        case Attribute(path):
+            found = value_at(old, path)
+            if found is None:
+                raise validation(_NO_ATTRIBUTE)
+            return found
+        case IfNotExists(attribute, otherwise):
+            found = value_at(old, attribute.path)
+            return found if found is not None else _computed(otherwise, old)
+        case ListAppend(first, second):
+            head, tail = _computed(first, old), _computed(second, old)
+            if "L" not in head or "L" not in tail:
+                raise validation(_WRONG_TYPE)
+            return {"L": head["L"] + tail["L"]}
+        case Arithmetic(operator, left, right):
+            first_number, second_number = _computed(left, old), _computed(right, old)
+            if "N" not in first_number or "N" not in second_number:
+                raise validation(_WRONG_TYPE)
+            return {"N": calculate(first_number["N"], operator, second_number["N"])}
+        case _:
+            assert_never(term)
+
+
+def _added(current: Value | None, addition: Value) -> Value:
+    if current is None:
+        return addition
+    ((kind, content),) = addition.items()
+    if kind not in current:
+        raise validation(_WRONG_TYPE)
+    if kind == "N":
+        return {"N": calculate(current["N"], "+", content)}
+    return {kind: sorted_set(kind, {*current[kind], *content})}
+
+
+def _without(current: Value | None, subtraction: Value) -> Value | None:
+    if current is None:
+        return None
+    ((kind, content),) = subtraction.items()
+    if kind not in current:
+        raise validation(_WRONG_TYPE)
+    left = set(current[kind]).difference(content)
+    return {kind: sorted_set(kind, left)} if left else None
+
+
+class _Copy:
+    """A new item that copies only the containers on written paths."""
+
+    __slots__ = ("_own", "item")
+
+    def __init__(self, old: Item) -> None:
+        self.item: Item = dict(old)
+        self._own: set[Path] = {()}
+
+    def write(self, path: Path, value: Value) -> None:
+        """Put a value at a path; an index beyond a list's end appends."""
+        container, last = self._container(path), path[-1]
+        if isinstance(last, int) and last >= len(container):
+            container.append(value)
+        else:
+            container[last] = value
+
+    def remove(self, path: Path) -> None:
+        """Take away what is at a path, if anything is."""
+        container, last = self._container(path), path[-1]
+        if isinstance(last, int):
+            del container[last : last + 1]
+        else:
+            container.pop(last, None)
+
+    def _container(self, path: Path) -> Container:
+        """Return the map or list that holds the last step of `path`, owned by this copy."""
+        container: Container = self.item
+        for depth, step in enumerate(path[:-1], start=1):
+            value = _element(container, step)
+            kind = "L" if isinstance(path[depth], int) else "M"
+            if value is None or kind not in value:
+                raise validation(_NO_PLACE)
+            if path[:depth] not in self._own:
+                self._own.add(path[:depth])
+                value = {kind: value[kind].copy()}
+                container[step] = value
+            container = value[kind]
+        return container
+
+
+def _element(container: Container, step: str | int) -> Value | None:
+    if isinstance(step, int):
+        return container[step] if step < len(container) else None
+    found: Value | None = container.get(step)
+    return found

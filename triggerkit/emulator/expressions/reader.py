@@ -1,0 +1,140 @@
+"""A reader over the tokens of one expression: what conditions, updates and projections share.
+
+Rule: the reader moves forward only and every wrong token ends in one syntax error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from triggerkit.emulator.errors import EmulatorError
+from triggerkit.emulator.expressions.nodes import Attribute, Literal, Path
+from triggerkit.emulator.expressions.placeholders import Placeholders
+from triggerkit.emulator.expressions.reserved import GRAMMAR_WORDS, RESERVED_WORDS
+from triggerkit.emulator.expressions.tokens import Source, Token, syntax_error, tokenise
+
+MAX_PATH_STEPS = 32
+
+
+@dataclass(slots=True)
+class Reader:
+    """One expression being read."""
+
+    source: Source
+    placeholders: Placeholders
+    tokens: tuple[Token, ...] = field(init=False)
+    position: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self.tokens = tokenise(self.source)
+
+    @property
+    def token(self) -> Token:
+        """The token that comes next."""
+        return self.tokens[self.position]
+
+    def following(self, symbol: str) -> bool:
+        """Tell whether the token after the next one is `symbol`."""
+        after = self.tokens[min(self.position + 1, len(self.tokens) - 1)]
+        return after.kind == "symbol" and after.text == symbol
+
+    def error(self) -> EmulatorError:
+        """Return the syntax error of the token that comes next."""
+        return syntax_error(self.source, self.tokens, self.position)
+
+    def advance(self) -> Token:
+        """Return the next token and go past it."""
+        token = self.token
+        if token.kind != "end":
+            self.position += 1
+        return token
+
+    def at_symbol(self, *symbols: str) -> bool:
+        """Tell whether one of `symbols` comes next."""
+        return self.token.kind == "symbol" and self.token.text in symbols
+
+    def at_keyword(self, *words: str) -> bool:
+        """Tell whether one of the keywords comes next, in any case of letters."""
+        return self.token.kind == "name" and self.token.text.upper() in words
+
+    def take_symbol(self, symbol: str) -> bool:
+        """Go past `symbol` if it comes next, and tell so."""
+        if self.at_symbol(symbol):
+            self.position += 1
+            return True
+        return False
+
+    def take_keyword(self, word: str) -> bool:
+        """Go past a keyword if it comes next, and tell so."""
+        if self.at_keyword(word):
+            self.position += 1
+            return True
+        return False
+
+    def expect_symbol(self, symbol: str) -> None:
+        """Go past `symbol`.
+
+        Raises:
+            EmulatorError: another token comes next.
+        """
+        if not self.take_symbol(symbol):
+            raise self.error()
+
+    def expect_keyword(self, word: str) -> None:
+        """Go past a keyword.
+
+        Raises:
+            EmulatorError: another token comes next.
+        """
+        if not self.take_keyword(word):
+            raise self.error()
+
+    def expect_end(self) -> None:
+        """Make sure that nothing is left.
+
+        Raises:
+            EmulatorError: a token is left.
+        """
+        if self.token.kind != "end":
+            raise self.error()
+
+    def path(self) -> Path:
+        """Return the document path that comes next."""
+        steps: list[str | int] = [self._step()]
+        while self.at_symbol(".", "["):
+            if self.take_symbol("."):
+                steps.append(self._step())
+            else:
+                self.expect_symbol("[")
+                if self.token.kind != "index":
+                    raise self.error()
+                steps.append(int(self.advance().text))
+                self.expect_symbol("]")
+        if len(steps) > MAX_PATH_STEPS:
+            raise self.source.error("The document path has too many nesting elements;")
+        return tuple(steps)
+
+    def literal(self) -> Literal:
+        """Return the value placeholder that comes next."""
+        if self.token.kind != "value":
+            raise self.error()
+        return self.placeholders.literal(self.source, self.advance().text)
+
+    def attribute_or_literal(self) -> Attribute | Literal:
+        """Return the path or value that comes next."""
+        return self.literal() if self.token.kind == "value" else Attribute(self.path())
+
+    def _step(self) -> str:
+        token = self.token
+        if token.kind == "alias":
+            self.position += 1
+            return self.placeholders.name(self.source, token.text)
+        word = token.text.upper()
+        if token.kind != "name" or word in GRAMMAR_WORDS:
+            raise self.error()
+        if word in RESERVED_WORDS:
+            raise self.source.error(
+                f"Attribute name is a reserved keyword; reserved keyword: {token.text}"
+            )
+        self.position += 1
+        return token.text

@@ -1,0 +1,96 @@
+"""Keys of items: what a table's schema demands of them.
+
+Rule: a key is checked against the schema before anything else is done with an item, and becomes the
+canonical text under which the store keeps it. Source: DynamoDB guide, naming rules and data types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from triggerkit.emulator.errors import EmulatorError, invalid_parameter, no_table, validation
+from triggerkit.emulator.requests import Request, required_map, table_name
+from triggerkit.emulator.site import Site
+from triggerkit.emulator.sizes import value_size_bytes
+from triggerkit.emulator.store import ItemKey, Table
+from triggerkit.emulator.values import Item, Value, normalise_item
+
+HASH_KEY_LIMIT_BYTES = 2048
+SORT_KEY_LIMIT_BYTES = 1024
+_MISMATCH = "The provided key element does not match the schema"
+
+
+def table_of(site: Site, request: Request) -> Table:
+    """Return the table that a request names.
+
+    Raises:
+        EmulatorError: ResourceNotFoundException.
+    """
+    table = site.store.table(table_name(request))
+    if table is None:
+        raise no_table()
+    return table
+
+
+def given_key(table: Table, request: Request, member: str = "Key") -> Item:
+    """Return the canonical key attributes in a request's `member`."""
+    key = normalise_item(required_map(request, member))
+    if len(key) != len(table.key_names()):
+        raise validation("The number of conditions on the keys is invalid")
+    _check(table, key, lambda _name, _value: validation(_MISMATCH))
+    return key
+
+
+def check_item_key(table: Table, item: Item) -> None:
+    """Refuse an item whose key attributes are absent, mistyped, empty or too long."""
+
+    def wrong(name: str, value: Value | None) -> EmulatorError:
+        if value is None:
+            return invalid_parameter(f"Missing the key {name} in the item")
+        return invalid_parameter(
+            f"Type mismatch for key {name} expected: {table.key_types[name]} "
+            f"actual: {next(iter(value))}"
+        )
+
+    _check(table, item, wrong)
+
+
+def item_key(table: Table, attributes: Item) -> ItemKey:
+    """Return the store's key of checked key attributes or of a whole item."""
+    return key_text(attributes[table.hash_key]), (
+        "" if table.sort_key is None else key_text(attributes[table.sort_key])
+    )
+
+
+def key_text(value: Value) -> str:
+    """Return the canonical text of a key attribute's value."""
+    (content,) = value.values()
+    assert isinstance(content, str)
+    return content
+
+
+def _check(
+    table: Table, attributes: Item, wrong: Callable[[str, Value | None], EmulatorError]
+) -> None:
+    for name in table.key_names():
+        value = attributes.get(name)
+        kind = table.key_types[name]
+        if value is None or kind not in value:
+            raise wrong(name, value)
+        if not value[kind]:
+            noun = "string" if kind == "S" else "binary"
+            raise validation(
+                "One or more parameter values are not valid. The AttributeValue for a key "
+                f"attribute cannot contain an empty {noun} value. Key: {name}"
+            )
+        _check_length(name == table.hash_key, value)
+
+
+def _check_length(hash_key: bool, value: Value) -> None:
+    size_bytes = value_size_bytes(value)
+    if hash_key and size_bytes > HASH_KEY_LIMIT_BYTES:
+        raise invalid_parameter("Size of hashkey has exceeded the maximum size limit of2048 bytes")
+    if not hash_key and size_bytes > SORT_KEY_LIMIT_BYTES:
+        raise invalid_parameter(
+            "Aggregated size of all range keys has exceeded the size limit of 1024 bytes"
+        )

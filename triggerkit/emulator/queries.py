@@ -1,0 +1,286 @@
+"""Query and Scan of a base table.
+
+Rule: a page ends after Limit items or 1 MB of items read, before the filter; the key it ends at is the
+whole position, so nothing is kept between pages. Secondary indexes are not here.
+Source: DynamoDB API reference, Query and Scan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from triggerkit.emulator.errors import EmulatorError, invalid_parameter, validation
+from triggerkit.emulator.expressions.apply import projected
+from triggerkit.emulator.expressions.conditions import read_condition
+from triggerkit.emulator.expressions.evaluate import holds
+from triggerkit.emulator.expressions.nodes import (
+    Attribute,
+    Between,
+    Both,
+    Call,
+    Comparison,
+    Condition,
+    Literal,
+    Operand,
+    Path,
+)
+from triggerkit.emulator.expressions.placeholders import Placeholders, read_placeholders
+from triggerkit.emulator.expressions.projections import read_projection
+from triggerkit.emulator.items import refuse_legacy
+from triggerkit.emulator.keys import given_key, item_key, key_text, table_of
+from triggerkit.emulator.requests import (
+    Request,
+    chosen,
+    optional_text,
+    positive,
+    required_map,
+)
+from triggerkit.emulator.shards import key_hash
+from triggerkit.emulator.site import Site
+from triggerkit.emulator.sizes import item_size_bytes
+from triggerkit.emulator.store import Table
+from triggerkit.emulator.values import Item, comparable, normalise
+
+PAGE_BYTES = 1024 * 1024
+_SELECTS = (
+    "SPECIFIC_ATTRIBUTES",
+    "COUNT",
+    "ALL_ATTRIBUTES",
+    "ALL_PROJECTED_ATTRIBUTES",
+)
+_KEY_MEMBER = "KeyConditionExpression"
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What a page shows of the items that it reads."""
+
+    filter: Condition | None
+    paths: tuple[Path, ...] | None
+    counts_only: bool
+    limit: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class QueriesApi:
+    """Query and Scan over one site."""
+
+    site: Site
+
+    def operations(self) -> dict[str, Callable[[Request], dict[str, Any]]]:
+        """Return the operations by name."""
+        return {"Query": self.query, "Scan": self.scan}
+
+    def query(self, request: Request) -> dict[str, Any]:
+        """Answer Query."""
+        table, placeholders = self._opened(request, _KEY_MEMBER)
+        text = optional_text(request, _KEY_MEMBER)
+        if text is None:
+            raise validation(
+                "Either the KeyConditions or KeyConditionExpression parameter must be specified in "
+                "the request."
+            )
+        condition = read_condition(_KEY_MEMBER, text, placeholders)
+        partition = _partition(table, condition)
+        view = _view(request, placeholders)
+        items = [
+            item
+            for item in self.site.store.partition(table.name, partition)
+            if holds(condition, item)
+        ]
+        forward = request.get("ScanIndexForward") is not False
+        items.sort(key=lambda item: _sort_position(table, item), reverse=not forward)
+        start = _start(table, request)
+        if start is not None:
+            edge = _sort_position(table, start)
+            items = [
+                item
+                for item in items
+                if (_sort_position(table, item) > edge) == forward
+                and _sort_position(table, item) != edge
+            ]
+        return _page(table, items, view)
+
+    def scan(self, request: Request) -> dict[str, Any]:
+        """Answer Scan, also in parallel segments."""
+        table, placeholders = self._opened(request, None)
+        segment, total = _segments(request)
+        view = _view(request, placeholders)
+        placed = [
+            (_scan_position(table, item), item)
+            for key, item in self.site.store.items(table.name)
+            if total == 1 or key_hash(key[0]) % total == segment
+        ]
+        placed.sort(key=lambda pair: pair[0])
+        start = _start(table, request)
+        if start is not None:
+            edge = _scan_position(table, start)
+            placed = [pair for pair in placed if pair[0] > edge]
+        return _page(table, [item for _, item in placed], view)
+
+    def _opened(self, request: Request, key_member: str | None) -> tuple[Table, Placeholders]:
+        refuse_legacy(request)
+        if request.get("IndexName") is not None:
+            raise validation(
+                "The embedded endpoint of triggerkit does not have secondary indexes; use DynamoDB "
+                "Local or AWS"
+            )
+        table = table_of(self.site, request)
+        members = ("FilterExpression", "ProjectionExpression", key_member)
+        given = {name: optional_text(request, name) for name in members if name is not None}
+        return table, read_placeholders(request, given)
+
+
+def _view(request: Request, placeholders: Placeholders) -> _View:
+    filter_text = optional_text(request, "FilterExpression")
+    projection = optional_text(request, "ProjectionExpression")
+    select = chosen(request, "Select", _SELECTS)
+    condition = None
+    if filter_text is not None:
+        condition = read_condition("FilterExpression", filter_text, placeholders)
+    paths = None if projection is None else read_projection(projection, placeholders)
+    if paths is not None and select not in (None, "SPECIFIC_ATTRIBUTES"):
+        raise validation(f"Cannot specify the ProjectionExpression when choosing to get {select}")
+    placeholders.require_all_used()
+    return _View(condition, paths, select == "COUNT", positive(request, "Limit"))
+
+
+def _start(table: Table, request: Request) -> Item | None:
+    if request.get("ExclusiveStartKey") is None:
+        return None
+    key = {
+        name: normalise(value) for name, value in required_map(request, "ExclusiveStartKey").items()
+    }
+    try:
+        return given_key(table, {"Key": key})
+    except EmulatorError:
+        raise validation("The provided starting key is invalid") from None
+
+
+def _segments(request: Request) -> tuple[int, int]:
+    total = positive(request, "TotalSegments")
+    segment = request.get("Segment")
+    if total is None and segment is None:
+        return 0, 1
+    if total is None:
+        raise validation(
+            "The TotalSegments parameter is required but was not present in the request when "
+            "Segment parameter is present"
+        )
+    if not isinstance(segment, int):
+        raise validation(
+            "The Segment parameter is required but was not present in the request when parameter "
+            "TotalSegments is present"
+        )
+    if not 0 <= segment < total:
+        raise validation(
+            "The Segment parameter is zero-based and must be less than parameter TotalSegments: "
+            f"Segment: {segment} is not less than TotalSegments: {total}"
+        )
+    return segment, total
+
+
+def _page(table: Table, items: Iterable[Item], view: _View) -> dict[str, Any]:
+    shown: list[Item] = []
+    scanned, size_bytes = 0, 0
+    last: Item | None = None
+    more = False
+    for item in items:
+        if scanned == view.limit or size_bytes > PAGE_BYTES:
+            more = True
+            break
+        scanned, last = scanned + 1, item
+        size_bytes += item_size_bytes(item)
+        if view.filter is None or holds(view.filter, item):
+            shown.append(item if view.paths is None else projected(item, view.paths))
+    answer: dict[str, Any] = {"Count": len(shown), "ScannedCount": scanned}
+    if not view.counts_only:
+        answer["Items"] = shown
+    # DynamoDB names a position whenever Limit was reached, even if nothing follows.
+    if last is not None and (more or scanned == view.limit):
+        answer["LastEvaluatedKey"] = {name: last[name] for name in table.key_names()}
+    return answer
+
+
+def _sort_position(table: Table, item: Item) -> Any:
+    return 0 if table.sort_key is None else comparable(item[table.sort_key])
+
+
+def _scan_position(table: Table, item: Item) -> Any:
+    partition = item_key(table, item)[0]
+    return key_hash(partition), partition, _sort_position(table, item)
+
+
+def _partition(table: Table, condition: Condition) -> str:
+    """Return the one partition key that a key condition asks for.
+
+    Raises:
+        EmulatorError: ValidationException when the condition is no key condition of this table.
+    """
+    parts = _parts(condition)
+    asked: dict[str, Condition] = {}
+    for part in parts:
+        name = _key_name(part)
+        if name in asked:
+            raise validation(
+                "Invalid KeyConditionExpression: KeyConditionExpressions must only contain one "
+                "condition per key"
+            )
+        asked[name] = part
+    equality = asked.pop(table.hash_key, None)
+    if equality is None:
+        raise validation(f"Query condition missed key schema element: {table.hash_key}")
+    if not isinstance(equality, Comparison) or equality.operator != "=":
+        raise validation("Query key condition not supported")
+    for name, part in asked.items():
+        if name != table.sort_key:
+            missed = table.sort_key or table.hash_key
+            raise validation(f"Query condition missed key schema element: {missed}")
+        if isinstance(part, Comparison) and part.operator == "<>":
+            raise validation("Unsupported operator on KeyCondition: operator: <>")
+    for part in parts:
+        _check_types(table, part)
+    literal = equality.right if isinstance(equality.left, Attribute) else equality.left
+    assert isinstance(literal, Literal)
+    return key_text(literal.value)
+
+
+def _parts(condition: Condition) -> list[Condition]:
+    if isinstance(condition, Both):
+        return [*_parts(condition.left), *_parts(condition.right)]
+    return [condition]
+
+
+def _operands(part: Condition) -> tuple[Operand, ...]:
+    match part:
+        case Comparison(_, left, right):
+            return left, right
+        case Between(operand, low, high):
+            return operand, low, high
+        case Call("begins_with", operands):
+            return operands
+        case _:
+            raise validation("Invalid operator used in KeyConditionExpression: OR, NOT or IN")
+
+
+def _key_name(part: Condition) -> str:
+    names = [each.path[0] for each in _operands(part) if isinstance(each, Attribute)]
+    if len(names) != 1 or not isinstance(names[0], str):
+        raise validation(
+            "Invalid condition in KeyConditionExpression: one key attribute and values only"
+        )
+    return names[0]
+
+
+def _check_types(table: Table, part: Condition) -> None:
+    kind = table.key_types[_key_name(part)]
+    for operand in _operands(part):
+        if isinstance(operand, Literal) and kind not in operand.value:
+            raise invalid_parameter("Condition parameter type does not match schema type")
+        if isinstance(operand, Literal) and operand.value[kind] == "" and kind != "N":
+            raise invalid_parameter(
+                "The AttributeValue for a key attribute cannot contain an empty string value. "
+                f"Key: {_key_name(part)}"
+            )

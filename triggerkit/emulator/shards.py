@@ -1,0 +1,182 @@
+"""The shards of one stream: who follows whom, which key goes where, what is still kept.
+
+Rule: the open shards of an enabled stream cover the hash space without gap or overlap, so every write
+has exactly one shard; children start where their parent ended, so a key's records stay in order along
+the lineage. Sequence numbers grow over the whole emulator and are compared as integers.
+Source: Streams API reference, DescribeStream; spec rules S-9 to S-16.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from triggerkit.emulator.errors import not_found
+
+HASH_SPACE = 2**128
+RETENTION_SECONDS = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRecord:
+    """One change as it lies in a shard; `wire` is the record as GetRecords answers it."""
+
+    sequence: int
+    created_seconds: float
+    size_bytes: int
+    wire: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Shard:
+    """One shard; it takes the keys whose hash is in [low, high)."""
+
+    shard_id: str
+    parent_id: str | None
+    low: int
+    high: int
+    created_seconds: float
+    starting_sequence: int
+    ending_sequence: int | None = None
+    closed_seconds: float | None = None
+    trimmed_through: int = 0
+    records: list[StreamRecord] = field(default_factory=list)
+
+    @property
+    def closed(self) -> bool:
+        """Tell whether no record can come any more."""
+        return self.ending_sequence is not None
+
+    def after(self, sequence: int) -> int:
+        """Return the index of the first record whose number is greater than `sequence`."""
+        return bisect_right(self.records, sequence, key=lambda record: record.sequence)
+
+    def drop_through(self, sequence: int) -> None:
+        """Forget all records up to `sequence`."""
+        count = self.after(sequence)
+        if count:
+            self.trimmed_through = self.records[count - 1].sequence
+            del self.records[:count]
+
+
+@dataclass(slots=True)
+class ShardGraph:
+    """All shards of one stream that are still listed. `next_sequence` gives growing numbers."""
+
+    salt: str
+    next_sequence: Callable[[], int]
+    shards: dict[str, Shard] = field(default_factory=dict)
+    _open: list[Shard] = field(default_factory=list)
+    _bounds: list[int] = field(default_factory=list)
+
+    def grow(self, count: int, now_seconds: float) -> None:
+        """Add `count` open roots that share the hash space; called once, when the stream begins."""
+        edges = [HASH_SPACE * index // count for index in range(count + 1)]
+        for low, high in pairwise(edges):
+            self._add(None, low, high, now_seconds)
+        self._index()
+
+    def shard(self, shard_id: str) -> Shard:
+        """Return a listed shard.
+
+        Raises:
+            EmulatorError: ResourceNotFoundException.
+        """
+        found = self.shards.get(shard_id)
+        if found is None:
+            raise not_found("Requested resource not found: Shard does not exist")
+        return found
+
+    def route(self, key: str) -> Shard:
+        """Return the open shard that takes records of the partition key `key` (canonical text)."""
+        if len(self._open) == 1:
+            return self._open[0]
+        return self._open[bisect_right(self._bounds, key_hash(key)) - 1]
+
+    def open_shards(self) -> tuple[Shard, ...]:
+        """Return the open shards in the order of their hash ranges."""
+        return tuple(self._open)
+
+    def listed(self) -> list[Shard]:
+        """Return all shards in the order of their ids, which is how they are paged."""
+        return sorted(self.shards.values(), key=lambda shard: shard.shard_id)
+
+    def children(self, shard_id: str) -> list[Shard]:
+        """Return the shards whose parent is `shard_id`."""
+        return [shard for shard in self.listed() if shard.parent_id == shard_id]
+
+    def roll(self, shard_id: str, now_seconds: float) -> str:
+        """Close a shard and go on in one child; return the child's id."""
+        parent = self._close(shard_id, now_seconds)
+        child = self._add(parent.shard_id, parent.low, parent.high, now_seconds)
+        self._index()
+        return child.shard_id
+
+    def split(self, shard_id: str, now_seconds: float, at: int | None = None) -> tuple[str, str]:
+        """Close a shard and go on in two children; `at` is the first hash of the second one."""
+        shard = self.shard(shard_id)
+        middle = (shard.low + shard.high) // 2 if at is None else at
+        if not shard.low < middle < shard.high:
+            raise ValueError(f"{middle} does not lie inside the hash range of {shard_id}")
+        parent = self._close(shard_id, now_seconds)
+        left = self._add(parent.shard_id, parent.low, middle, now_seconds)
+        right = self._add(parent.shard_id, middle, parent.high, now_seconds)
+        self._index()
+        return left.shard_id, right.shard_id
+
+    def close_all(self, now_seconds: float) -> None:
+        """Close every open shard without children, as disabling the stream does."""
+        for shard in self.open_shards():
+            self._close(shard.shard_id, now_seconds)
+        self._index()
+
+    def retain(self, now_seconds: float) -> None:
+        """Forget records older than 24 hours, and closed shards that have nothing left."""
+        horizon = now_seconds - RETENTION_SECONDS
+        for shard in list(self.shards.values()):
+            if shard.records and shard.records[0].created_seconds < horizon:
+                count = bisect_right(
+                    shard.records, horizon, key=lambda record: record.created_seconds
+                )
+                shard.drop_through(shard.records[count - 1].sequence)
+            done = shard.closed_seconds is not None and shard.closed_seconds < horizon
+            if done and not shard.records:
+                del self.shards[shard.shard_id]
+
+    def drop(self, shard_id: str) -> None:
+        """Take a closed shard off the listing at once, with its records."""
+        if not self.shard(shard_id).closed:
+            raise ValueError(f"{shard_id} is open; only a closed shard leaves the listing")
+        del self.shards[shard_id]
+
+    def _add(self, parent_id: str | None, low: int, high: int, now_seconds: float) -> Shard:
+        sequence = self.next_sequence()
+        digest = hashlib.md5(f"{self.salt}{sequence}".encode(), usedforsecurity=False).hexdigest()
+        shard_id = f"shardId-{int(now_seconds * 1000):020d}-{digest[:8]}"
+        shard = Shard(shard_id, parent_id, low, high, now_seconds, sequence)
+        self.shards[shard_id] = shard
+        self._open.append(shard)
+        return shard
+
+    def _close(self, shard_id: str, now_seconds: float) -> Shard:
+        shard = self.shard(shard_id)
+        if shard.closed:
+            raise ValueError(f"{shard_id} is closed already")
+        shard.ending_sequence = self.next_sequence()
+        shard.closed_seconds = now_seconds
+        self._open.remove(shard)
+        return shard
+
+    def _index(self) -> None:
+        self._open.sort(key=lambda shard: shard.low)
+        self._bounds = [shard.low for shard in self._open]
+
+
+def key_hash(key: str) -> int:
+    """Return where a partition key lies in the hash space."""
+    digest = hashlib.md5(key.encode(), usedforsecurity=False).digest()
+    return int.from_bytes(digest, "big")

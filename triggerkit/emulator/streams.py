@@ -1,0 +1,251 @@
+"""The four operations of DynamoDB Streams.
+
+Rule: an open shard always answers with a next iterator; a closed one stops in the same answer as its
+last record. Listing pages follow the order of shard ids, so a page never depends on the one before.
+Source: Streams API reference; spec rules S-9 to S-16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from triggerkit.emulator.errors import (
+    EmulatorError,
+    invalid_parameter,
+    not_found,
+    validation,
+)
+from triggerkit.emulator.faults import Faults
+from triggerkit.emulator.iterators import ShardIterator, read_token
+from triggerkit.emulator.requests import (
+    Request,
+    chosen,
+    missing,
+    optional_map,
+    optional_text,
+    positive,
+    table_name,
+    text,
+    violated,
+)
+from triggerkit.emulator.shards import Shard
+from triggerkit.emulator.site import Site
+from triggerkit.emulator.store import Stream
+
+MAX_RECORDS = 1000
+MAX_LISTED = 100
+PAGE_BYTES = 1024 * 1024
+ITERATOR_TYPES = (
+    "TRIM_HORIZON",
+    "LATEST",
+    "AT_SEQUENCE_NUMBER",
+    "AFTER_SEQUENCE_NUMBER",
+    "AT_TIMESTAMP",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamsApi:
+    """DynamoDB Streams over one site."""
+
+    site: Site
+    faults: Faults
+
+    def operations(self) -> dict[str, Callable[[Request], dict[str, Any]]]:
+        """Return the operations by name."""
+        return {
+            "ListStreams": self.list_streams,
+            "DescribeStream": self.describe_stream,
+            "GetShardIterator": self.get_shard_iterator,
+            "GetRecords": self.get_records,
+        }
+
+    def list_streams(self, request: Request) -> dict[str, Any]:
+        """Answer ListStreams."""
+        limit = _listing_limit(request)
+        name = table_name(request) if request.get("TableName") is not None else None
+        start = optional_text(request, "ExclusiveStartStreamArn") or ""
+        self._retain()
+        found = [
+            stream
+            for stream in self.site.store.streams()
+            if stream.arn > start and name in (None, stream.table_name)
+        ]
+        answer: dict[str, Any] = {
+            "Streams": [
+                {
+                    "StreamArn": stream.arn,
+                    "TableName": stream.table_name,
+                    "StreamLabel": stream.label,
+                }
+                for stream in found[:limit]
+            ]
+        }
+        if len(found) > limit:
+            answer["LastEvaluatedStreamArn"] = found[limit - 1].arn
+        return answer
+
+    def describe_stream(self, request: Request) -> dict[str, Any]:
+        """Answer DescribeStream; 100 shards a page, CHILD_SHARDS lists the children of one shard."""
+        arn = text(request, "StreamArn")
+        limit = _listing_limit(request)
+        start = optional_text(request, "ExclusiveStartShardId") or ""
+        parent_id = _asked_parent(request)
+        stream = self._stream(arn)
+        listed = stream.graph.listed() if parent_id is None else stream.graph.children(parent_id)
+        shards = [
+            shard
+            for shard in listed
+            if shard.shard_id > start and not self.faults.hides(shard.shard_id)
+        ]
+        description: dict[str, Any] = {
+            "StreamArn": stream.arn,
+            "StreamLabel": stream.label,
+            "StreamStatus": "ENABLED" if stream.enabled else "DISABLED",
+            "StreamViewType": stream.view_type,
+            "CreationRequestDateTime": stream.created_seconds,
+            "TableName": stream.table_name,
+            "KeySchema": stream.key_schema,
+            "Shards": [_described(stream, shard) for shard in shards[:limit]],
+        }
+        if len(shards) > limit:
+            description["LastEvaluatedShardId"] = shards[limit - 1].shard_id
+        return {"StreamDescription": description}
+
+    def get_shard_iterator(self, request: Request) -> dict[str, Any]:
+        """Answer GetShardIterator, all five types."""
+        arn = text(request, "StreamArn")
+        shard_id = text(request, "ShardId")
+        kind = chosen(request, "ShardIteratorType", ITERATOR_TYPES)
+        if kind is None:
+            raise missing("ShardIteratorType")
+        stream = self._stream(arn)
+        shard = stream.graph.shard(shard_id)
+        after = self._start(shard, kind, request)
+        return {"ShardIterator": self._token(stream, shard, after)}
+
+    def get_records(self, request: Request) -> dict[str, Any]:
+        """Answer GetRecords: at most 1000 records or 1 MB, and where to go on."""
+        limit = positive(request, "Limit") or MAX_RECORDS
+        if limit > MAX_RECORDS:
+            raise invalid_parameter(f"Limit should be less than or equal to {MAX_RECORDS}")
+        place = read_token(text(request, "ShardIterator"))
+        stream = self._stream(place.stream_arn)
+        if place.expired(self.site.clock.now_seconds(), self.faults.iterator_generation):
+            raise EmulatorError("ExpiredIteratorException", "Iterator expired")
+        shard = stream.graph.shard(place.shard_id)
+        if place.after < shard.trimmed_through:
+            raise _trimmed()
+        first = shard.after(place.after)
+        last, size_bytes = first, 0
+        for record in shard.records[first : first + limit]:
+            size_bytes += record.size_bytes
+            if size_bytes > PAGE_BYTES and last > first:
+                break
+            last += 1
+        page = shard.records[first:last]
+        answer: dict[str, Any] = {"Records": [record.wire for record in page]}
+        if not shard.closed or last < len(shard.records):
+            after = page[-1].sequence if page else place.after
+            answer["NextShardIterator"] = self._token(stream, shard, after)
+        return answer
+
+    def _stream(self, arn: str) -> Stream:
+        self._retain()
+        stream = self.site.store.stream(arn)
+        if stream is None:
+            raise not_found(f"Requested resource not found: Stream: {arn} not found")
+        return stream
+
+    def _retain(self) -> None:
+        now_seconds = self.site.clock.now_seconds()
+        for stream in self.site.store.streams():
+            stream.graph.retain(now_seconds)
+            if not stream.enabled and not stream.graph.shards:
+                self.site.store.drop_stream(stream.arn)
+
+    def _token(self, stream: Stream, shard: Shard, after: int) -> str:
+        now_seconds = self.site.clock.now_seconds()
+        generation = self.faults.iterator_generation
+        return ShardIterator(stream.arn, shard.shard_id, after, now_seconds, generation).token()
+
+    def _start(self, shard: Shard, kind: str, request: Request) -> int:
+        """Return the sequence number after which an iterator of this kind reads."""
+        horizon = max(shard.starting_sequence, shard.trimmed_through)
+        number = optional_text(request, "SequenceNumber")
+        by_number = kind in {"AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"}
+        if number is not None and not by_number:
+            raise invalid_parameter("SequenceNumber should not be passed for this iterator type")
+        match kind:
+            case "TRIM_HORIZON":
+                return horizon
+            case "LATEST":
+                return shard.records[-1].sequence if shard.records else horizon
+            case "AT_TIMESTAMP":
+                seconds = self._asked_time(request)
+                earlier = [r.sequence for r in shard.records if r.created_seconds < seconds]
+                return earlier[-1] if earlier else horizon
+            case _:
+                return _by_number(shard, kind, number)
+
+    def _asked_time(self, request: Request) -> float:
+        seconds = request.get("Timestamp")
+        if not isinstance(seconds, (int, float)) or isinstance(seconds, bool):
+            raise invalid_parameter("Timestamp is required for the iterator type AT_TIMESTAMP")
+        if seconds > self.site.clock.now_seconds():
+            raise invalid_parameter("Timestamp must not lie in the future")
+        return float(seconds)
+
+
+def _listing_limit(request: Request) -> int:
+    limit = positive(request, "Limit") or MAX_LISTED
+    if limit > MAX_LISTED:
+        raise invalid_parameter(f"Limit cannot be greater than the maximum: {MAX_LISTED}")
+    return limit
+
+
+def _asked_parent(request: Request) -> str | None:
+    asked = optional_map(request, "ShardFilter")
+    if asked is None:
+        return None
+    kind = asked.get("Type")
+    if kind != "CHILD_SHARDS":
+        shown = "null" if kind is None else kind
+        raise violated(shown, "shardFilter.type", "Member must be CHILD_SHARDS")
+    return text(asked, "ShardId")
+
+
+def _described(stream: Stream, shard: Shard) -> dict[str, Any]:
+    numbers = {"StartingSequenceNumber": str(shard.starting_sequence)}
+    if shard.ending_sequence is not None:
+        numbers["EndingSequenceNumber"] = str(shard.ending_sequence)
+    described: dict[str, Any] = {"ShardId": shard.shard_id, "SequenceNumberRange": numbers}
+    if shard.parent_id in stream.graph.shards:
+        described["ParentShardId"] = shard.parent_id
+    return described
+
+
+def _by_number(shard: Shard, kind: str, number: str | None) -> int:
+    if number is None:
+        raise invalid_parameter("Invalid SequenceNumber")
+    if not 21 <= len(number) <= 40:
+        bound = "greater than or equal to 21" if len(number) < 21 else "less than or equal to 40"
+        raise violated(number, "SequenceNumber", f"Member must have length {bound}")
+    if not (number.isascii() and number.isdigit()):
+        raise invalid_parameter("Invalid SequenceNumber")
+    sequence = int(number)
+    beyond = shard.ending_sequence is not None and sequence > shard.ending_sequence
+    if sequence < shard.starting_sequence or beyond:
+        raise validation("Invalid SequenceNumber for the shard")
+    if sequence <= shard.trimmed_through:
+        raise _trimmed()
+    return sequence - 1 if kind == "AT_SEQUENCE_NUMBER" else sequence
+
+
+def _trimmed() -> EmulatorError:
+    return EmulatorError(
+        "TrimmedDataAccessException",
+        "The operation attempted to read past the oldest stream record in a shard.",
+    )

@@ -1,0 +1,260 @@
+"""Tables and their streams: CreateTable, DescribeTable, UpdateTable, DeleteTable, ListTables.
+
+Rule: a change of a table is done when the call returns; nobody waits here. A table without its stream
+keeps the old stream's ARN, and the stream outlives the table.
+Source: DynamoDB API reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from triggerkit.emulator.errors import EmulatorError, not_found, validation
+from triggerkit.emulator.requests import (
+    Request,
+    chosen,
+    flag,
+    missing,
+    optional_list,
+    optional_map,
+    optional_text,
+    positive,
+    table_name,
+    violated,
+)
+from triggerkit.emulator.schema import read_schema
+from triggerkit.emulator.site import Site
+from triggerkit.emulator.sizes import item_size_bytes
+from triggerkit.emulator.store import Table
+
+VIEW_TYPES = ("NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES", "KEYS_ONLY")
+BILLING_MODES = ("PROVISIONED", "PAY_PER_REQUEST")
+MAX_LISTED = 100
+_ABSENT_FEATURES = (
+    "LocalSecondaryIndexes",
+    "GlobalSecondaryIndexes",
+    "GlobalSecondaryIndexUpdates",
+    "ReplicaUpdates",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TablesApi:
+    """The control plane of one site's tables."""
+
+    site: Site
+
+    def operations(self) -> dict[str, Callable[[Request], dict[str, Any]]]:
+        """Return the operations by name."""
+        return {
+            "CreateTable": self.create_table,
+            "DescribeTable": self.describe_table,
+            "UpdateTable": self.update_table,
+            "DeleteTable": self.delete_table,
+            "ListTables": self.list_tables,
+        }
+
+    def create_table(self, request: Request) -> dict[str, Any]:
+        """Answer CreateTable; the table is ACTIVE at once."""
+        name = table_name(request)
+        _refuse_features(request)
+        keys = read_schema(request)
+        mode, read_units, write_units = _capacity(request, "PROVISIONED")
+        view_type = _stream_view(request)
+        if self.site.store.table(name) is not None:
+            raise EmulatorError("ResourceInUseException", f"Table already exists: {name}")
+        now_seconds = self.site.clock.now_seconds()
+        digest = self.site.digest(name, now_seconds)
+        table = Table(
+            name=name,
+            table_id="-".join(
+                (digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:])
+            ),
+            arn=self.site.table_arn(name),
+            created_seconds=now_seconds,
+            hash_key=keys.hash_key,
+            sort_key=keys.sort_key,
+            key_types=dict(keys.types),
+            billing_mode=mode,
+            read_units=read_units,
+            write_units=write_units,
+            deletion_protected=flag(request, "DeletionProtectionEnabled"),
+        )
+        if view_type is not None:
+            self.site.begin_stream(table, view_type)
+        self.site.store.save_table(table)
+        return {"TableDescription": self._described(table)}
+
+    def describe_table(self, request: Request) -> dict[str, Any]:
+        """Answer DescribeTable."""
+        return {"Table": self._described(self._table(request))}
+
+    def update_table(self, request: Request) -> dict[str, Any]:
+        """Answer UpdateTable: stream, capacity and deletion protection."""
+        table = self._table(request)
+        _refuse_features(request)
+        members = (
+            "StreamSpecification",
+            "BillingMode",
+            "ProvisionedThroughput",
+            "DeletionProtectionEnabled",
+        )
+        if all(request.get(member) is None for member in members):
+            raise validation(
+                "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, "
+                "GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is required"
+            )
+        if request.get("StreamSpecification") is not None:
+            self._switch_stream(table, request)
+        if request.get("BillingMode") is not None or request.get("ProvisionedThroughput"):
+            table.billing_mode, table.read_units, table.write_units = _capacity(
+                request, table.billing_mode
+            )
+        if request.get("DeletionProtectionEnabled") is not None:
+            table.deletion_protected = flag(request, "DeletionProtectionEnabled")
+        self.site.store.save_table(table)
+        return {"TableDescription": self._described(table)}
+
+    def delete_table(self, request: Request) -> dict[str, Any]:
+        """Answer DeleteTable; the stream is disabled and stays readable."""
+        table = self._table(request)
+        if table.deletion_protected:
+            raise validation(
+                "Resource cannot be deleted as it is currently protected against deletion. "
+                "Disable deletion protection first."
+            )
+        description = {**self._described(table), "TableStatus": "DELETING"}
+        self.site.end_stream(table)
+        self.site.store.drop_table(table.name)
+        return {"TableDescription": description}
+
+    def list_tables(self, request: Request) -> dict[str, Any]:
+        """Answer ListTables."""
+        limit = positive(request, "Limit") or MAX_LISTED
+        if limit > MAX_LISTED:
+            raise violated(limit, "Limit", "Member must have value less than or equal to 100")
+        start = optional_text(request, "ExclusiveStartTableName") or ""
+        names = [table.name for table in self.site.store.tables() if table.name > start]
+        answer: dict[str, Any] = {"TableNames": names[:limit]}
+        if len(names) > limit:
+            answer["LastEvaluatedTableName"] = names[limit - 1]
+        return answer
+
+    def _table(self, request: Request) -> Table:
+        name = table_name(request)
+        table = self.site.store.table(name)
+        if table is None:
+            raise not_found(f"Requested resource not found: Table: {name} not found")
+        return table
+
+    def _switch_stream(self, table: Table, request: Request) -> None:
+        view_type = _stream_view(request)
+        running = self.site.current_stream(table)
+        if view_type is None:
+            if running is None:
+                raise validation(f"Table has no stream to disable: TableName: {table.name}")
+            self.site.end_stream(table)
+        else:
+            if running is not None:
+                raise validation(f"Table already has an enabled stream: TableName: {table.name}")
+            self.site.begin_stream(table, view_type)
+
+    def _described(self, table: Table) -> dict[str, Any]:
+        items = [item for _, item in self.site.store.items(table.name)] if self._kept(table) else []
+        description: dict[str, Any] = {
+            "AttributeDefinitions": [
+                {"AttributeName": name, "AttributeType": kind}
+                for name, kind in table.key_types.items()
+            ],
+            "TableName": table.name,
+            "KeySchema": table.key_schema(),
+            "TableStatus": "ACTIVE",
+            "CreationDateTime": table.created_seconds,
+            "ProvisionedThroughput": {
+                "NumberOfDecreasesToday": 0,
+                "ReadCapacityUnits": table.read_units,
+                "WriteCapacityUnits": table.write_units,
+            },
+            "TableSizeBytes": sum(map(item_size_bytes, items)),
+            "ItemCount": len(items),
+            "TableArn": table.arn,
+            "TableId": table.table_id,
+            "DeletionProtectionEnabled": table.deletion_protected,
+        }
+        if table.billing_mode == "PAY_PER_REQUEST":
+            description["BillingModeSummary"] = {
+                "BillingMode": table.billing_mode,
+                "LastUpdateToPayPerRequestDateTime": table.created_seconds,
+            }
+        if table.stream_arn is not None:
+            description["LatestStreamArn"] = table.stream_arn
+            description["LatestStreamLabel"] = table.stream_arn.rpartition("/")[2]
+        stream = self.site.current_stream(table)
+        if stream is not None:
+            description["StreamSpecification"] = {
+                "StreamEnabled": True,
+                "StreamViewType": stream.view_type,
+            }
+        return description
+
+    def _kept(self, table: Table) -> bool:
+        return self.site.store.table(table.name) is table
+
+
+def _stream_view(request: Request) -> str | None:
+    """Return the view type that a StreamSpecification asks for, None for no stream."""
+    asked = optional_map(request, "StreamSpecification")
+    if asked is None:
+        return None
+    if asked.get("StreamEnabled") is None:
+        raise missing("streamSpecification.streamEnabled")
+    view_type = chosen(asked, "StreamViewType", VIEW_TYPES)
+    if not flag(asked, "StreamEnabled"):
+        if view_type is not None:
+            raise validation(
+                "Invalid StreamViewType: Stream StreamEnabled was false but a StreamViewType was "
+                "present."
+            )
+        return None
+    if view_type is None:
+        raise validation(
+            "Invalid StreamViewType: Stream ViewType must not be null or empty when enabling "
+            "streams."
+        )
+    return view_type
+
+
+def _capacity(request: Request, current_mode: str) -> tuple[str, int, int]:
+    mode = chosen(request, "BillingMode", BILLING_MODES) or current_mode
+    units = optional_map(request, "ProvisionedThroughput")
+    if mode == "PAY_PER_REQUEST":
+        if units is not None:
+            raise validation(
+                "One or more parameter values were invalid: Neither ReadCapacityUnits nor "
+                "WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST"
+            )
+        return mode, 0, 0
+    if units is None:
+        raise validation(
+            "One or more parameter values were invalid: ReadCapacityUnits and WriteCapacityUnits "
+            "must both be specified when BillingMode is PROVISIONED"
+        )
+    return mode, _units(units, "ReadCapacityUnits"), _units(units, "WriteCapacityUnits")
+
+
+def _units(units: Mapping[str, Any], member: str) -> int:
+    count = positive(units, member)
+    if count is None:
+        raise missing(f"provisionedThroughput.{member}")
+    return count
+
+
+def _refuse_features(request: Request) -> None:
+    for member in _ABSENT_FEATURES:
+        if optional_list(request, member):
+            raise validation(
+                f"The embedded endpoint of triggerkit does not have {member}; use DynamoDB Local or "
+                "AWS for it"
+            )

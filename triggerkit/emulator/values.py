@@ -1,0 +1,245 @@
+"""Attribute values in DynamoDB JSON, made canonical.
+
+Rule: every value that enters is validated and made canonical once, at the door (`normalise`): numbers
+in plain notation without needless zeros, sets sorted, base64 re-encoded. After that two equal values
+are equal Python dicts, which is what conditions and the rule for stream records rest on.
+Canonical values are never changed in place.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import decimal
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from triggerkit.emulator.errors import EmulatorError, invalid_parameter, validation
+
+Value: TypeAlias = dict[str, Any]
+"""One attribute value: a dict with exactly one type tag, for example `{"S": "a"}`."""
+Item: TypeAlias = dict[str, Value]
+"""Attribute names to values."""
+
+MAX_NESTING = 32
+MAX_DIGITS = 38
+ITEM_LIMIT_BYTES = 400 * 1024
+_LARGEST = decimal.Decimal("9.9999999999999999999999999999999999999E+125")
+_SMALLEST = decimal.Decimal("1E-130")
+_PLAIN = re.compile(r"0|-?[1-9][0-9]{0,37}")
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+_EXACT = decimal.Context(prec=400, Emax=10_000, Emin=-10_000)
+
+
+def number(text: object) -> str:
+    """Return a number in canonical notation.
+
+    Raises:
+        EmulatorError: ValidationException for what is no number or outside DynamoDB's range of 38
+            digits and magnitude 1E-130 to 9.99E+125. Source: DynamoDB guide, naming rules and data
+            types, number.
+    """
+    if not isinstance(text, str):
+        raise serialization("N", text)
+    if _PLAIN.fullmatch(text):
+        return text
+    if not _NUMBER.fullmatch(text):
+        if not text:
+            raise validation("The parameter cannot be converted to a numeric value")
+        raise validation(f"The parameter cannot be converted to a numeric value: {text}")
+    return canonical(_EXACT.create_decimal(text))
+
+
+def canonical(value: decimal.Decimal) -> str:
+    """Return a decimal in canonical notation; raises as `number` does."""
+    value = value.normalize(_EXACT)
+    if not value:
+        return "0"
+    if abs(value) > _LARGEST and value.adjusted() > 125:
+        raise validation(
+            "Number overflow. Attempting to store a number with magnitude larger than supported range"
+        )
+    if abs(value) < _SMALLEST:
+        raise validation(
+            "Number underflow. Attempting to store a number with magnitude smaller than supported "
+            "range"
+        )
+    if len(value.as_tuple().digits) > MAX_DIGITS:
+        raise validation("Attempting to store more than 38 significant digits in a Number")
+    return format(value, "f")
+
+
+def calculate(left: str, operator: str, right: str) -> str:
+    """Return `left + right` or `left - right`, exactly; raises as `number` does."""
+    first, second = decimal.Decimal(left), decimal.Decimal(right)
+    if operator == "+":
+        return canonical(_EXACT.add(first, second))
+    return canonical(_EXACT.subtract(first, second))
+
+
+def serialization(kind: str, value: object) -> EmulatorError:
+    """Return the answer to JSON of the wrong shape."""
+    return EmulatorError(
+        "SerializationException",
+        f"Unexpected value for type {kind}: a {type(value).__name__} is not valid here",
+    )
+
+
+def normalise_item(item: object) -> Item:
+    """Return an item with canonical values.
+
+    Raises:
+        EmulatorError: the item is no map of attribute values, or a value is invalid.
+    """
+    if not isinstance(item, Mapping):
+        raise serialization("Map", item)
+    return {name: normalise(value) for name, value in item.items()}
+
+
+def normalise(value: object, depth: int = 0) -> Value:
+    """Return one canonical value; `depth` counts the maps and lists around it.
+
+    Raises:
+        EmulatorError: ValidationException or SerializationException, as AWS answers.
+    """
+    if not isinstance(value, Mapping):
+        raise serialization("AttributeValue", value)
+    if len(value) != 1:
+        if not value:
+            raise validation(
+                "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes"
+            )
+        raise validation(
+            "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the "
+            "supported datatypes"
+        )
+    ((kind, content),) = value.items()
+    if kind == "S" and isinstance(content, str):
+        return {"S": content}
+    if kind == "N":
+        return {"N": number(content)}
+    reader = _READERS.get(kind)
+    if reader is None:
+        raise validation(
+            "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes"
+        )
+    if depth > MAX_NESTING:
+        raise validation("Nesting Levels have exceeded supported limits")
+    return {kind: reader(content, depth)}
+
+
+def _string(content: object, _depth: int) -> str:
+    raise serialization("S", content)
+
+
+def _boolean(content: object, _depth: int) -> bool:
+    if not isinstance(content, bool):
+        raise serialization("BOOL", content)
+    return content
+
+
+def _null(content: object, _depth: int) -> bool:
+    if not isinstance(content, bool):
+        raise serialization("NULL", content)
+    if not content:
+        raise invalid_parameter("Null attribute value types must have the value of true")
+    return True
+
+
+def binary(content: object, _depth: int = 0) -> str:
+    """Return base64 text in its canonical padding."""
+    if not isinstance(content, str):
+        raise serialization("B", content)
+    try:
+        return base64.b64encode(base64.b64decode(content, validate=True)).decode()
+    except (binascii.Error, ValueError):
+        raise EmulatorError(
+            "SerializationException", "Base64 value of a binary attribute is invalid"
+        ) from None
+
+
+def _listed(content: object, depth: int) -> list[Value]:
+    if not isinstance(content, list):
+        raise serialization("L", content)
+    return [normalise(element, depth + 1) for element in content]
+
+
+def _mapped(content: object, depth: int) -> dict[str, Value]:
+    if not isinstance(content, Mapping):
+        raise serialization("M", content)
+    return {name: normalise(element, depth + 1) for name, element in content.items()}
+
+
+def _strings(content: object, _depth: int) -> list[str]:
+    def text(element: object) -> str:
+        if not isinstance(element, str):
+            raise serialization("SS", element)
+        return element
+
+    return _collection(content, "string", text, str.encode)
+
+
+def _numbers(content: object, _depth: int) -> list[str]:
+    return _collection(content, "number", number, decimal.Decimal)
+
+
+def _binaries(content: object, _depth: int) -> list[str]:
+    return _collection(content, "binary", binary, base64.b64decode)
+
+
+def _collection(
+    content: object,
+    noun: str,
+    read: Callable[[object], str],
+    order: Callable[[str], Any],
+) -> list[str]:
+    if not isinstance(content, list):
+        raise serialization(f"{noun} set", content)
+    if not content:
+        raise invalid_parameter(f"An {noun} set  may not be empty")
+    members = [read(element) for element in content]
+    if len(set(members)) != len(members):
+        shown = ", ".join(map(str, content))
+        raise invalid_parameter(f"Input collection [{shown}] contains duplicates.")
+    return sorted(members, key=order)
+
+
+_READERS: dict[str, Callable[[object, int], Any]] = {
+    "S": _string,
+    "B": binary,
+    "BOOL": _boolean,
+    "NULL": _null,
+    "L": _listed,
+    "M": _mapped,
+    "SS": _strings,
+    "NS": _numbers,
+    "BS": _binaries,
+}
+
+
+def sorted_set(kind: str, members: set[str]) -> list[str]:
+    """Return the members of a set of `kind` ("SS", "NS" or "BS") in canonical order."""
+    order: Callable[[str], Any]
+    match kind:
+        case "NS":
+            order = decimal.Decimal
+        case "BS":
+            order = base64.b64decode
+        case _:
+            order = str.encode
+    return sorted(members, key=order)
+
+
+def comparable(value: Value) -> Any:
+    """Return what orders two values of one type among "S", "N" and "B"; None for other types."""
+    ((kind, content),) = value.items()
+    match kind:
+        case "S":
+            return content.encode()
+        case "N":
+            return decimal.Decimal(content)
+        case "B":
+            return base64.b64decode(content)
+        case _:
+            return None
