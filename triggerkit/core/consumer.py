@@ -40,7 +40,7 @@ from triggerkit.core.model import (
 )
 from triggerkit.core.options import MappingOptions
 from triggerkit.core.progress import Progress
-from triggerkit.core.reading import Reading
+from triggerkit.core.reading import Reading, first_read_position
 from triggerkit.core.reports import (
     Cancelled,
     ChildrenFailed,
@@ -108,10 +108,14 @@ class _Work(Enum):
 
 @dataclass(slots=True)
 class _Saving:
-    """What is saved, and when the next write may go (monotonic)."""
+    """What is saved, and when the next write may go (monotonic).
+
+    The checkpoint interval holds back plain saves only: shard end and release never wait for it.
+    """
 
     position: Position
-    not_before_seconds: float = 0.0
+    next_save_seconds: float = 0.0
+    retry_seconds: float = 0.0
 
 
 @dataclass(slots=True)
@@ -205,7 +209,7 @@ class ShardConsumer:
                 self.reading.failed(now.monotonic_seconds + wait)
             case Trimmed():
                 self._under_way.discard(_Work.FETCH)
-                self.reading.trimmed(self.position)
+                self.reading.trimmed()
             case ShardGone():
                 self._under_way.discard(_Work.FETCH)
                 self.reading.ended = True
@@ -255,7 +259,7 @@ class ShardConsumer:
                 | ReleaseFailed(wait_seconds=wait)
             ):
                 self._under_way.discard(_Work.WRITE)
-                self._saving.not_before_seconds = now.monotonic_seconds + wait
+                self._saving.retry_seconds = now.monotonic_seconds + wait
             case ChildrenFound(children=children):
                 self._under_way.discard(_Work.CHILDREN)
                 self._look_for_children_again(now)
@@ -399,7 +403,7 @@ class ShardConsumer:
             return
         if self.outstanding or _Work.WRITE in self._under_way:
             return
-        if self._is_due(self._saving.not_before_seconds, now):
+        if self._is_due(self._saving.retry_seconds, now):
             self._under_way.add(_Work.WRITE)
             decisions.append(Finish(self.lease, self.tenure, self._child_leases()))
 
@@ -412,7 +416,8 @@ class ShardConsumer:
     def _derive_save(self, now: Now, decisions: list[Decision]) -> None:
         if self.position == self._saving.position or _Work.WRITE in self._under_way:
             return
-        if self._is_due(self._saving.not_before_seconds, now):
+        saving = self._saving
+        if self._is_due(max(saving.next_save_seconds, saving.retry_seconds), now):
             self._under_way.add(_Work.WRITE)
             decisions.append(Save(self.lease, self.tenure, self.position))
 
@@ -422,7 +427,7 @@ class ShardConsumer:
             return
         if calls_run and self._stop is StopReason.REQUESTED:
             return
-        if self._is_due(self._saving.not_before_seconds, now):
+        if self._is_due(self._saving.retry_seconds, now):
             self._under_way.add(_Work.WRITE)
             decisions.append(Release(self.lease, self.tenure, self.position))
 
@@ -437,15 +442,3 @@ class ShardConsumer:
     def last_failure(self) -> LastFailure | None:
         """Of the batch that is tried again, if one is."""
         return next((lane.last_failure for lane in self._lanes if lane.last_failure), None)
-
-
-def first_read_position(lease: Lease, tenure: Tenure) -> Position:
-    """Where the first fetch of a tenure reads.
-
-    The very first tenure of a row born at LATEST opens the shard at its tip; every later one goes on from
-    the time that was pinned (leases.md 6.6 rule 2).
-    """
-    checkpoint = lease.checkpoint
-    if checkpoint.kind is PositionKind.LATEST and tenure.counter == 1:
-        return Position(PositionKind.LATEST)
-    return checkpoint

@@ -16,6 +16,7 @@ from triggerkit.core.leases import (
     TOMBSTONE_SECONDS,
     childless,
     forgettable,
+    held_back,
     missing_leases,
     preferred,
     quota,
@@ -74,6 +75,7 @@ class _Agenda:
     survey_at_seconds: float = 0.0
     listing_at_seconds: float = 0.0
     takes_at_seconds: float = 0.0
+    create_at_seconds: float = 0.0
     search_seconds: float = 0.0
     """The present wait between listings while something is missing; 0.0 when nothing is."""
     under_way: set[_Errand] = field(default_factory=set)
@@ -102,6 +104,7 @@ class LeaseCoordinator:
         self._offers: dict[ShardId, _Offer] = {}
         self._missing: tuple[Lease, ...] = ()
         self._writing: set[ShardId] = set()  # a Take or a Forget is under way
+        self._doubtful: set[ShardId] = set()  # rows that are not as surveyed: the next survey tells
 
     @property
     def rows(self) -> Collection[Lease]:
@@ -116,10 +119,15 @@ class LeaseCoordinator:
     @property
     def wake_at_seconds(self) -> float:
         """When to be woken at the latest (monotonic)."""
+        if self._sessions is None:
+            return NEVER  # nothing may be done before this worker's session is known
         agenda = self._agenda
-        if _Errand.SURVEY in agenda.under_way:
-            return agenda.takes_at_seconds
-        return min(agenda.survey_at_seconds, agenda.takes_at_seconds)
+        wake_at = agenda.takes_at_seconds
+        if _Errand.SURVEY not in agenda.under_way:
+            wake_at = min(wake_at, agenda.survey_at_seconds)
+        if self._missing and _Errand.CREATE not in agenda.under_way:
+            wake_at = min(wake_at, agenda.create_at_seconds)
+        return wake_at
 
     def absorb_sessions(self, sessions: Sessions, now: Now) -> None:
         """Learn who lives; a change makes the leases worth a look at once."""
@@ -145,22 +153,24 @@ class LeaseCoordinator:
                 self._missing = ()
                 agenda.survey_at_seconds = now.monotonic_seconds
             case CreateFailed(wait_seconds=wait):
-                # rows that were not created are found missing again by the next listing
+                # rows that exist already are left alone when all are created again
                 agenda.under_way.discard(_Errand.CREATE)
-                agenda.listing_at_seconds = now.monotonic_seconds + wait
-                agenda.survey_at_seconds = now.monotonic_seconds + wait
+                agenda.create_at_seconds = now.monotonic_seconds + wait
             case Taken(lease=lease):
                 self._writing.discard(lease.shard)
                 self._rows[lease.shard] = lease
-            case NotTaken(shard=shard) | Forgotten(shard=shard):
+            case Forgotten(shard=shard):
                 self._writing.discard(shard)
-                self._rows.pop(shard, None)  # not as surveyed: the next survey tells
+                self._rows.pop(shard, None)
+            case NotTaken(shard=shard):
+                self._writing.discard(shard)
+                self._doubtful.add(shard)
             case (
                 TakeFailed(shard=shard, wait_seconds=wait)
                 | ForgetFailed(shard=shard, wait_seconds=wait)
             ):
                 self._writing.discard(shard)
-                self._rows.pop(shard, None)
+                self._doubtful.add(shard)
                 agenda.survey_at_seconds = now.monotonic_seconds + wait
             case _:
                 assert_never(report)
@@ -183,7 +193,8 @@ class LeaseCoordinator:
         decisions: list[Decision] = []
         if self._sessions is None:
             return decisions
-        if self._missing and _Errand.CREATE not in agenda.under_way:
+        create_is_due = agenda.create_at_seconds <= now.monotonic_seconds
+        if self._missing and create_is_due and _Errand.CREATE not in agenda.under_way:
             agenda.under_way.add(_Errand.CREATE)
             decisions.append(Create(self._missing))
         if agenda.takes_at_seconds <= now.monotonic_seconds:
@@ -194,6 +205,7 @@ class LeaseCoordinator:
             and agenda.survey_at_seconds <= now.monotonic_seconds
         ):
             agenda.under_way.add(_Errand.SURVEY)
+            agenda.survey_at_seconds = NEVER  # whoever asks meanwhile gets another one behind it
             decisions.append(Survey(agenda.listing_at_seconds <= now.monotonic_seconds))
         return decisions
 
@@ -210,7 +222,9 @@ class LeaseCoordinator:
     def _absorb_survey(self, leases: tuple[Lease, ...], listing: Listing | None, now: Now) -> None:
         agenda = self._agenda
         agenda.under_way.discard(_Errand.SURVEY)
-        agenda.survey_at_seconds = now.monotonic_seconds + self._cadence.lease_seconds
+        next_at_seconds = now.monotonic_seconds + self._cadence.lease_seconds
+        agenda.survey_at_seconds = min(agenda.survey_at_seconds, next_at_seconds)
+        self._doubtful.clear()
         self._surveyed_at_seconds = now.monotonic_seconds
         self._rows = {lease.shard: lease for lease in leases}
         if listing is not None:
@@ -244,13 +258,7 @@ class LeaseCoordinator:
 
     def _is_something_missing(self, listing: Listing) -> bool:
         """A shard ended and its children were not found (a persistent to-do), or a child has no parent."""
-        assert self._listed is not None
-        known = {*self._rows, *(lease.shard for lease in self._missing)}
-        if any(
-            parent in known and shard.id not in known
-            for shard in listing.shards
-            for parent in shard.parents
-        ):
+        if held_back(listing, (*self.rows, *self._missing)):
             return True
         newly_related = {parent for lease in self._missing for parent in lease.parents}
         return any(
@@ -285,7 +293,9 @@ class LeaseCoordinator:
         share = quota(unfinished, len(sessions.live))
         takes: list[Decision] = []
         for lease in sorted(free, key=lambda lease: self._named(lease, sessions)):
-            if is_blocked(lease.shard) or lease.shard in self._writing:
+            if lease.shard in self._writing or lease.shard in self._doubtful:
+                continue
+            if is_blocked(lease.shard):
                 continue
             may_take_at = self._may_take_at(lease, sessions, over=mine >= share)
             if now.monotonic_seconds < may_take_at:

@@ -55,23 +55,55 @@ def missing_leases(
     """
     rows = {lease.shard: lease for lease in leases}
     graph = ShardGraph(listing.shards)
-    if not rows:
-        chosen = graph.ancestors_first()
-        if start.kind is PositionKind.LATEST:
-            # a leaf that is closed already has children that are not listed yet: its row leads to them
-            chosen = tuple(sorted(graph.leaves()))
-        return tuple(new_lease(prefix, graph[shard], start) for shard in chosen)
-    passed = frozenset(shard for shard, lease in rows.items() if is_past_parents(lease))
+    latest = start.kind is PositionKind.LATEST
+    if not rows and latest:
+        # a leaf that is closed already has children that are not listed yet: its row leads to them
+        return tuple(new_lease(prefix, graph[shard], start) for shard in sorted(graph.leaves()))
+    pinned = _first_pin(rows.values()) if latest else None
+    passed = _passed(rows.values())
     planned: set[ShardId] = set(rows)
     created: list[Lease] = []
     for shard_id in graph.ancestors_first():
+        shard = graph[shard_id]
         # rule 3: a descendant that has started proves that this shard was finished
         if shard_id in planned or graph.has_descendant(shard_id, passed):
             continue
-        if _is_consistent(graph[shard_id], graph, planned, listing.service_seconds):
+        if pinned is not None and _is_from_before(shard, pinned.at_seconds):
+            # rule 2, for a first survey whose rows were not all created
+            if not any(
+                _is_from_before(graph[c], pinned.at_seconds) for c in graph.children(shard_id)
+            ):
+                planned.add(shard_id)
+                created.append(new_lease(prefix, shard, pinned))
+        elif _is_consistent(shard, graph, planned, listing.service_seconds):
             planned.add(shard_id)
-            created.append(new_lease(prefix, graph[shard_id], TRIM_HORIZON))
+            created.append(new_lease(prefix, shard, TRIM_HORIZON if rows else start))
     return tuple(created)
+
+
+def held_back(listing: Listing, leases: Iterable[Lease]) -> tuple[ShardId, ...]:
+    """Listed shards that need a row and get none: their parents are missing from the listing (rule 3)."""
+    rows = {lease.shard: lease for lease in leases}
+    graph = ShardGraph(listing.shards)
+    passed = _passed(rows.values())
+    return tuple(
+        shard.id
+        for shard in graph
+        if shard.id not in rows and not graph.has_descendant(shard.id, passed)
+    )
+
+
+def _passed(leases: Iterable[Lease]) -> frozenset[ShardId]:
+    return frozenset(lease.shard for lease in leases if is_past_parents(lease))
+
+
+def _first_pin(leases: Iterable[Lease]) -> Position | None:
+    pins = [row.checkpoint for row in leases if row.checkpoint.kind is PositionKind.LATEST]
+    return min(pins, key=lambda pin: pin.at_seconds, default=None)
+
+
+def _is_from_before(shard: Shard, moment_seconds: float) -> bool:
+    return shard.created_seconds is not None and shard.created_seconds <= moment_seconds
 
 
 def _is_consistent(
@@ -94,7 +126,7 @@ def has_started(lease: Lease) -> bool:
 
 
 def is_past_parents(lease: Lease) -> bool:
-    """Whether the parents of this row can hold nothing for it: it has started, or it began at LATEST."""
+    """Whether shards before this one are not wanted any more: it has started, or it began at LATEST."""
     return has_started(lease) or lease.checkpoint.kind is PositionKind.LATEST
 
 
@@ -105,34 +137,36 @@ def ready_leases(leases: Iterable[Lease], listed: ShardGraph | None) -> tuple[Le
     of its descendants has started. Without such a listing (`listed` None) that cannot be known.
     """
     rows = {lease.shard: lease for lease in leases}
-    passed = frozenset(shard for shard, lease in rows.items() if is_past_parents(lease))
+    passed = _passed(rows.values())
 
-    def is_done(parent: ShardId) -> bool:
+    def is_done(parent: ShardId, *, latest: bool) -> bool:
         row = rows.get(parent)
         if row is not None:
-            return row.finished
+            return row.finished  # also before a row at LATEST: two workers may have begun at once
+        if latest:
+            return True
         if listed is None:
             return False
         return parent not in listed or listed.has_descendant(parent, passed)
 
-    return tuple(
-        lease
-        for lease in rows.values()
-        if not lease.finished
-        and (is_past_parents(lease) or all(is_done(parent) for parent in lease.parents))
-    )
+    def is_ready(lease: Lease) -> bool:
+        latest = lease.checkpoint.kind is PositionKind.LATEST
+        return has_started(lease) or all(is_done(p, latest=latest) for p in lease.parents)
+
+    return tuple(lease for lease in rows.values() if not lease.finished and is_ready(lease))
 
 
 def forgettable(leases: Iterable[Lease], listing: Listing) -> tuple[Lease, ...]:
     """Finished rows that nothing needs any more (rule 7, I11).
 
     Unlisted in a complete listing, older than any shard can still be listed, and every child row has
-    left its trim horizon or is gone.
+    left its trim horizon or is gone. A row whose children were never found is a to-do and stays.
     """
     if not listing.complete:
         return ()
     rows = {lease.shard: lease for lease in leases}
     listed = {shard.id for shard in listing.shards}
+    parents = {parent for lease in rows.values() for parent in lease.parents}
     waiting = {
         parent for lease in rows.values() if not has_started(lease) for parent in lease.parents
     }
@@ -142,7 +176,7 @@ def forgettable(leases: Iterable[Lease], listing: Listing) -> tuple[Lease, ...]:
         if lease.finished
         and lease.shard not in listed
         and lease.shard not in waiting
-        and any(lease.shard in row.parents for row in rows.values())
+        and (lease.children or lease.shard in parents)
         and _is_old(lease, listing.service_seconds)
     )
 
@@ -154,10 +188,17 @@ def _is_old(lease: Lease, service_seconds: float) -> bool:
 
 
 def childless(leases: Iterable[Lease]) -> tuple[Lease, ...]:
-    """Finished rows that no other row names as a parent: a persistent to-do (rule 4, I10)."""
+    """Finished rows whose children are not known: a persistent to-do (rule 4, I10).
+
+    One that ended for good without any stays on the list: a stream may be switched on again.
+    """
     rows = tuple(leases)
     parents = {parent for lease in rows for parent in lease.parents}
-    return tuple(lease for lease in rows if lease.finished and lease.shard not in parents)
+    return tuple(
+        lease
+        for lease in rows
+        if lease.finished and not lease.children and lease.shard not in parents
+    )
 
 
 def quota(shards: int, workers: int) -> int:

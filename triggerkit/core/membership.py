@@ -76,12 +76,12 @@ class Membership:
         """Absorb one report; answer what should be under way and is not."""
         match report:
             case Beaten():
-                self._absorb_beat(report)
+                self._absorb_beat(report, now)
             case BeatFailed(wait_seconds=wait):
                 self._beating = False
                 self._beat_at_seconds = now.monotonic_seconds + wait
             case SessionLost(fresh=fresh):
-                self._me = fresh
+                self._me = replace(fresh, state=self._me.state)
                 self._beating = False
                 self._beat_at_seconds = now.monotonic_seconds
                 self._sessions = None
@@ -89,10 +89,13 @@ class Membership:
                 self._burying.discard(dead)
                 self._dead.add(dead)
                 self._others.pop(dead, None)
-                self._conclude()
+                if self._sessions is not None:  # else this session has no beat confirmed yet
+                    self._conclude()
             case NotBuried(session=alive):
                 self._burying.discard(alive)
                 self._sightings.pop(alive, None)
+                if alive in self._others:  # whether its process is gone, the next read tells again
+                    self._others[alive] = replace(self._others[alive], gone=False)
             case StopAsked():
                 self._me = replace(self._me, state=SessionState.DRAINING)
             case Woke():
@@ -101,7 +104,7 @@ class Membership:
                 assert_never(report)
         return self._derive(now)
 
-    def _absorb_beat(self, report: Beaten) -> None:
+    def _absorb_beat(self, report: Beaten, now: Now) -> None:
         sent = report.sent_at_seconds
         if sent - self._read_at_seconds > LONGEST_GAP_SECONDS:
             self._sightings.clear()
@@ -111,17 +114,18 @@ class Membership:
         self._read_at_seconds = sent
         alive = {s.id: s for s in report.sessions if s.state is not SessionState.DEAD}
         alive.pop(self._me.id, None)
-        self._dead = {s.id for s in report.sessions if s.state is SessionState.DEAD} | (
-            self._dead - alive.keys()
-        )
+        # nothing comes back from the dead: a read that shows it alive is older than the burial
+        self._dead |= {s.id for s in report.sessions if s.state is SessionState.DEAD}
         self._others = {key: session for key, session in alive.items() if key not in self._dead}
-        self._sightings = {key: self._sight(other, sent) for key, other in self._others.items()}
+        self._sightings = {key: self._sight(other, now) for key, other in self._others.items()}
         self._conclude()
 
-    def _sight(self, other: Session, read_at_seconds: float) -> _Sighting:
+    def _sight(self, other: Session, now: Now) -> _Sighting:
         seen = self._sightings.get(other.id)
         if seen is None or seen.beat != other.beat:
-            return _Sighting(other.beat, read_at_seconds, 1)
+            # the read took place between sending and now: silence is counted from the later moment
+            # up to when the present read was sent, so that a slow answer buries nobody
+            return _Sighting(other.beat, now.monotonic_seconds, 1)
         return replace(seen, reads=seen.reads + 1)
 
     def _conclude(self) -> None:

@@ -6,7 +6,17 @@ reads a second while records flow, one an idle-poll interval after ten seconds o
 
 from __future__ import annotations
 
-from triggerkit.core.model import TRIM_HORIZON, Gap, Now, Page, Position, PositionKind, after
+from triggerkit.core.model import (
+    TRIM_HORIZON,
+    Gap,
+    Lease,
+    Now,
+    Page,
+    Position,
+    PositionKind,
+    Tenure,
+    after,
+)
 
 BUSY_POLL_SECONDS = 0.25
 """Lambda's base rate (B-11)."""
@@ -57,21 +67,25 @@ class Reading:
         """Come back later."""
         self.next_at_seconds = next_at_seconds
 
-    def trimmed(self, last_seen: Position) -> None:
-        """Go on from what is left; the next record tells how much was lost."""
-        self._gap_from = last_seen
+    def trimmed(self) -> None:
+        """Go on from what is left; the next record tells how much was lost.
+
+        What was read before is at hand, whatever became of it: the loss begins behind the read position.
+        """
+        if self._gap_from is None:
+            self._gap_from = self.position
         self.position = TRIM_HORIZON
         self.next_at_seconds = 0.0
 
     def absorb(self, page: Page, now: Now, fetch_limit: int, idle_poll_seconds: float) -> None:
         """Move behind the page and decide when to read on."""
         self.ended = page.ended
+        if self._gap_from is not None and (page.records or page.ended):
+            self._close_gap(self._gap_from, page)
         if not page.records:
             self._absorb_empty(now, idle_poll_seconds)
             return
         last = page.records[-1]
-        if self._gap_from is not None:
-            self._close_gap(page)
         self.position = after(last)
         self.last_record_seconds = last.at_seconds
         self.empty_pages = 0
@@ -92,15 +106,26 @@ class Reading:
         wait = idle_poll_seconds if idle else BUSY_POLL_SECONDS
         self.next_at_seconds = now.monotonic_seconds + wait
 
-    def _close_gap(self, page: Page) -> None:
-        assert self._gap_from is not None
-        first = page.records[0]
+    def _close_gap(self, lost: Position, page: Page) -> None:
+        first = page.records[0] if page.records else None  # None: nothing is left of the shard
         self.gaps.append(
             Gap(
-                last_seen=self._gap_from.sequence_number,
-                resumed_at=first.sequence_number,
-                from_seconds=self._gap_from.at_seconds,
-                to_seconds=first.at_seconds,
+                last_seen=lost.sequence_number,
+                resumed_at=first.sequence_number if first else "",
+                from_seconds=lost.at_seconds,
+                to_seconds=first.at_seconds if first else 0.0,
             )
         )
         self._gap_from = None
+
+
+def first_read_position(lease: Lease, tenure: Tenure) -> Position:
+    """Where the first fetch of a tenure reads.
+
+    The very first tenure of a row born at LATEST opens the shard at its tip; every later one goes on from
+    the time that was pinned (leases.md 6.6 rule 2).
+    """
+    checkpoint = lease.checkpoint
+    if checkpoint.kind is PositionKind.LATEST and tenure.counter == 1:
+        return Position(PositionKind.LATEST)
+    return checkpoint
