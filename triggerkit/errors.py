@@ -1,4 +1,4 @@
-"""Every error that triggerkit raises: one tree, split by whose fault it is.
+"""Every error that triggerkit raises, in one tree. Rule: the first split is whose fault it is.
 
 Each class has a stable `code`; each instance says what happened (the message, which names the thing) and what
 to do about it (the `hint`). This module imports nothing of triggerkit.
