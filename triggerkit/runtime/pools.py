@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import TypeVar
 
@@ -99,9 +100,116 @@ def _performed(call: Callable[[], T], future: asyncio.Future[T]) -> Callable[[],
     return lambda: None if future.done() else future.set_exception(failure)
 
 
+class HandlerLoop:
+    """The loop that all async handlers of the process share, in a daemon thread of its own.
+
+    Started by the first use. Implements `invokers.places.CoroutineRunner`.
+    """
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closing = False
+        self._over = False
+
+    async def __call__(self, start: Callable[[], Coroutine[object, None, T]], /) -> T:
+        """Run `start()` as a task of that loop; cancelling the wait cancels the task.
+
+        Raises:
+            InternalError: it is closed.
+        """
+        if self._closing:
+            raise InternalError("the handler loop is closed")
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            name = "triggerkit-handler-loop"
+            threading.Thread(target=self._serve, args=(self._loop,), name=name, daemon=True).start()
+
+        async def begin() -> T:
+            return await start()
+
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(begin(), self._loop))
+
+    async def close(self, wait_seconds: float = 5.0) -> None:
+        """Cancel what still runs, close the loop, and wait so long for that at most."""
+        if self._closing or self._loop is None:
+            self._closing = True
+            return
+        self._closing = True
+        ended = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_cancel_rest(), self._loop))
+        await asyncio.wait({ended}, timeout=wait_seconds)
+        self._loop.call_soon_threadsafe(self._stop, self._loop)
+
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
+        while not self._over:
+            # A task of the user's may raise these or stop the loop: the others must go on.
+            with suppress(SystemExit, KeyboardInterrupt):
+                loop.run_forever()
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+    def _stop(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._over = True
+        loop.stop()
+
+
+async def _cancel_rest() -> None:
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in rest:
+        task.cancel()
+    if rest:
+        await asyncio.wait(rest)
+
+
+class HandlerThreads:
+    """Implements `invokers.places.Places` with real threads; `close` it behind the last invoker."""
+
+    def __init__(self) -> None:
+        self._loop = HandlerLoop()
+        self._runners: list[ThreadRunner] = []
+
+    def threads(self, name: str, count: int) -> ThreadRunner:
+        """`count` threads of the sync trigger `name`, nobody else's."""
+        runner = ThreadRunner(f"handler-{name}", count)
+        self._runners.append(runner)
+        return runner
+
+    @property
+    def loop(self) -> HandlerLoop:
+        """The one loop that all async triggers of the process share."""
+        return self._loop
+
+    async def close(self) -> None:
+        """Let the threads end; one that a handler never gives back dies with the process."""
+        for runner in self._runners:
+            runner.close()
+        await self._loop.close()
+
+
 class InlineRunner:
     """Implements `ports.Runner` by calling in place: for simulations, where nothing blocks."""
 
     async def __call__(self, call: Callable[[], T], /) -> T:
         """Call now, on the loop."""
         return call()
+
+
+class InlineHandlers:
+    """Implements `invokers.places.Places` on the calling loop itself: for simulations."""
+
+    def threads(self, name: str, count: int) -> InlineRunner:  # noqa: ARG002 - there are none
+        """A runner that calls in place."""
+        return InlineRunner()
+
+    @property
+    def loop(self) -> InlineLoop:
+        """The calling loop."""
+        return InlineLoop()
+
+
+class InlineLoop:
+    """Implements `invokers.places.CoroutineRunner` by awaiting in the calling task."""
+
+    async def __call__(self, start: Callable[[], Coroutine[object, None, T]], /) -> T:
+        """Await `start()` here."""
+        return await start()

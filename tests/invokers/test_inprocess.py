@@ -1,0 +1,506 @@
+"""Handlers called in the process: where they run, how calls end, and that none can hurt the worker."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from invokers.handler_stage import Stage, invocation, on_stage, outcome_of
+
+from triggerkit.core.model import LastFailure
+from triggerkit.core.outcome import (
+    Discard,
+    Failed,
+    GivenUp,
+    NotInvoked,
+    Outcome,
+    PartlyFailed,
+    Retry,
+    Succeeded,
+)
+from triggerkit.errors import OptionError
+
+
+def failure_of(outcome: Outcome) -> LastFailure:
+    assert isinstance(outcome, Failed)
+    return outcome.failure
+
+
+def test_a_handler_gets_the_records_in_order_and_a_fresh_event_for_each_attempt() -> None:
+    seen: list[list[str]] = []
+
+    def handler(event: dict[str, Any], context: object) -> None:
+        assert list(event) == ["Records"]
+        seen.append([record["eventID"] for record in event["Records"]])
+        event["Records"][0]["dynamodb"].clear()
+        event["Records"].clear()
+
+    async def scene(stage: Stage) -> None:
+        invoker = stage.invoker(handler)
+        for _ in range(2):
+            assert await invoker.invoke(invocation("1", "2", "3")) == Succeeded()
+
+    on_stage(scene)
+    assert seen == [["1", "2", "3"]] * 2
+
+
+def test_a_sync_handler_runs_one_call_at_a_time_on_one_thread_of_its_own() -> None:
+    running = 0
+    most = 0
+    threads: set[str] = set()
+
+    def handler(event: object, context: object) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        threads.add(threading.current_thread().name)
+        for _ in range(2000):
+            pass
+        running -= 1
+
+    async def scene(stage: Stage) -> None:
+        invoker = stage.invoker(handler)
+        await asyncio.gather(*(invoker.invoke(invocation()) for _ in range(40)))
+
+    on_stage(scene)
+    assert most == 1
+    assert threads == {"triggerkit-handler-notify-1"}
+
+
+def test_maximum_concurrency_gives_a_sync_handler_that_many_threads_and_no_more() -> None:
+    meeting = threading.Barrier(3, timeout=10)
+    threads: set[str] = set()
+
+    def handler(event: object, context: object) -> None:
+        threads.add(threading.current_thread().name)
+        meeting.wait()
+
+    async def scene(stage: Stage) -> list[Outcome]:
+        invoker = stage.invoker(handler, maximum_concurrency=3)
+        return await asyncio.gather(*(invoker.invoke(invocation()) for _ in range(9)))
+
+    assert on_stage(scene) == [Succeeded()] * 9
+    assert len(threads) == 3
+
+
+def test_a_slow_trigger_does_not_hold_up_another() -> None:
+    gate = threading.Event()
+
+    async def scene(stage: Stage) -> Outcome:
+        slow = stage.invoker(lambda event, context: gate.wait(10) and None, name="slow")
+        quick = stage.invoker(lambda event, context: None, name="quick")
+        waiting = asyncio.ensure_future(slow.invoke(invocation()))
+        outcome = await quick.invoke(invocation())
+        gate.set()
+        await waiting
+        return outcome
+
+    assert on_stage(scene) == Succeeded()
+
+
+def test_async_handlers_run_at_once_on_the_one_handler_loop() -> None:
+    threads: set[str] = set()
+    waiting: list[asyncio.Event] = []
+
+    async def handler(event: object, context: object) -> None:
+        threads.add(threading.current_thread().name)
+        mine = asyncio.Event()
+        waiting.append(mine)
+        if len(waiting) == 10:  # only if ten calls are under way can any of them end
+            for other in waiting:
+                other.set()
+        await mine.wait()
+
+    async def scene(stage: Stage) -> list[Outcome]:
+        invokers = [stage.invoker(handler, name=name) for name in ("one", "two")]
+        calls = [invoker.invoke(invocation()) for invoker in invokers for _ in range(5)]
+        return await asyncio.gather(*calls)
+
+    assert on_stage(scene) == [Succeeded()] * 10
+    assert threads == {"triggerkit-handler-loop"}
+
+
+def test_maximum_concurrency_limits_an_async_handler() -> None:
+    running = 0
+    most = 0
+
+    async def handler(event: object, context: object) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        running -= 1
+
+    async def scene(stage: Stage) -> None:
+        invoker = stage.invoker(handler, maximum_concurrency=2)
+        await asyncio.gather(*(invoker.invoke(invocation()) for _ in range(12)))
+
+    on_stage(scene)
+    assert most == 2
+
+
+def test_what_a_handler_returns_is_ignored_unless_it_reports() -> None:
+    answer = {"batchItemFailures": [{"itemIdentifier": "2"}]}
+    call = invocation("1", "2", request_id="id")
+
+    def handler(event: object, context: object) -> object:
+        return answer
+
+    assert outcome_of(handler, call) == Succeeded()  # F-10
+    reported = LastFailure("id", "BatchItemFailures", "1 reported", reported=True)
+    expected = PartlyFailed(1, reported)
+    assert outcome_of(handler, call, report_batch_item_failures=True) == expected
+
+
+@pytest.mark.parametrize("result", [None, {}, [1.5, "é"], "text", b"\xff", Decimal("1.5"), {1: 2}])
+def test_a_result_that_lambda_could_send_is_a_success(result: object) -> None:
+    assert outcome_of(lambda event, context: result) == Succeeded()
+
+
+@pytest.mark.parametrize(
+    ("result", "error_type", "message"),
+    [
+        (
+            object(),
+            "Runtime.MarshalError",
+            "Unable to marshal response: Object of type object is not JSON serializable",
+        ),
+        (
+            {"at": {1}},
+            "Runtime.MarshalError",
+            "Unable to marshal response: Object of type set is not JSON serializable",
+        ),
+        (
+            "é" * 3_200_000,
+            "Function.ResponseSizeTooLarge",
+            "Response payload size exceeded maximum allowed payload size (6291556 bytes).",
+        ),
+    ],
+)
+def test_a_result_that_lambda_could_not_send_is_a_failure(
+    result: object, error_type: str, message: str
+) -> None:
+    failure = failure_of(outcome_of(lambda event, context: result))  # F-4, H-4, H-11
+    assert (failure.error_type, failure.error_message) == (error_type, message)
+
+
+def test_a_sync_handler_that_returns_a_coroutine_is_told_to_be_async() -> None:
+    async def inner() -> None: ...
+
+    failure = failure_of(outcome_of(lambda event, context: inner(), is_async=False))
+    assert failure.error_type == "Runtime.MarshalError"
+    assert "declare it with async def" in failure.error_message
+
+
+class NamedLikeThisError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize(
+    ("raised", "error_type", "message"),
+    [
+        (NamedLikeThisError("bad order"), "NamedLikeThisError", "bad order"),
+        (KeyError("id"), "KeyError", "'id'"),
+        (TimeoutError("its own"), "TimeoutError", "its own"),
+        (asyncio.CancelledError("its own"), "CancelledError", "its own"),
+        (
+            SystemExit(),
+            "Runtime.ExitError",
+            "RequestId: id Error: Runtime exited without providing a reason",
+        ),
+        (
+            SystemExit(0),
+            "Runtime.ExitError",
+            "RequestId: id Error: Runtime exited without providing a reason",
+        ),
+        (
+            SystemExit(127),
+            "Runtime.ExitError",
+            "RequestId: id Error: Runtime exited with error: exit status 127",
+        ),
+        (
+            SystemExit("give up"),
+            "Runtime.ExitError",
+            "RequestId: id Error: Runtime exited with error: exit status 1",
+        ),
+        (
+            KeyboardInterrupt(),
+            "Runtime.ExitError",
+            "RequestId: id Error: Runtime exited with error: signal: interrupt",
+        ),
+        (BaseException("bare"), "BaseException", "bare"),
+    ],
+    ids=lambda value: repr(value) if isinstance(value, BaseException) else "",
+)
+def test_whatever_a_handler_raises_is_a_failed_call_and_the_next_one_works(
+    raised: BaseException, error_type: str, message: str, *, is_async: bool
+) -> None:
+    calls = 0
+
+    def sync_handler(event: object, context: object) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise raised
+
+    async def async_handler(event: object, context: object) -> None:
+        sync_handler(event, context)
+
+    async def scene(stage: Stage) -> tuple[Outcome, Outcome]:
+        invoker = stage.invoker(async_handler if is_async else sync_handler)
+        first = await invoker.invoke(invocation(request_id="id"))
+        return first, await invoker.invoke(invocation())
+
+    first, second = on_stage(scene)
+    assert first == Failed(LastFailure("id", error_type, message))
+    assert second == Succeeded()
+
+
+def test_an_exception_that_cannot_even_be_shown_is_a_failed_call() -> None:
+    class MuteError(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no")
+
+    def handler(event: object, context: object) -> None:
+        raise MuteError
+
+    assert failure_of(outcome_of(handler)).error_message == "<MuteError that cannot be shown>"
+
+
+def test_retry_carries_its_delay_and_discard_gives_up() -> None:
+    def retrying(event: object, context: object) -> None:
+        raise Retry(after=30)
+
+    def discarding(event: object, context: object) -> None:
+        raise Discard("bad order")
+
+    call = invocation(request_id="id")
+    assert outcome_of(retrying, call) == Failed(
+        LastFailure("id", "Retry", "retry after 30 s"), retry_after_seconds=30
+    )
+    assert outcome_of(discarding, call) == GivenUp(LastFailure("id", "Discard", "bad order"))
+
+
+def test_a_record_that_cannot_be_decoded_is_a_failed_call() -> None:
+    class Broken:
+        raw = b"{"
+
+    call = invocation()
+    broken = call.source
+    broken.to_event = lambda raw, shard: 1 / 0  # type: ignore[method-assign,assignment,return-value]
+    for mode in ("none", "full"):
+        outcome = outcome_of(lambda event, context: None, call, shown_records=mode)
+        assert failure_of(outcome).error_type == "ZeroDivisionError"
+
+
+def test_an_async_handler_is_cancelled_at_its_timeout() -> None:
+    cleaned: list[str] = []
+
+    async def handler(event: object, context: object) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cleaned.append("up")
+
+    outcome = outcome_of(handler, invocation(request_id="id"), timeout_seconds=0.05)
+    assert failure_of(outcome) == LastFailure(
+        "id", "Sandbox.Timedout", "RequestId: id Error: Task timed out after 0.05 seconds"
+    )  # H-9
+    assert cleaned == ["up"]
+
+
+def test_a_handler_that_swallows_its_timeout_has_timed_out_all_the_same() -> None:
+    async def handler(event: object, context: object) -> str:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return "never mind"
+        return "unreached"
+
+    outcome = outcome_of(handler, timeout_seconds=0.05)
+    assert failure_of(outcome).error_type == "Sandbox.Timedout"
+
+
+def test_a_timeout_on_a_sync_handler_is_refused() -> None:
+    async def scene(stage: Stage) -> None:
+        with pytest.raises(OptionError, match="trigger 'notify': timeout=3 on a sync handler"):
+            stage.invoker(lambda event, context: None, timeout_seconds=3.0)
+
+    on_stage(scene)
+
+
+@pytest.mark.parametrize("inline", [False, True])
+def test_a_running_async_call_is_cancelled_and_costs_no_attempt(*, inline: bool) -> None:
+    began = threading.Event()
+
+    async def handler(event: object, context: object) -> None:
+        began.set()
+        await asyncio.Event().wait()
+
+    async def scene(stage: Stage) -> Outcome:
+        invoker = stage.invoker(handler)
+        waiting = asyncio.ensure_future(invoker.invoke(invocation(request_id="id")))
+        while not began.is_set():
+            await asyncio.sleep(0)
+        await invoker.cancel("id")
+        outcome = await waiting
+        await invoker.cancel("id")  # nothing of that name: no harm
+        return outcome
+
+    assert isinstance(on_stage(scene, inline=inline), NotInvoked)
+
+
+def test_an_async_call_that_finishes_regardless_of_being_cancelled_counts() -> None:
+    began = threading.Event()
+
+    async def handler(event: object, context: object) -> None:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return
+
+    async def scene(stage: Stage) -> Outcome:
+        invoker = stage.invoker(handler)
+        waiting = asyncio.ensure_future(invoker.invoke(invocation(request_id="id")))
+        while not began.is_set():
+            await asyncio.sleep(0)
+        await invoker.cancel("id")
+        return await waiting
+
+    assert on_stage(scene) == Succeeded()
+
+
+def test_a_running_sync_call_cannot_be_stopped_and_one_that_waits_never_begins() -> None:
+    gate, began = threading.Event(), threading.Event()
+    calls: list[str] = []
+
+    def handler(event: object, context: Any) -> None:
+        calls.append(context.aws_request_id)
+        began.set()
+        gate.wait(10)
+
+    async def scene(stage: Stage) -> list[Outcome]:
+        invoker = stage.invoker(handler)
+        names = ("runs", "waits", "goes-on")
+        waiting = [
+            asyncio.ensure_future(invoker.invoke(invocation(request_id=name))) for name in names
+        ]
+        while not began.is_set():
+            await asyncio.sleep(0)
+        await invoker.cancel("runs")
+        await invoker.cancel("waits")
+        (told,) = stage.log.named("call_not_stopped")
+        assert told["request_id"] == "runs"
+        gate.set()
+        return await asyncio.gather(*waiting)
+
+    runs, waits, goes_on = on_stage(scene)
+    assert runs == goes_on == Succeeded()
+    assert isinstance(waits, NotInvoked)
+    assert calls == ["runs", "goes-on"]
+
+
+def test_a_wait_for_a_turn_that_is_given_up_lets_the_next_one_in() -> None:
+    gate = threading.Event()
+
+    async def scene(stage: Stage) -> list[Outcome]:
+        invoker = stage.invoker(lambda event, context: gate.wait(10) and None)
+        waiting = [asyncio.ensure_future(invoker.invoke(invocation())) for _ in range(4)]
+        await asyncio.sleep(0)
+        waiting[1].cancel()
+        gate.set()
+        await asyncio.wait(waiting)
+        return [wait.result() for wait in waiting if not wait.cancelled()]
+
+    assert on_stage(scene) == [Succeeded()] * 3
+
+
+def test_the_log_of_a_failure_has_the_users_traceback_without_ours() -> None:
+    def deepest() -> None:
+        raise ValueError("bad order")
+
+    def handler(event: object, context: object) -> None:
+        try:
+            deepest()
+        except ValueError as error:
+            raise RuntimeError("outer") from error
+
+    async def scene(stage: Stage) -> None:
+        await stage.invoker(handler).invoke(invocation(request_id="id"))
+        (told,) = stage.log.named("handler_failed")
+        assert (told["level"], told["error_type"], told["error_message"]) == (
+            "error",
+            "RuntimeError",
+            "outer",
+        )
+        assert (told["trigger"], told["shard"], told["request_id"], told["attempt"]) == (
+            "notify",
+            "shardId-1",
+            "id",
+            1,
+        )
+        error = told["exc_info"]
+        first = error.__traceback__.tb_frame.f_code
+        assert (first.co_filename, first.co_name) == (__file__, "handler")
+        assert error.__cause__.__traceback__.tb_frame.f_code.co_filename == __file__
+        assert "shown_records" not in told
+
+    on_stage(scene)
+
+
+@pytest.mark.parametrize(
+    ("mode", "shown"),
+    [("keys", [{"id": {"S": "key-1"}}]), ("full", "eventID")],
+)
+def test_records_are_logged_only_on_request(mode: str, shown: object) -> None:
+    def handler(event: object, context: object) -> None:
+        raise ValueError
+
+    async def scene(stage: Stage) -> object:
+        await stage.invoker(handler, shown_records=mode).invoke(invocation("1"))
+        (told,) = stage.log.named("handler_failed")
+        return told["shown_records"]
+
+    found = on_stage(scene)
+    assert isinstance(found, list)
+    assert found == shown or shown in found[0]
+
+
+def test_a_context_variable_set_by_one_call_is_not_seen_by_the_next() -> None:
+    import contextvars
+
+    variable = contextvars.ContextVar("variable", default=0)
+    seen: list[int] = []
+
+    def handler(event: object, context: object) -> None:
+        seen.append(variable.get())
+        variable.set(1)
+
+    async def scene(stage: Stage) -> None:
+        invoker = stage.invoker(handler)
+        for _ in range(2):
+            await invoker.invoke(invocation())
+
+    on_stage(scene)
+    assert seen == [0, 0]
+
+
+def test_a_task_of_the_users_that_exits_does_not_end_the_handler_loop(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def leaving() -> None:
+        sys.exit(1)
+
+    async def handler(event: object, context: object) -> None:
+        task = asyncio.get_running_loop().create_task(leaving())
+        await asyncio.wait({task})
+        task.exception()
+
+    assert outcome_of(handler) == Succeeded()

@@ -1,0 +1,231 @@
+"""One call of a handler, from raw records to an outcome. Rule: runs where the handler runs.
+
+The event is decoded here, late and fresh for each attempt (H-3): a handler may change it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from structlog.typing import FilteringBoundLogger
+
+from triggerkit.core.outcome import Failed, NotInvoked, Outcome
+from triggerkit.invokers.capture import capturing
+from triggerkit.invokers.context import InvocationContext
+from triggerkit.invokers.endings import (
+    ending_of_error,
+    ending_of_result,
+    fault_of,
+    timed_out,
+    without_own_frames,
+)
+from triggerkit.ports import Clock, Event, Invocation
+
+Handler: TypeAlias = Callable[[Any, Any], Any]
+ShownRecords: TypeAlias = Literal["none", "keys", "full"]
+
+CANCELLED = NotInvoked("cancelled: the worker stops or has lost the lease")
+"""A cancelled call costs no attempt: its records were not refused, they go to whoever is next."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerSettings:
+    """The options of a trigger that bear on its calls.
+
+    `shown_records`: what the log of a failed call tells of its records (`--log-records`).
+    """
+
+    is_async: bool = False
+    report_batch_item_failures: bool = False
+    timeout_seconds: float | None = None
+    maximum_concurrency: int | None = None
+    memory_size_megabytes: int = 128
+    shown_records: ShownRecords = "none"
+
+
+class Ticket:
+    """A running call as the engine's loop sees it; how an async one is cancelled."""
+
+    def __init__(self) -> None:
+        self.cancelled = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[object] | None = None
+
+    def hold(self) -> None:
+        """Note the task that runs the handler; called in it."""
+        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+
+    def cancel(self) -> bool:
+        """Cancel the call; whether that can stop it, now that it has begun."""
+        self.cancelled = True
+        if self._loop is None or self._task is None:
+            return False
+        with suppress(RuntimeError):  # its loop is closed: nothing runs there any more
+            self._loop.call_soon_threadsafe(self._strike)
+        return True
+
+    def let_go(self) -> None:
+        """The handler is done: a cancelling that comes now must not hit what the task does next."""
+        self._task = None
+
+    def _strike(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def was_cancelled(self, error: BaseException) -> bool:
+        """Whether `error` is our own cancelling coming out of the handler; then it ends here."""
+        if not (self.cancelled and isinstance(error, asyncio.CancelledError)):
+            return False
+        if self._task is not None:
+            self._task.uncancel()
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Callee:
+    """A handler and everything that its calls have in common."""
+
+    handler: Handler
+    settings: HandlerSettings
+    resources: object
+    log_stream_name: str
+    clock: Clock
+    log: FilteringBoundLogger
+
+    def call(self, invocation: Invocation) -> Outcome:
+        """Call a sync handler; on its thread, in a copy of that thread's context."""
+        return contextvars.copy_context().run(self._call, invocation)
+
+    def _call(self, invocation: Invocation) -> Outcome:
+        with capturing(self.log, _fields(invocation)):
+            try:
+                event = decode(invocation)
+                result = self.handler(event, self._context(invocation))
+                return self._returned(result, invocation)
+            except BaseException as error:  # noqa: BLE001 - SystemExit must not end the thread
+                return self._raised(error, invocation)
+
+    async def call_async(self, invocation: Invocation, ticket: Ticket) -> Outcome:
+        """Call an async handler; in a task of the handler loop."""
+        ticket.hold()
+        if ticket.cancelled:
+            return CANCELLED
+        with capturing(self.log, _fields(invocation)):
+            limit = asyncio.timeout(self.settings.timeout_seconds)
+            try:
+                event = decode(invocation)
+                async with limit:
+                    result = await self.handler(event, self._context(invocation))
+            except BaseException as error:  # not even SystemExit may end the loop
+                if limit.expired():
+                    return self._timed_out(invocation)
+                if ticket.was_cancelled(error):
+                    return CANCELLED
+                if _is_from_outside(error):
+                    raise
+                return self._raised(error, invocation)
+            finally:
+                ticket.let_go()
+            if limit.expired():  # it swallowed its cancelling: Lambda would have killed it
+                return self._timed_out(invocation)
+            return self._returned(result, invocation)
+
+    def _context(self, invocation: Invocation) -> InvocationContext[object]:
+        timeout_seconds = self.settings.timeout_seconds
+        deadline_seconds = invocation.deadline_seconds
+        now = self.clock.now
+        if timeout_seconds is not None:
+            deadline_seconds = min(deadline_seconds, now().monotonic_seconds + timeout_seconds)
+        context = InvocationContext(
+            invocation.trigger,
+            self.resources,
+            lambda: deadline_seconds - now().monotonic_seconds,
+            request_id=invocation.request_id,
+            attempt=invocation.attempt,
+            function_arn=invocation.function_arn,
+        )
+        context.memory_limit_in_mb = str(self.settings.memory_size_megabytes)
+        context.log_stream_name = self.log_stream_name
+        return context
+
+    def _returned(self, result: object, invocation: Invocation) -> Outcome:
+        reports = self.settings.report_batch_item_failures
+        outcome = ending_of_result(result, invocation.batch, invocation.request_id, reports=reports)
+        if asyncio.iscoroutine(result):
+            result.close()  # else Python warns later that it was never awaited
+        if isinstance(outcome, Failed):
+            self._tell(outcome, invocation)
+        return outcome
+
+    def _timed_out(self, invocation: Invocation) -> Outcome:
+        outcome = timed_out(invocation.request_id, self.settings.timeout_seconds or 0.0)
+        self._tell(outcome, invocation)
+        return outcome
+
+    def _raised(self, error: BaseException, invocation: Invocation) -> Outcome:
+        outcome = ending_of_error(error, invocation.request_id)
+        if isinstance(outcome, Failed) and outcome.retry_after_seconds is None:
+            self._tell(outcome, invocation, without_own_frames(error))
+        else:  # Retry and Discard are words of the handler, not faults
+            fault = fault_of(error, invocation.request_id)
+            self.log.warning("handler_refused", **fault._asdict())
+        return outcome
+
+    def _tell(
+        self, outcome: Failed, invocation: Invocation, error: BaseException | None = None
+    ) -> None:
+        fields: dict[str, object] = {} if error is None else {"exc_info": error}
+        if self.settings.shown_records != "none":
+            with suppress(Exception):  # a record that cannot be decoded may be what failed
+                fields["shown_records"] = shown_records(invocation, self.settings.shown_records)
+        failure = outcome.failure
+        self.log.error(
+            "handler_failed",
+            error_type=failure.error_type,
+            error_message=failure.error_message,
+            **fields,
+        )
+
+
+def decode(invocation: Invocation) -> Event:
+    """The event of the call, fresh: `{"Records": [...]}` in stream order (E-1)."""
+    to_event, shard = invocation.source.to_event, invocation.shard
+    return {"Records": [to_event(record.raw, shard) for record in invocation.batch.records]}
+
+
+def shown_records(invocation: Invocation, mode: Literal["keys", "full"]) -> list[object]:
+    """What a log line may tell of the records: their keys, or all (`--log-records`)."""
+    to_event, shard = invocation.source.to_event, invocation.shard
+    events = [to_event(record.raw, shard) for record in invocation.batch.records]
+    return [event if mode == "full" else _keys(event) for event in events]
+
+
+def _keys(event: Event) -> object:
+    for part, name in (("dynamodb", "Keys"), ("kinesis", "partitionKey")):
+        inner = event.get(part)
+        if isinstance(inner, dict):
+            return inner.get(name)
+    return None
+
+
+def _fields(invocation: Invocation) -> dict[str, object]:
+    return {
+        "trigger": invocation.trigger,
+        "source": invocation.source.name,
+        "shard": invocation.source.shard_name(invocation.shard),
+        "request_id": invocation.request_id,
+        "attempt": invocation.attempt,
+    }
+
+
+def _is_from_outside(error: BaseException) -> bool:
+    """Whether the task is ended from outside, rather than by code of the handler."""
+    if isinstance(error, GeneratorExit):
+        return True
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0

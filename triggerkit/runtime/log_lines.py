@@ -1,0 +1,112 @@
+"""How one log entry looks. Rule: rendering never fails, and colours only where they are asked for.
+
+An entry is a mapping with at least `event` (what happened, a fixed word) and `level`; `message` is
+the text for people and is made from `event` where it is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+FIELD_ORDER = (
+    "timestamp",
+    "level",
+    "message",
+    "event",
+    "app",
+    "env",
+    "worker",
+    "trigger",
+    "source",
+    "shard",
+    "request_id",
+    "attempt",
+    "records",
+    "first_sequence_number",
+    "last_sequence_number",
+    "iterator_age_seconds",
+    "duration_seconds",
+    "outcome",
+    "error_type",
+    "error_message",
+    "trace_id",
+)
+"""The public log fields, in the order of JSON lines; any others follow them."""
+
+_LEFT_OUT = frozenset(
+    {"timestamp", "level", "message", "event", "app", "env", "worker", "exception"}
+)
+_SHORTENED = frozenset({"shard", "request_id"})
+_SHORT_LENGTH = 8
+_MESSAGE_WIDTH = 28
+_ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+_LEVEL_COLOURS = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critical": "1;31"}
+
+
+def json_line(entry: Mapping[str, object]) -> str:
+    """The entry as one line of JSON, the public fields first."""
+    ordered = {name: entry[name] for name in FIELD_ORDER if name in entry}
+    ordered.setdefault("message", message_of(entry))
+    ordered |= {name: value for name, value in entry.items() if name not in ordered}
+    try:
+        return msgspec.json.encode(ordered, enc_hook=repr).decode()
+    except Exception:  # noqa: BLE001 - half a surrogate pair, a key of another type, a loop
+        return json.dumps({name: _as_text(value) for name, value in ordered.items()})
+
+
+def pretty_line(entry: Mapping[str, object], *, colours: bool) -> str:
+    """The entry for a terminal: time, level, message, fields, and a traceback below."""
+    clock = str(entry.get("timestamp", ""))[11:23]
+    level = str(entry.get("level", "info"))
+    message = message_of(entry)
+    fields = " ".join(
+        f"{_painted(name + '=', '2', colours)}{shown}" for name, shown in _shown_fields(entry)
+    )
+    parts = [
+        _painted(clock, "2", colours),
+        _painted(f"{level:<7}", _LEVEL_COLOURS.get(level, "0"), colours),
+        f"{message:<{_MESSAGE_WIDTH}}" if fields else message,
+    ]
+    line = " ".join(part for part in (*parts, fields) if part)
+    exception = entry.get("exception")
+    if exception:
+        line += "\n" + str(exception).rstrip("\n")
+    return line if colours else _ANSI.sub("", line)
+
+
+def message_of(entry: Mapping[str, object]) -> str:
+    """The text for people."""
+    message = entry.get("message")
+    return str(entry.get("event", "")).replace("_", " ") if message is None else _as_text(message)
+
+
+def _shown_fields(entry: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    names = [name for name in FIELD_ORDER if name in entry]
+    names += [name for name in entry if name not in FIELD_ORDER]
+    for name in names:
+        value = entry[name]
+        if name in _LEFT_OUT or value is None or (name == "source" and "trigger" in entry):
+            continue
+        text = _as_text(value)
+        if name in _SHORTENED and len(text) > _SHORT_LENGTH + 1:
+            text = f"~{text[-_SHORT_LENGTH:]}"
+        yield name, json.dumps(text, ensure_ascii=False) if _needs_quotes(text) else text
+
+
+def _needs_quotes(text: str) -> bool:
+    return not text or any(character.isspace() or character in '"=' for character in text)
+
+
+def _painted(text: str, colour: str, colours: bool) -> str:
+    return f"\x1b[{colour}m{text}\x1b[0m" if colours and text else text
+
+
+def _as_text(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - an object of the user's may refuse
+        return f"<{type(value).__name__} that cannot be shown>"
