@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
-import structlog
-
 from triggerkit.core.decisions import Decision, Discard, Fetch, Finish, Invoke, Save
 from triggerkit.core.model import Batch, Position, ShardId
 from triggerkit.core.outcome import (
@@ -34,8 +32,9 @@ from triggerkit.core.reports import (
     Trimmed,
 )
 from triggerkit.ports import Clock, Source
+from triggerkit.runtime.logs import get_logger
 
-log = structlog.get_logger("triggerkit")
+log = get_logger()
 
 
 @dataclass(slots=True)

@@ -1,13 +1,15 @@
-"""State under a name that is no longer declared. Rule: a renamed trigger never starts over unnoticed (decision 23)."""
+"""State under a name that is no longer declared. Rule: a renamed trigger never starts over unnoticed.
+
+Source: decision 23.
+"""
 
 from __future__ import annotations
 
-import structlog
-
 from triggerkit.errors import OrphanedStateError
 from triggerkit.ports import LeaseStore
+from triggerkit.runtime.logs import get_logger
 
-log = structlog.get_logger("triggerkit")
+log = get_logger()
 
 
 async def refuse_orphans(

@@ -11,8 +11,6 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TypeAlias, assert_never
 
-import structlog
-
 from triggerkit.core.decisions import (
     Beat,
     Bury,
@@ -92,9 +90,10 @@ from triggerkit.ports import (
     Source,
 )
 from triggerkit.runtime.listings import SharedListing
+from triggerkit.runtime.logs import get_logger
 from triggerkit.runtime.waits import Waits
 
-log = structlog.get_logger("triggerkit")
+log = get_logger()
 
 LeaseDecision: TypeAlias = (
     Fetch | Invoke | Cancel | Discard | Save | FindChildren | Finish | Release

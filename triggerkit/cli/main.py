@@ -1,0 +1,97 @@
+"""The `triggerkit` command. Rule: a command is imported when it is run, so that `--help` stays fast.
+
+Every error of the tree becomes one message with its hint on stderr and the exit code of its class.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from triggerkit import __version__
+from triggerkit.errors import TriggerkitError
+
+EXIT_INTERRUPTED_TWICE = 130
+
+COMMANDS = {
+    "check": ("check", "Check the target, the configuration and the locators; touch nothing."),
+    "demo": ("demo", "Watch triggers at work: no account, no configuration, a few seconds."),
+    "enable-stream": ("enable_stream", "Turn a table's stream on."),
+    "invoke": ("invoke", "Call one handler with an event from a file."),
+    "list": ("list", "List triggers, sources and options, and where each value came from."),
+    "rename": ("rename", "Move the state of a renamed trigger to its new name."),
+    "run": ("run", "Run the triggers of TARGET until stopped."),
+    "tail": ("tail", "Print the records of a stream as they come."),
+}
+"""Name on the command line: module under `triggerkit.cli`, one line of help."""
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when the command is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """The names, sorted."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import `triggerkit.cli.<module>` and take its `command`."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(f"triggerkit.cli.{COMMANDS[cmd_name][0]}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """One line a command, without importing any."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in sorted(COMMANDS)])
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""\b
+Examples:
+  triggerkit demo
+  triggerkit run app:handlers
+  triggerkit run app:handlers --burst --state memory:
+  triggerkit list app:handlers -v
+  triggerkit tail dynamodb://orders
+
+Exit codes: 0 ok or drained, 1 internal, 2 usage or import, 3 stream (credentials, permission, not
+there), 4 state, 5 no triggers, 12 a handler failed or records were discarded, 130 interrupted twice.""",
+)
+@click.version_option(__version__, prog_name="triggerkit")
+def cli() -> None:
+    """Database triggers as plain Python functions."""
+
+
+def main() -> NoReturn:
+    """Run the command line; the process ends with an exit code of the table."""
+    try:
+        result = cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("aborted", err=True)
+        sys.exit(EXIT_INTERRUPTED_TWICE)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except TriggerkitError as error:
+        show_error(error)
+        sys.exit(error.exit_code)
+    sys.exit(result if isinstance(result, int) else 0)
+
+
+def show_error(error: TriggerkitError) -> None:
+    """The message, the user's own traceback where there is one, and the hint."""
+    from triggerkit.runtime.target import user_traceback
+
+    if traceback := user_traceback(error):
+        click.echo(traceback.rstrip(), err=True)
+    click.echo(f"triggerkit: {error.message}", err=True)
+    if error.hint:
+        click.echo(f"  fix: {error.hint}", err=True)

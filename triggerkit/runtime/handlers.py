@@ -1,0 +1,97 @@
+"""The invokers of one process. Rule: one invoker a trigger, however many sources it has.
+
+So a sync handler runs one call at a time over all of its sources, and a lifespan is entered once for
+all triggers that share it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+from triggerkit.invokers.calls import HandlerSettings, ShownRecords
+from triggerkit.invokers.inprocess import InProcessInvoker
+from triggerkit.invokers.lifespan import Lifespan, LifespanFactory
+from triggerkit.ports import Clock, Invoker
+from triggerkit.runtime.logs import get_logger
+from triggerkit.runtime.pools import HandlerThreads
+from triggerkit.settings import MappingPlan
+from triggerkit.triggers import Trigger
+
+DEFAULT_MEMORY_MEGABYTES = 128
+"""Lambda's default; told to the handler, not enforced."""
+
+
+class Handlers:
+    """Async context manager: enters the lifespans, and leaves them when the worker is done."""
+
+    def __init__(
+        self, plans: Sequence[MappingPlan], clock: Clock, shown_records: ShownRecords = "none"
+    ) -> None:
+        self._plans = {plan.name: plan for plan in plans}
+        self._clock = clock
+        self._shown_records: ShownRecords = shown_records
+        self._threads = HandlerThreads()
+        self._invokers: dict[str, InProcessInvoker] = {}
+        self._lifespans: dict[int, Lifespan] = {}
+        self._closing = AsyncExitStack()
+
+    def invoker(self, trigger: str) -> Invoker:
+        """The invoker of a trigger by name."""
+        return self._invokers[trigger]
+
+    async def __aenter__(self) -> Self:
+        """Start every invoker. Raises HandlerError: a lifespan failed; the others are left again."""
+        try:
+            self._closing.push_async_callback(self._threads.close)
+            for name, plan in self._plans.items():
+                invoker = self._build(plan)
+                await invoker.start()
+                self._invokers[name] = invoker
+                self._closing.push_async_callback(invoker.close)
+        except BaseException:
+            await self._closing.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leave every lifespan and stop the handler threads."""
+        await self._closing.aclose()
+
+    def _build(self, plan: MappingPlan) -> InProcessInvoker:
+        options = plan.options
+        settings = HandlerSettings(
+            is_async=plan.trigger.is_async,
+            report_batch_item_failures=options.report_batch_item_failures,
+            timeout_seconds=options.timeout,
+            maximum_concurrency=options.maximum_concurrency,
+            memory_size_megabytes=options.memory_size or DEFAULT_MEMORY_MEGABYTES,
+            shown_records=self._shown_records,
+        )
+        return InProcessInvoker(
+            plan.name,
+            plan.trigger.handler,
+            settings,
+            lifespan=self._lifespan(plan.trigger),
+            places=self._threads,
+            clock=self._clock,
+            log=get_logger().bind(trigger=plan.name),
+        )
+
+    def _lifespan(self, trigger: Trigger) -> Lifespan | None:
+        factory: LifespanFactory | None = trigger.lifespan
+        if factory is None:
+            return None
+        known = self._lifespans.get(id(factory))
+        if known is None:
+            name = getattr(factory, "__qualname__", repr(factory))
+            log = get_logger()
+            known = self._lifespans[id(factory)] = Lifespan(name, factory, log)
+        return known

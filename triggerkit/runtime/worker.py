@@ -1,0 +1,310 @@
+"""The composition root: settings in, a running worker out. Rule: nothing is touched before all was checked.
+
+The order of a start: lease stores, sources, destinations, orphaned names, lifespans; then the engines. The
+order of a stop: machines let go, lifespans end, sessions leave, connections close.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+from triggerkit.core.consumer import ConsumerSettings
+from triggerkit.core.coordinator import Cadence
+from triggerkit.core.locators import Locator
+from triggerkit.core.mapping import EventSourceMapping
+from triggerkit.core.membership import Membership
+from triggerkit.core.model import LATEST, TRIM_HORIZON, Position, StopReason
+from triggerkit.core.options import MappingOptions
+from triggerkit.core.snapshot import MappingSnapshot
+from triggerkit.invokers.calls import ShownRecords
+from triggerkit.ports import Clock, Destination, Invoker, LeaseStore, Runner, Services, Source
+from triggerkit.registry import open_destination, open_lease_store, open_source
+from triggerkit.runtime.engine import Engine, RunningMapping
+from triggerkit.runtime.handlers import Handlers
+from triggerkit.runtime.journal import Counts, Journal
+from triggerkit.runtime.listings import SharedListing
+from triggerkit.runtime.logs import get_logger
+from triggerkit.runtime.orphans import refuse_orphans
+from triggerkit.runtime.perform import MappingPorts, MembershipPerformer, Performer
+from triggerkit.settings import MappingPlan, Settings
+
+log = get_logger()
+
+TIP_CHECK_SECONDS = 0.1
+LAST_RELEASES_SECONDS = 5.0
+"""After the drain: how long the releases themselves may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pools:
+    """Four pools, so that a slow handler or DescribeStream never starves a checkpoint."""
+
+    lease_store: Runner
+    control_plane: Runner
+    destinations: Runner
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFlags:
+    """What `run` says about this worker. `locator_defaults` are `region`, `profile`, `endpoint_url`."""
+
+    burst: bool = False
+    drain_timeout_seconds: float = 25.0
+    accept_orphaned: frozenset[str] = frozenset()
+    declared_triggers: frozenset[str] = frozenset()
+    shown_records: ShownRecords = "none"
+    locator_defaults: Mapping[str, str] = field(default_factory=dict)
+
+
+class Worker:
+    """One process that runs the mappings of one `Settings`."""
+
+    def __init__(self, settings: Settings, flags: WorkerFlags, pools: Pools, clock: Clock) -> None:
+        self._settings = settings
+        self._flags = flags
+        self._pools = pools
+        self._clock = clock
+        self._engines: list[Engine] = []
+        self._journals: list[Journal] = []
+        self._sources: dict[str, tuple[Source, SharedListing]] = {}
+        self._stop_asked = asyncio.Event()
+        self.on_ready: Callable[[], None] = lambda: None
+
+    @property
+    def counts(self) -> tuple[Counts, ...]:
+        """Of every mapping, in the order of the settings."""
+        return tuple(journal.counts for journal in self._journals)
+
+    def snapshots(self) -> dict[str, MappingSnapshot]:
+        """Of every mapping, by name."""
+        return {
+            name: picture
+            for engine in self._engines
+            for name, picture in engine.snapshots().items()
+        }
+
+    def stop(self) -> None:
+        """Drain and release; `run` returns when that is done."""
+        self._stop_asked.set()
+
+    async def run(self) -> None:
+        """Run until stopped, or with `burst` until the tip of every stream is reached and saved.
+
+        Raises:
+            StateError, SourceError, DestinationError, HandlerError, UsageError: the start failed;
+            whatever was opened is closed again.
+        """
+        async with AsyncExitStack() as closing:
+            await self._assemble(closing)
+            for engine in self._engines:
+                engine.start()
+            self.on_ready()
+            try:
+                await self._until_stopped()
+            finally:
+                await self._drain()
+
+    # --- the start ------------------------------------------------------------------------------
+
+    async def _assemble(self, closing: AsyncExitStack) -> None:
+        plans = [plan for plan in self._settings.mappings if plan.options.enabled]
+        for plan in self._settings.mappings:
+            if not plan.options.enabled:
+                log.info("trigger_disabled", trigger=plan.name, source=plan.source_locator.text)
+        stores = await self._open_stores(plans, closing)
+        for plan in plans:
+            await self._open_source(plan.source_locator, closing)
+        destinations = await self._open_destinations(plans, closing)
+        await self._refuse_orphans(plans, stores)
+        handlers = Handlers(plans, self._clock, self._flags.shown_records)
+        await closing.enter_async_context(handlers)
+        for text, store in stores.items():
+            mine = [plan for plan in plans if plan.state.text == text]
+            engine = await self._build_engine(mine, store, destinations, handlers, closing)
+            self._engines.append(engine)
+
+    async def _open_stores(
+        self, plans: list[MappingPlan], closing: AsyncExitStack
+    ) -> dict[str, LeaseStore]:
+        stores: dict[str, LeaseStore] = {}
+        for plan in plans:
+            if plan.state.text in stores:
+                continue
+            store = open_lease_store(plan.state, self._services(self._pools.lease_store))
+            closing.push_async_callback(store.close)
+            if await store.prepare():
+                log.info(
+                    "state_created",
+                    state=plan.state.text,
+                    message="no state yet: each trigger starts at its starting_position",
+                )
+            stores[plan.state.text] = store
+        return stores
+
+    async def _open_source(self, locator: Locator, closing: AsyncExitStack) -> None:
+        if locator.text in self._sources:
+            return
+        source = open_source(locator, self._services(self._pools.control_plane))
+        closing.push_async_callback(source.close)
+        await source.prepare()
+        for known, listing in self._sources.values():
+            if known.name == source.name:  # two locators, one stream: at most two readers a shard
+                self._sources[locator.text] = (known, listing)
+                return
+        self._sources[locator.text] = (source, SharedListing(source, self._clock))
+
+    async def _open_destinations(
+        self, plans: list[MappingPlan], closing: AsyncExitStack
+    ) -> dict[str, Destination]:
+        destinations: dict[str, Destination] = {}
+        for plan in plans:
+            if plan.on_failure is None or plan.on_failure.text in destinations:
+                continue
+            destination = open_destination(
+                plan.on_failure, self._services(self._pools.destinations)
+            )
+            closing.push_async_callback(destination.close)
+            await destination.prepare()
+            destinations[plan.on_failure.text] = destination
+        return destinations
+
+    async def _refuse_orphans(
+        self, plans: list[MappingPlan], stores: dict[str, LeaseStore]
+    ) -> None:
+        declared = self._flags.declared_triggers | {plan.name for plan in self._settings.mappings}
+        for text, store in stores.items():
+            new = {
+                (plan.name, self._sources[plan.source_locator.text][0].name)
+                for plan in plans
+                if plan.state.text == text
+            }
+            await refuse_orphans(
+                store,
+                self._settings.namespace,
+                declared,
+                frozenset(new),
+                self._flags.accept_orphaned,
+            )
+
+    async def _build_engine(
+        self,
+        plans: list[MappingPlan],
+        store: LeaseStore,
+        destinations: dict[str, Destination],
+        handlers: Handlers,
+        closing: AsyncExitStack,
+    ) -> Engine:
+        membership = Membership(store.fresh_session())
+        mappings = tuple(
+            self._build_mapping(
+                plan,
+                store,
+                handlers.invoker(plan.name),
+                destinations.get(plan.on_failure.text) if plan.on_failure else None,
+            )
+            for plan in plans
+        )
+        beats = MembershipPerformer(store, self._clock)
+        engine = Engine(membership, beats, mappings, self._clock)
+
+        async def leave() -> None:
+            await engine.close()
+            await store.leave(membership.me)
+
+        closing.push_async_callback(leave)
+        return engine
+
+    def _build_mapping(
+        self,
+        plan: MappingPlan,
+        store: LeaseStore,
+        invoker: Invoker,
+        destination: Destination | None,
+    ) -> RunningMapping:
+        source, listing = self._sources[plan.source_locator.text]
+        interval = plan.options.checkpoint_interval_seconds
+        settings = ConsumerSettings(
+            prefix=lease_prefix(self._settings.namespace, plan.name, source.name),
+            options=plan.options,
+            checkpoint_interval_seconds=(
+                store.checkpoint_interval_seconds if interval is None else interval
+            ),
+        )
+        machine = EventSourceMapping(starting_position(plan.options), settings, Cadence())
+        ports = MappingPorts(
+            trigger=plan.name,
+            prefix=settings.prefix,
+            source=source,
+            listing=listing,
+            store=store,
+            invoker=invoker,
+            destination=destination,
+        )
+        journal = Journal(plan.name, source, self._clock)
+        self._journals.append(journal)
+        name = f"{plan.name}:{source.name}"
+        return RunningMapping(name, machine, Performer(ports, self._clock), journal)
+
+    def _services(self, run: Runner) -> Services:
+        return Services(
+            run=run,
+            clock=self._clock,
+            defaults=self._flags.locator_defaults,
+            base_path=str(self._settings.base_path),
+        )
+
+    # --- the life -------------------------------------------------------------------------------
+
+    async def _until_stopped(self) -> None:
+        waits: list[asyncio.Future[object]] = [asyncio.ensure_future(self._stop_asked.wait())]
+        waits += [
+            asyncio.ensure_future(engine.wait_stopped())
+            for engine in self._engines
+            if engine.mappings
+        ]
+        if self._flags.burst:
+            waits.append(asyncio.ensure_future(self._until_tip()))
+        done, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in pending:
+            wait.cancel()
+        for wait in done:
+            wait.result()  # a broken invariant is raised here
+
+    async def _until_tip(self) -> None:
+        while not all(picture.at_tip for picture in self.snapshots().values()):
+            await asyncio.sleep(TIP_CHECK_SECONDS)
+
+    async def _drain(self) -> None:
+        log.info("draining", timeout_seconds=self._flags.drain_timeout_seconds)
+        if await self._stopped_within(StopReason.REQUESTED, self._flags.drain_timeout_seconds):
+            return
+        log.warning(
+            "drain_expired",
+            message="handlers still run: their batches are not done and will be delivered again",
+        )
+        await self._stopped_within(StopReason.DRAIN_EXPIRED, LAST_RELEASES_SECONDS)
+
+    async def _stopped_within(self, reason: StopReason, seconds: float) -> bool:
+        for engine in self._engines:
+            engine.stop(reason)
+        waiting = asyncio.gather(
+            *(engine.wait_stopped() for engine in self._engines), return_exceptions=True
+        )
+        try:
+            await asyncio.wait_for(waiting, seconds)
+        except TimeoutError:
+            return False
+        return True
+
+
+def lease_prefix(namespace: str, mapping: str, source: str) -> str:
+    """How the keys of a mapping's leases begin (decision 2)."""
+    return f"{namespace}:{mapping}:{source}:"
+
+
+def starting_position(options: MappingOptions) -> Position:
+    """The start rule of a mapping without state."""
+    return LATEST if options.starting_position == "LATEST" else TRIM_HORIZON
