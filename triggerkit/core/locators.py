@@ -1,4 +1,4 @@
-"""Locators: `scheme://name?key=value`, or an ARN, also with `?`. Rule: a bad locator fails with its own text in the message.
+"""Locators: `scheme://name?key=value`, or an ARN. Rule: a bad one fails with its text in the message.
 
 One grammar for sources, destinations and state. `${VAR}` and `${VAR:-default}` are resolved by
 `resolve`, which is called at `run` and `check` and never at import.
@@ -40,10 +40,10 @@ class Locator:
 
 
 def resolve(text: str, variables: Mapping[str, str]) -> str:
-    """Replace `${VAR}` and `${VAR:-default}`.
+    """Replace `${VAR}` and `${VAR:-default}`; a variable that is set to nothing is nothing.
 
     Raises:
-        LocatorError: a variable is not set and has no default.
+        LocatorError: a variable is not set and has no default, or a `$` begins no variable.
     """
 
     def value_of(match: re.Match[str]) -> str:
@@ -54,9 +54,14 @@ def resolve(text: str, variables: Mapping[str, str]) -> str:
             return default
         raise LocatorError(
             f"locator {text!r}: ${{{name}}} is not set",
-            hint=f"export {name}=..., add it to [tool.triggerkit.vars], or give a default: ${{{name}:-value}}",
+            hint=f"export {name}=..., add it to [tool.triggerkit.vars], "
+            f"or give a default: ${{{name}:-value}}",
         )
 
+    if "$" in _VARIABLE.sub("", text):
+        raise LocatorError(
+            f"locator {text!r}: a $ that begins no variable", hint="write ${NAME} or ${NAME:-value}"
+        )
     return _VARIABLE.sub(value_of, text)
 
 
@@ -64,13 +69,15 @@ def parse(text: str) -> Locator:
     """Read a locator whose variables are resolved.
 
     Raises:
-        LocatorError: no scheme, an empty name, or a key without a value.
+        LocatorError: no scheme, an empty name, blanks around it, or a key given twice or with no value.
     """
+    if text != text.strip():
+        raise LocatorError(f"locator {text!r} has blanks around it", hint="remove them")
     body, _, query = text.partition("?")
     keys = _keys(text, query)
     if body.startswith("arn:"):
         return Locator(text, _scheme_of_arn(text, body), body, is_arn=True, keys=keys)
-    if body == "memory:":
+    if body in {"memory:", "memory://"}:
         return Locator(text, "memory", "", keys=keys)
     scheme, separator, name = body.partition("://")
     if not separator and body.startswith("file:"):
@@ -109,12 +116,15 @@ def _keys(text: str, query: str) -> dict[str, str]:
         raise LocatorError(
             f"locator {text!r}: {query!r} is not key=value", hint="write ?key=value&key=value"
         ) from error
+    found: dict[str, str] = {}
     for key, value in pairs:
         if not value:
             raise LocatorError(
                 f"locator {text!r}: key {key!r} has no value", hint=f"write {key}=VALUE"
             )
-    return dict(pairs)
+        if found.setdefault(key, value) != value:
+            raise LocatorError(f"locator {text!r}: key {key!r} is given twice", hint="keep one")
+    return found
 
 
 def _scheme_of_arn(text: str, arn: str) -> str:
@@ -122,6 +132,7 @@ def _scheme_of_arn(text: str, arn: str) -> str:
     if len(parts) < 6 or not parts[5] or parts[2] not in _ARN_SCHEMES:
         raise LocatorError(
             f"locator {text!r} is not an ARN that triggerkit knows",
-            hint=f"an ARN of {', '.join(sorted(_ARN_SCHEMES))} looks like arn:aws:SERVICE:REGION:ACCOUNT:...",
+            hint="write arn:aws:SERVICE:REGION:ACCOUNT:..., "
+            f"SERVICE being one of {', '.join(sorted(_ARN_SCHEMES))}",
         )
     return _ARN_SCHEMES[parts[2]]

@@ -277,8 +277,12 @@ def canonical(given: Mapping[str, object], *, where: str = "") -> dict[str, obje
     return found
 
 
-def read_options(given: Mapping[str, object], *, where: str = "") -> MappingOptions:
+def read_options(
+    given: Mapping[str, object], *, where: str = "", origins: Mapping[str, str] | None = None
+) -> MappingOptions:
     """Check options, in our spelling or Lambda's, against the ranges.
+
+    `origins` tells where an option's value came from; the message about that option says so.
 
     Raises:
         OptionError: unknown name, wrong type, out of range, or options that do not go together.
@@ -287,16 +291,23 @@ def read_options(given: Mapping[str, object], *, where: str = "") -> MappingOpti
     try:
         return MappingOptions.model_validate(options)
     except ValidationError as error:
-        raise _told(error.errors()[0], where) from None
+        raise _told(error.errors()[0], where, origins or {}) from None
 
 
-def check_honoured(options: MappingOptions, *, scheme: str = "", where: str = "") -> None:
+def check_honoured(
+    options: MappingOptions,
+    *,
+    scheme: str = "",
+    where: str = "",
+    origins: Mapping[str, str] | None = None,
+) -> None:
     """Refuse what this version does not keep.
 
     Args:
         options: the options of one mapping, checked.
         scheme: the scheme of the mapping's source, such as `dynamodb`; empty leaves out its rules.
         where: begins each error message.
+        origins: as in `read_options`.
 
     Raises:
         OptionError: an option that is not in `HONOURED` differs from its default, or has a value
@@ -311,7 +322,8 @@ def check_honoured(options: MappingOptions, *, scheme: str = "", where: str = ""
         value: object = getattr(options, name)
         if name not in HONOURED and value != MappingOptions.model_fields[name].default:
             raise OptionError(
-                f"{_prefix(where)}{name}={_shown(value)} is not available in this version",
+                f"{_prefix(where)}{name}={_shown(value)}{_source(name, origins or {})} "
+                "is not available in this version",
                 hint=f"leave {name} out; available: {', '.join(sorted(HONOURED))}",
             )
     if options.on_failure is not None and not options.on_failure.startswith("file:"):
@@ -363,14 +375,14 @@ _FORMS = {
 }
 
 
-def _told(details: ErrorDetails, where: str) -> OptionError:
+def _told(details: ErrorDetails, where: str, origins: Mapping[str, str]) -> OptionError:
     why = details["msg"].removeprefix("Value error, ")
     if not details["loc"]:
         return OptionError(f"{_prefix(where)}{why}", hint="change one of the two")
     name = str(details["loc"][0])
     why = why[:1].lower() + why[1:]
     return OptionError(
-        f"{_prefix(where)}{name}={_shown(details['input'])}: {why}",
+        f"{_prefix(where)}{name}={_shown(details['input'])}{_source(name, origins)}: {why}",
         hint=f"{name}: {MappingOptions.model_fields[name].description}",
     )
 
@@ -378,6 +390,10 @@ def _told(details: ErrorDetails, where: str) -> OptionError:
 def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _source(name: str, origins: Mapping[str, str]) -> str:
+    return f" (from {origins[name]})" if name in origins else ""
 
 
 def _prefix(where: str) -> str:

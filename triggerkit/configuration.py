@@ -1,0 +1,276 @@
+"""The configuration file as layers. Rule: every key is known or refused, and every value knows its table.
+
+Reads `pyproject.toml` (under `tool.triggerkit`) or `triggerkit.toml` (without that prefix), lays the
+chosen `env` overlay over it and says nothing yet about which value wins: `settings` does that.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+from triggerkit.core.options import canonical, nearest
+from triggerkit.errors import LocatorError, OptionError, UsageError
+
+Table: TypeAlias = Mapping[str, object]
+Scalar: TypeAlias = Literal["target", "app", "state"]
+
+_SCALARS: Final[tuple[Scalar, ...]] = ("target", "app", "state")
+_KEYS = (*_SCALARS, "vars", "defaults", "triggers", "dev")  # and "env", but not inside itself
+_VARIABLE = re.compile(r"(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)\s*=\s*(?P<value>.*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Options that one table gives, in our spelling, unchecked; `origin` names file and table."""
+
+    origin: str
+    options: Table
+    sources: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scalars:
+    """The values at the top of the file, the overlay's winning; None where neither says."""
+
+    target: str | None = None
+    app: str | None = None
+    state: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What the file says for one environment. Layers are ordered from weak to strong.
+
+    `folder` is where relative paths start: the file's folder, else the current one. `origins` tells for
+    `target`, `app` and `state` which table gave the value.
+    """
+
+    folder: Path
+    env: str = ""
+    path: Path | None = None
+    scalars: Scalars = field(default_factory=Scalars)
+    origins: Mapping[str, str] = field(default_factory=dict)
+    vars: Mapping[str, str] = field(default_factory=dict)
+    defaults: tuple[Layer, ...] = ()
+    triggers: Mapping[str, tuple[Layer, ...]] = field(default_factory=dict)
+    dev: Table = field(default_factory=dict)
+
+    @property
+    def target(self) -> str | None:
+        """TARGET when the command line names none."""
+        return self.scalars.target
+
+    @property
+    def app(self) -> str | None:
+        """The app's name."""
+        return self.scalars.app
+
+    @property
+    def state(self) -> str | None:
+        """The state locator, `${VAR}` unresolved."""
+        return self.scalars.state
+
+
+def load_configuration(path: str | None, *, folder: Path, env: str = "") -> Configuration:
+    """Read the file `path`, or the one in `folder`, or none when there is none.
+
+    Args:
+        path: from `--config`, relative to `folder`; None looks for `triggerkit.toml` and for a
+            `pyproject.toml` that has a `[tool.triggerkit]`.
+        folder: the current folder.
+        env: the overlay to lay over it, from `--env`; empty for none.
+
+    Raises:
+        UsageError: the file is missing, is no TOML, has an unknown key or a value of a wrong type, or
+            two files hold configuration; `env` has no table while others have one.
+        OptionError: an unknown option.
+    """
+    found = _find(folder) if path is None else _named(folder / path)
+    if found is None:
+        return Configuration(folder=folder, env=env)
+    file, root, prefix = found
+    overlays = _table(root, "env", f"{file.name} [{prefix}env]")
+    if env and overlays and env not in overlays:
+        raise UsageError(
+            f"{file}: no [{prefix}env.{env}] for --env {env}", hint=nearest(env, sorted(overlays))
+        )
+    reader = _Reader(file)
+    reader.read({key: value for key, value in root.items() if key != "env"}, prefix)
+    for name in overlays:  # a mistake in another environment's table shows today
+        overlay = _table(overlays, name, f"{file.name} [{prefix}env]")
+        (reader if name == env else _Reader(file)).read(overlay, f"{prefix}env.{name}.")
+    return reader.configuration(folder=file.parent, env=env)
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """Read `NAME=value` lines; `export`, comments, and quotes around a value are understood.
+
+    Nothing is expanded inside values. Raises UsageError naming the file, and the line.
+    """
+    variables: dict[str, str] = {}
+    for number, line in enumerate(_text(path, "--env-file").splitlines(), start=1):
+        stripped = line.strip()
+        if not stripped or stripped.startswith("#"):
+            continue
+        match = _VARIABLE.fullmatch(stripped)
+        if match is None:
+            raise UsageError(f"{path}, line {number}: not NAME=value", hint="write NAME=value")
+        variables[match["name"]] = _unquoted(match["value"])
+    return variables
+
+
+def apply_env_file(path: Path, environ: MutableMapping[str, str]) -> tuple[str, ...]:
+    """Set the variables of `path` that `environ` does not have; their names. Raises UsageError."""
+    added = {name: text for name, text in read_env_file(path).items() if name not in environ}
+    environ.update(added)
+    return tuple(added)
+
+
+class _Reader:
+    """Collects tables, from weak to strong."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.scalars: dict[str, str] = {}
+        self.origins: dict[str, str] = {}
+        self.vars: dict[str, str] = {}
+        self.defaults: list[Layer] = []
+        self.triggers: dict[str, list[Layer]] = {}
+        self.dev: dict[str, object] = {}
+
+    def read(self, table: Table, prefix: str) -> None:
+        """Take in one table with the keys of the top; `prefix` is its name and a dot, or empty."""
+        where = self._where(prefix.removesuffix("."))
+        for key in table:
+            if key not in _KEYS:
+                raise UsageError(
+                    f"{where}: unknown key {key!r}", hint=nearest(key, (*_KEYS, "env"))
+                )
+        for key in _SCALARS:
+            if key in table:
+                self.scalars[key] = _words(table, key, where)
+                self.origins[key] = where
+        variables = _table(table, "vars", where)
+        self.vars |= {
+            name: _words(variables, name, self._where(f"{prefix}vars")) for name in variables
+        }
+        if "defaults" in table:
+            self.defaults.append(self._layer(_table(table, "defaults", where), f"{prefix}defaults"))
+        triggers = _table(table, "triggers", where)
+        for name in triggers:
+            given = _table(triggers, name, self._where(f"{prefix}triggers"))
+            self.triggers.setdefault(name, []).append(
+                self._layer(given, f"{prefix}triggers.{name}", has_sources=True)
+            )
+        self.dev |= _table(table, "dev", where)
+
+    def configuration(self, *, folder: Path, env: str) -> Configuration:
+        """What was read, frozen."""
+        return Configuration(
+            folder=folder,
+            env=env,
+            path=self.file,
+            scalars=Scalars(**self.scalars),
+            origins=self.origins,
+            vars=self.vars,
+            defaults=tuple(self.defaults),
+            triggers={name: tuple(layers) for name, layers in self.triggers.items()},
+            dev=self.dev,
+        )
+
+    def _where(self, table: str) -> str:
+        return f"{self.file.name} [{table}]" if table else self.file.name
+
+    def _layer(self, given: Table, table: str, *, has_sources: bool = False) -> Layer:
+        where = self._where(table)
+        options = dict(given)
+        sources = _sources(options.pop("sources"), where) if "sources" in given else None
+        if sources is not None and not has_sources:
+            raise OptionError(
+                f"{where}: sources belong to one trigger",
+                hint="write them in [triggers.NAME]",
+            )
+        return Layer(where, canonical(options, where=where), sources)
+
+
+def _find(folder: Path) -> tuple[Path, Table, str] | None:
+    own, project = folder / "triggerkit.toml", folder / "pyproject.toml"
+    in_project = project.is_file() and _has_tool(_parsed(project))
+    if own.is_file() and in_project:
+        raise UsageError(
+            f"both {own} and {project} [tool.triggerkit] hold configuration",
+            hint="keep one of them, or choose with --config FILE",
+        )
+    if own.is_file():
+        return _named(own)
+    return _named(project) if in_project else None
+
+
+def _has_tool(project: Table) -> bool:
+    tool = project.get("tool")
+    return isinstance(tool, Mapping) and "triggerkit" in tool
+
+
+def _named(file: Path) -> tuple[Path, Table, str]:
+    parsed = _parsed(file)
+    if file.name != "pyproject.toml":
+        return file, parsed, ""
+    if not _has_tool(parsed):
+        raise UsageError(f"{file} has no [tool.triggerkit]", hint="add it, or name another file")
+    return (
+        file,
+        _table(_table(parsed, "tool", str(file)), "triggerkit", str(file)),
+        "tool.triggerkit.",
+    )
+
+
+def _parsed(file: Path) -> Table:
+    try:
+        parsed: Table = tomllib.loads(_text(file, "--config"))
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{file} is not TOML: {error}", hint="correct that line") from None
+    return parsed
+
+
+def _text(file: Path, flag: str) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UsageError(f"{file} does not exist", hint=f"correct {flag} FILE") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} cannot be read: {error}", hint="it must be UTF-8 text") from None
+
+
+def _table(parent: Table, key: str, where: str) -> Table:
+    found = parent.get(key, {})
+    if not isinstance(found, dict):
+        raise UsageError(f"{where}: {key} is not a table", hint=f"write it as a table: [...{key}]")
+    return found
+
+
+def _words(table: Table, key: str, where: str) -> str:
+    found = table[key]
+    if not isinstance(found, str):
+        raise UsageError(f"{where}: {key} is not text", hint=f'write {key} = "..."')
+    return found
+
+
+def _sources(given: object, where: str) -> tuple[str, ...]:
+    listed = [given] if isinstance(given, str) else given
+    if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
+        raise LocatorError(
+            f"{where}: sources is not a list of locators",
+            hint='write sources = ["dynamodb://TABLE"]',
+        )
+    return tuple(listed)
+
+
+def _unquoted(value: str) -> str:
+    if len(value) >= 2 and value[0] in "'\"" and value[-1] == value[0]:
+        return value[1:-1]
+    return re.sub(r"\s+#.*$", "", value)
