@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -100,10 +100,11 @@ def load_configuration(path: str | None, *, folder: Path, env: str = "") -> Conf
             f"{file}: no [{prefix}env.{env}] for --env {env}", hint=nearest(env, sorted(overlays))
         )
     reader = _Reader(file)
-    reader.read({key: value for key, value in root.items() if key != "env"}, prefix)
+    top = {key: value for key, value in root.items() if key != "env"}
+    reader.read(top, prefix, (*_KEYS, "env"))
     for name in overlays:  # a mistake in another environment's table shows today
         overlay = _table(overlays, name, f"{file.name} [{prefix}env]")
-        (reader if name == env else _Reader(file)).read(overlay, f"{prefix}env.{name}.")
+        (reader if name == env else _Reader(file)).read(overlay, f"{prefix}env.{name}.", _KEYS)
     return reader.configuration(folder=file.parent, env=env)
 
 
@@ -143,14 +144,12 @@ class _Reader:
         self.triggers: dict[str, list[Layer]] = {}
         self.dev: dict[str, object] = {}
 
-    def read(self, table: Table, prefix: str) -> None:
-        """Take in one table with the keys of the top; `prefix` is its name and a dot, or empty."""
+    def read(self, table: Table, prefix: str, known: Sequence[str]) -> None:
+        """Take in one table; `prefix` is its name and a dot, or empty; `known` are its keys."""
         where = self._where(prefix.removesuffix("."))
         for key in table:
-            if key not in _KEYS:
-                raise UsageError(
-                    f"{where}: unknown key {key!r}", hint=nearest(key, (*_KEYS, "env"))
-                )
+            if key not in known:
+                raise UsageError(f"{where}: unknown key {key!r}", hint=nearest(key, known))
         for key in _SCALARS:
             if key in table:
                 self.scalars[key] = _words(table, key, where)
