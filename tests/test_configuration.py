@@ -107,7 +107,7 @@ def test_a_named_file_is_read_from_its_own_folder(tmp_path: Path) -> None:
     [
         ("[tool.triggerkit]\ntaget = 'x'\n", "unknown key 'taget'", "did you mean target?"),
         ("[tool.triggerkit.env.prod]\nstat = 'x'\n", "unknown key 'stat'", "did you mean state?"),
-        ("[tool.triggerkit.env.prod.env.x]\n", "unknown key 'env'", "known"),
+        ("[tool.triggerkit.env.prod.env.x]\n", "unknown key 'env'", "not nested"),
         ("[tool.triggerkit]\napp = 7\n", "app is not text", 'app = "..."'),
         ("[tool.triggerkit.vars]\nPORT = 7\n", "PORT is not text", 'PORT = "..."'),
         ("[tool.triggerkit]\nvars = 7\n", "vars is not a table", "table"),

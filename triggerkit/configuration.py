@@ -149,7 +149,8 @@ class _Reader:
         where = self._where(prefix.removesuffix("."))
         for key in table:
             if key not in known:
-                raise UsageError(f"{where}: unknown key {key!r}", hint=nearest(key, known))
+                hint = "overlays are not nested" if key == "env" else nearest(key, known)
+                raise UsageError(f"{where}: unknown key {key!r}", hint=hint)
         for key in _SCALARS:
             if key in table:
                 self.scalars[key] = _words(table, key, where)
