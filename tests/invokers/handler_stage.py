@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import itertools
 import json
 import math
+import sys
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,9 +15,10 @@ from typing import Any, Literal, NoReturn, TypeVar
 
 import structlog
 
-from triggerkit.core.model import Batch, Children, Listing, Record, ShardId
-from triggerkit.core.outcome import Outcome
+from triggerkit.core.model import Batch, Children, LastFailure, Listing, Record, ShardId
+from triggerkit.core.outcome import Failed, Outcome
 from triggerkit.invokers.calls import Handler, HandlerSettings
+from triggerkit.invokers.capture import capture_streams
 from triggerkit.invokers.inprocess import InProcessInvoker
 from triggerkit.invokers.lifespan import Lifespan, LifespanFactory
 from triggerkit.invokers.places import Places
@@ -169,9 +172,21 @@ def outcome_of(handler: Handler, call: Invocation | None = None, **settings: Any
     return on_stage(scene)
 
 
+def failure_of(outcome: Outcome) -> LastFailure:
+    assert isinstance(outcome, Failed)
+    return outcome.failure
+
+
 @contextmanager
-def deadline(seconds: float = 10.0) -> Iterator[Callable[[], bool]]:
-    """For loops that wait for another thread: False once the time is up."""
-    clock = SystemClock()
-    end = clock.now().monotonic_seconds + seconds
-    yield lambda: clock.now().monotonic_seconds < end
+def own_streams() -> Iterator[tuple[io.StringIO, io.StringIO]]:
+    """Stdout and stderr of our own, captured; the test runner's come back."""
+    before = sys.stdout, sys.stderr
+    out, err = io.StringIO(), io.StringIO()
+    sys.stdout, sys.stderr = out, err
+    restore = capture_streams()
+    try:
+        yield out, err
+        restore()
+        assert (sys.stdout, sys.stderr) == (out, err)
+    finally:
+        sys.stdout, sys.stderr = before
