@@ -93,5 +93,7 @@ def show_error(error: TriggerkitError) -> None:
     if traceback := user_traceback(error):
         click.echo(traceback.rstrip(), err=True)
     click.echo(f"triggerkit: {error.message}", err=True)
+    for note in getattr(error, "__notes__", ()):
+        click.echo(f"  {note}", err=True)
     if error.hint:
         click.echo(f"  fix: {error.hint}", err=True)

@@ -5,8 +5,9 @@ Field names are those of the public log fields; the counts feed `--burst`, the e
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 from triggerkit.core.decisions import Decision, Discard, Fetch, Finish, Invoke, Save
 from triggerkit.core.model import Batch, Position, ShardId
@@ -36,6 +37,13 @@ from triggerkit.runtime.logs import get_logger
 
 log = get_logger()
 
+Observer: TypeAlias = Callable[[str, Decision, Report], None]
+"""Sees the trigger's name, each decision and its report; must not block."""
+
+
+def ignore(trigger: str, decision: Decision, report: Report) -> None:
+    """The observer that looks away."""
+
 
 @dataclass(slots=True)
 class Counts:
@@ -52,8 +60,12 @@ class Counts:
 class Journal:
     """Writes the lines of one mapping."""
 
-    def __init__(self, trigger: str, source: Source, clock: Clock) -> None:
+    def __init__(
+        self, trigger: str, source: Source, clock: Clock, observe: Observer = ignore
+    ) -> None:
         self.counts = Counts()
+        self._trigger = trigger
+        self._observe = observe
         self._source = source
         self._clock = clock
         self._log = log.bind(trigger=trigger, source=source.name)
@@ -67,6 +79,7 @@ class Journal:
 
     def reported(self, decision: Decision, report: Report) -> None:
         """Its answer came back."""
+        self._observe(self._trigger, decision, report)
         match report:
             case Invoked(batch=batch, outcome=outcome):
                 self._tell_call(report.shard, batch, outcome)

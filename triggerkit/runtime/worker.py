@@ -24,7 +24,7 @@ from triggerkit.ports import Clock, Destination, Invoker, LeaseStore, Runner, Se
 from triggerkit.registry import open_destination, open_lease_store, open_source
 from triggerkit.runtime.engine import Engine, RunningMapping
 from triggerkit.runtime.handlers import Handlers
-from triggerkit.runtime.journal import Counts, Journal
+from triggerkit.runtime.journal import Counts, Journal, Observer, ignore
 from triggerkit.runtime.listings import SharedListing
 from triggerkit.runtime.logs import get_logger
 from triggerkit.runtime.orphans import refuse_orphans
@@ -62,11 +62,19 @@ class WorkerFlags:
 class Worker:
     """One process that runs the mappings of one `Settings`."""
 
-    def __init__(self, settings: Settings, flags: WorkerFlags, pools: Pools, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        flags: WorkerFlags,
+        pools: Pools,
+        clock: Clock,
+        observe: Observer = ignore,
+    ) -> None:
         self._settings = settings
         self._flags = flags
         self._pools = pools
         self._clock = clock
+        self._observe = observe
         self._engines: list[Engine] = []
         self._journals: list[Journal] = []
         self._sources: dict[str, tuple[Source, SharedListing]] = {}
@@ -243,7 +251,7 @@ class Worker:
             invoker=invoker,
             destination=destination,
         )
-        journal = Journal(plan.name, source, self._clock)
+        journal = Journal(plan.name, source, self._clock, self._observe)
         self._journals.append(journal)
         name = f"{plan.name}:{source.name}"
         return RunningMapping(name, machine, Performer(ports, self._clock), journal)
