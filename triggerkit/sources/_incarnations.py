@@ -1,0 +1,144 @@
+"""The streams that a source consists of. Rule: an older stream is read to its end before a newer one.
+
+A table's stream that is turned off stays readable for 24 hours; turned on again it is another stream.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from triggerkit.core.model import Children, Listing, Shard, ShardId
+from triggerkit.errors import SourceError
+from triggerkit.ports import Clock
+from triggerkit.sources._lineage import (
+    ListedStream,
+    StreamArn,
+    children_of,
+    lineage,
+    parse_stream_arn,
+    shard_name_of,
+)
+from triggerkit.sources._refusals import RESOURCE_NOT_FOUND, VALIDATION, Refusal
+from triggerkit.sources._streams_api import StreamsApi
+
+_FILTER_UNKNOWN = frozenset({VALIDATION, "SerializationException", "UnknownOperationException"})
+
+
+class Incarnations:
+    """All streams of one table, or `single`: one stream alone. Refreshed with every listing."""
+
+    def __init__(self, api: StreamsApi, clock: Clock, arn: StreamArn, *, single: bool) -> None:
+        self._api = api
+        self._clock = clock
+        self._single = single
+        self._arns = {arn.incarnation: arn}
+        self._sample = arn
+
+    @property
+    def newest(self) -> StreamArn:
+        """The stream that was made last; labels are times."""
+        return max(self._arns.values(), key=lambda arn: arn.label)
+
+    def arn_of(self, shard: ShardId) -> StreamArn:
+        """The stream that a shard belongs to; one that is not listed any more is rebuilt from the id."""
+        incarnation = shard.partition(":")[0]
+        known = self._arns.get(incarnation)
+        if known is not None:
+            return known
+        label = incarnation.replace("_", ":")
+        prefix = self._sample.text.removesuffix(self._sample.label)
+        return replace(self._sample, text=prefix + label, label=label)
+
+    async def check(self) -> None:
+        """Ask for the stream once. Raises Refusal, SourceError."""
+        await self._api.probe(self.newest)
+
+    async def list_shards(self) -> Listing:
+        """All shards of all streams. Raises Refusal, SourceError."""
+        arns = await self._list_arns()
+        streams: list[ListedStream] = []
+        service_seconds = 0.0
+        for arn in arns:
+            try:
+                stream, at_seconds = await self._api.list_stream(arn)
+            except Refusal as refusal:
+                if refusal.code != RESOURCE_NOT_FOUND or self._single:
+                    raise
+                continue  # its 24 hours ended between two answers
+            streams.append(stream)
+            service_seconds = service_seconds or at_seconds
+        return Listing(
+            lineage(streams),
+            complete=all(stream.whole for stream in streams),
+            service_seconds=service_seconds or self._clock.now().service_seconds,
+            live=bool(streams) and streams[-1].live,
+        )
+
+    async def children(self, shard: ShardId) -> Children:
+        """The children of one shard; roots of the next stream when its own has ended."""
+        arn, name = self.arn_of(shard), shard_name_of(shard)
+        try:
+            stream = await self._listed_children(arn, name)
+        except Refusal as refusal:
+            if refusal.code != RESOURCE_NOT_FOUND:
+                raise
+            stream = None
+        if stream is not None:
+            found = children_of(arn, name, stream.shards)
+            if found or stream.live:
+                return Children(found)
+        heirs = await self._roots_behind(shard)
+        return Children(heirs, final=not heirs)
+
+    async def _listed_children(self, arn: StreamArn, parent: str) -> ListedStream:
+        try:
+            stream = await self._api.list_children(arn, parent)
+        except Refusal as refusal:
+            if refusal.code not in _FILTER_UNKNOWN:
+                raise
+        else:
+            if all(shard.parent == parent != shard.name for shard in stream.shards):
+                return stream
+        # The filter is not known here, or ignored: children are listed behind their parent.
+        stream, _ = await self._api.list_stream(arn, parent)
+        return stream
+
+    async def _roots_behind(self, shard: ShardId) -> tuple[Shard, ...]:
+        """The roots of the stream that follows; none while there is no newer one with shards."""
+        if self._single:
+            return ()
+        listing = await self.list_shards()
+        heirs = tuple(each for each in listing.shards if shard in each.parents)
+        if heirs or any(each.id == shard for each in listing.shards):
+            return heirs
+        # The shard's own stream is not listed any more, so nothing names it as a parent.
+        incarnation = shard.partition(":")[0]
+        newer = [each for each in listing.shards if each.id.partition(":")[0] > incarnation]
+        first = min((each.id.partition(":")[0] for each in newer), default="")
+        return tuple(
+            replace(each, parents=(shard,))
+            for each in newer
+            if each.id.partition(":")[0] == first and not each.parents
+        )
+
+    async def _list_arns(self) -> list[StreamArn]:
+        if self._single:
+            return [self._sample]
+        table = self._sample.table
+        arns = {arn.incarnation: arn for arn in await self._api.stream_arns(table)}
+        try:
+            latest = (await self._api.describe_table(table)).stream_arn
+        except Refusal as refusal:
+            if refusal.code != RESOURCE_NOT_FOUND:
+                raise
+            latest = ""  # the table was deleted; its streams stay readable for a day
+        if latest:
+            arn = parse_stream_arn(latest)
+            arns[arn.incarnation] = arn
+        if not arns:
+            raise SourceError(
+                f"table {table!r} in {self._api.region} is gone and its streams with it",
+                hint="what was not read is lost; point the trigger at a table that exists",
+            )
+        self._arns.update(arns)
+        return sorted(arns.values(), key=lambda arn: arn.label)

@@ -1,0 +1,135 @@
+"""From a locator to clients and a transport. Rule: everything here that can block runs in the runner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from triggerkit.core.locators import Locator
+from triggerkit.errors import LocatorError
+from triggerkit.ports import Services
+from triggerkit.sources._aws import (
+    CONTROL_PLANE_ATTEMPTS,
+    Access,
+    ControlPlane,
+    open_client,
+    open_session,
+    resolve_credentials,
+    trusted_certificates,
+)
+from triggerkit.sources._botocore_transport import BotocoreTransport
+from triggerkit.sources._fast_transport import FastTransport, load_fast_transport
+from triggerkit.sources._key_ring import KeyRing
+from triggerkit.sources._lineage import StreamArn, parse_stream_arn
+from triggerkit.sources._refusals import client_side_error
+from triggerkit.sources._streams_api import StreamsApi
+from triggerkit.sources._transport import (
+    GET_RECORDS,
+    Endpoint,
+    Transport,
+    TransportChoice,
+    resolve_endpoint,
+)
+
+if TYPE_CHECKING:
+    import ssl
+
+LOCAL_REGION = "ddblocal"
+"""What DynamoDB Local writes into ARNs; no Region that a client could be made for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a locator names: a table, or one stream of it. `arn` is the table's, when it was given."""
+
+    table: str
+    arn: str = ""
+    stream: StreamArn | None = None
+    region: str = ""
+
+
+def target_of(locator: Locator) -> Target:
+    """Read `dynamodb://TABLE`, a table's ARN or a stream's ARN.
+
+    Raises:
+        LocatorError: an ARN of something else.
+    """
+    if not locator.is_arn:
+        return Target(locator.name)
+    parts = locator.name.split(":", 5)
+    region = "" if parts[3] == LOCAL_REGION else parts[3]
+    resource = parts[5].split("/")
+    if len(resource) == 2 and resource[0] == "table" and resource[1]:
+        return Target(resource[1], arn=locator.name, region=region)
+    stream = parse_stream_arn(locator.name)
+    return Target(stream.table, stream=stream, region=region)
+
+
+def access_of(locator: Locator, target: Target, services: Services) -> Access:
+    """The common keys, in the Region of the ARN where one is given.
+
+    Raises:
+        LocatorError: the `region` key differs from the ARN's.
+    """
+    access = Access.of(locator, services.defaults)
+    asked = locator.keys.get("region")
+    if not target.region:
+        return access
+    if asked and asked != target.region:
+        raise LocatorError(
+            f"locator {locator.text!r}: region={asked} differs from the ARN's {target.region}",
+            hint="leave the region key out: an ARN names its Region",
+        )
+    return access.in_region(target.region)
+
+
+async def connect_api(access: Access, services: Services) -> StreamsApi:
+    """Clients for the control plane. Raises CredentialsError, LocatorError, SourceError."""
+
+    def connect() -> StreamsApi:
+        session = open_session(access)
+        return StreamsApi(
+            ControlPlane(services),
+            open_client(session, "dynamodb", access, attempts=CONTROL_PLANE_ATTEMPTS),
+            open_client(session, "dynamodbstreams", access, attempts=CONTROL_PLANE_ATTEMPTS),
+        )
+
+    return await services.run(connect)
+
+
+async def connect_transport(
+    api: StreamsApi, choice: TransportChoice, access: Access, services: Services, arn: StreamArn
+) -> Transport:
+    """The way GetRecords goes: botocore's behind a proxy or when asked for, else the fast one.
+
+    Raises:
+        CredentialsError, SourceError, LocatorError: the endpoint cannot be resolved.
+    """
+    thing = arn.text
+    if choice != "botocore":
+        endpoint, tls = await services.run(lambda: _fast_endpoint(api, access, arn))
+        if choice == "fast" or not endpoint.behind_proxy:
+            key_ring = KeyRing(services.run, lambda: resolve_credentials(access))
+            return FastTransport(endpoint, tls, key_ring, services.clock, thing)
+    client = await services.run(
+        lambda: open_client(open_session(access), "dynamodbstreams", access, attempts=1)
+    )
+    return BotocoreTransport(client, services, thing)
+
+
+def _fast_endpoint(
+    api: StreamsApi, access: Access, arn: StreamArn
+) -> tuple[Endpoint, ssl.SSLContext | None]:
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        endpoint = resolve_endpoint(api.streams_client, arn.text, trusted_certificates(access))
+    except BotoCoreError as error:
+        raise client_side_error(error, GET_RECORDS, arn.text) from error
+    try:
+        return endpoint, load_fast_transport(endpoint)
+    except OSError as error:
+        raise LocatorError(
+            f"the CA file {endpoint.certificates!r} cannot be read: {error}",
+            hint="AWS_CA_BUNDLE must name a file of certificates in PEM",
+        ) from error

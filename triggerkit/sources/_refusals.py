@@ -1,0 +1,188 @@
+"""AWS errors become ours. Rule: by error code or exception class, never by a piece of text.
+
+A `Refusal` is an answer of the service that says no; callers that can do something about a code look at
+`Refusal.code`, everybody else lets `translated` turn it into one of `triggerkit.errors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from triggerkit.errors import (
+    CredentialsError,
+    EndpointUnreachableError,
+    LocatorError,
+    PermissionDeniedError,
+    PositionTrimmedError,
+    SourceError,
+    SourceNotFoundError,
+    ThrottledError,
+    TriggerkitError,
+)
+
+EXPIRED_ITERATOR = "ExpiredIteratorException"
+RESOURCE_NOT_FOUND = "ResourceNotFoundException"
+TRIMMED = "TrimmedDataAccessException"
+VALIDATION = "ValidationException"
+
+STALE_CREDENTIALS = frozenset(
+    {"ExpiredToken", "ExpiredTokenException", "UnrecognizedClientException"}
+)
+"""Codes after which other credentials may do: they expired or were rotated while the process ran."""
+
+
+class _Meaning(NamedTuple):
+    error: type[SourceError]
+    hint: str
+    codes: frozenset[str]
+
+
+_MEANINGS = (
+    _Meaning(
+        SourceNotFoundError,
+        "check the name, the account, the Region and the endpoint",
+        frozenset({RESOURCE_NOT_FOUND, "TableNotFoundException"}),
+    ),
+    _Meaning(
+        PermissionDeniedError,
+        "allow {action} on {thing} in the policy of the credentials in use",
+        frozenset({"AccessDeniedException", "AccessDenied", "UnauthorizedOperation"}),
+    ),
+    _Meaning(
+        CredentialsError,
+        "renew the credentials (`aws sts get-caller-identity` shows which are in use)",
+        frozenset(
+            {
+                "InvalidClientTokenId",
+                "MissingAuthenticationTokenException",
+                "MissingAuthenticationToken",
+            }
+        )
+        | STALE_CREDENTIALS,
+    ),
+    _Meaning(
+        CredentialsError,
+        "check the secret key and the host's clock: a signature is good for five minutes",
+        frozenset(
+            {
+                "InvalidSignatureException",
+                "SignatureDoesNotMatch",
+                "IncompleteSignatureException",
+                "IncompleteSignature",
+                "RequestTimeTooSkewed",
+                "RequestExpired",
+            }
+        ),
+    ),
+    _Meaning(
+        ThrottledError,
+        "it is tried again; a DynamoDB stream serves at most two readers a shard",
+        frozenset(
+            {
+                "ThrottlingException",
+                "Throttling",
+                "ThrottledException",
+                "RequestThrottled",
+                "RequestThrottledException",
+                "ProvisionedThroughputExceededException",
+                "LimitExceededException",
+                "RequestLimitExceeded",
+                "TooManyRequestsException",
+                "SlowDown",
+            }
+        ),
+    ),
+    _Meaning(
+        PositionTrimmedError,
+        "records older than the stream's retention (24 hours) are gone",
+        frozenset({TRIMMED}),
+    ),
+)
+_BY_CODE = {code: meaning for meaning in _MEANINGS for code in meaning.codes}
+_OTHER = _Meaning(SourceError, "it is tried again", frozenset())
+
+_CREDENTIAL_FAULTS = {
+    "NoCredentialsError": "set AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ?profile=NAME; "
+    "a local endpoint takes any value",
+    "PartialCredentialsError": "set both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "CredentialRetrievalError": "check the profile's credential_process, role or metadata service",
+    "MetadataRetrievalError": "check that the instance or container has a role",
+    "ProfileNotFound": "`aws configure list-profiles` shows the ones that exist",
+    "RefreshWithMFAUnsupportedError": "use credentials that can be renewed without a code",
+    "TokenRetrievalError": "run `aws sso login`",
+    "NoAuthTokenError": "run `aws sso login`",
+    "SSOError": "run `aws sso login`",
+    "LoginError": "run `aws login`",
+}
+_LOCATOR_FAULTS = {
+    "NoRegionError": "add ?region=eu-west-1 to the locator or export AWS_REGION",
+    "InvalidRegionError": "a Region looks like eu-west-1",
+    "EndpointProviderError": "check the Region and the endpoint",
+    "BaseEndpointResolverError": "check the Region and the endpoint",
+    "ConfigParseError": "repair the AWS configuration file",
+    "ParamValidationError": "check the name in the locator",
+}
+_NETWORK_FAULTS = {
+    "SSLError": "export AWS_CA_BUNDLE with the certificates to trust",
+    "ProxyConnectionError": "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY",
+    "ConnectionError": "check endpoint_url, AWS_ENDPOINT_URL_DYNAMODB and that the server runs",
+    "HTTPClientError": "check the network",
+}
+_KINDS: tuple[tuple[type[TriggerkitError], Mapping[str, str]], ...] = (
+    (CredentialsError, _CREDENTIAL_FAULTS),
+    (LocatorError, _LOCATOR_FAULTS),
+    (EndpointUnreachableError, _NETWORK_FAULTS),
+)
+
+
+class Refusal(Exception):  # noqa: N818 (an answer, not yet an error of ours)
+    """An AWS error answer.
+
+    `status` is HTTP's, `date` its header; `thing` is what was asked about, in the user's words.
+    """
+
+    def __init__(
+        self, code: str, text: str, status: int, *, action: str, thing: str, date: str = ""
+    ) -> None:
+        super().__init__(f"{action} on {thing}: {code or status}: {text}")
+        self.code = code
+        self.text = text
+        self.status = status
+        self.action = action
+        self.thing = thing
+        self.date = date
+
+    @property
+    def passing(self) -> bool:
+        """A fault of the service (HTTP 5xx) that a second try may not meet."""
+        return self.status >= 500 and self.code not in _BY_CODE
+
+    def error(self) -> SourceError:
+        """The error of ours that says the same."""
+        meaning = _BY_CODE.get(self.code, _OTHER)
+        said = f": {self.text}" if self.text else ""
+        return meaning.error(
+            f"{self.action} on {self.thing}: {self.code or f'HTTP {self.status}'}{said}",
+            hint=meaning.hint.format(action=self.action, thing=self.thing),
+        )
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Let no `Refusal` out: it leaves as one of `triggerkit.errors`."""
+    try:
+        yield
+    except Refusal as refusal:
+        raise refusal.error() from refusal
+
+
+def client_side_error(error: Exception, action: str, thing: str) -> TriggerkitError:
+    """The error of ours for what botocore raised before the service had answered."""
+    names = [kind.__name__ for kind in type(error).__mro__]
+    for kind, hints in _KINDS:
+        for name in names:
+            if name in hints:
+                return kind(f"{action} on {thing}: {error}", hint=hints[name])
+    return SourceError(f"{action} on {thing}: {error}", hint="it is tried again")

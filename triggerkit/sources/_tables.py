@@ -1,0 +1,107 @@
+"""A table and its stream's switch. Rule: an error names the table, the place, and the command that helps."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+
+from triggerkit.errors import (
+    LocatorError,
+    OptionError,
+    SourceError,
+    SourceNotFoundError,
+    StreamDisabledError,
+    TriggerkitError,
+)
+from triggerkit.sources._lineage import StreamArn, parse_stream_arn
+from triggerkit.sources._refusals import RESOURCE_NOT_FOUND, VALIDATION, Refusal
+from triggerkit.sources._streams_api import StreamsApi, Table
+
+VIEW_TYPES = ("KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES")
+ENABLING_SECONDS = 120.0
+_LOOK_SECONDS = 0.5
+
+
+async def find_stream(api: StreamsApi, name: str, arn: str) -> StreamArn:
+    """The stream of a table; `arn` is the table's where the locator gave it.
+
+    Raises:
+        SourceNotFoundError: no such table there. StreamDisabledError: its stream is off.
+        LocatorError: the name is none, or the ARN is of another account. Refusal, SourceError.
+    """
+    table = await find_table(api, name)
+    if arn and table.arn != arn:
+        raise LocatorError(
+            f"{arn} is not the table that these credentials see: {table.arn}",
+            hint="add role_arn= for the other account, or give the stream's ARN",
+        )
+    if not table.view_type or not table.stream_arn:
+        raise StreamDisabledError(
+            f"table {name!r} in {api.place} has no stream",
+            hint=f"turn it on: triggerkit enable-stream {name} NEW_AND_OLD_IMAGES",
+        )
+    return parse_stream_arn(table.stream_arn)
+
+
+async def find_table(api: StreamsApi, name: str) -> Table:
+    """Describe a table. Raises SourceNotFoundError, LocatorError, Refusal, SourceError."""
+    try:
+        return await api.describe_table(name)
+    except Refusal as refusal:
+        if refusal.code == VALIDATION:
+            raise LocatorError(
+                f"{name!r} is no name of a table: {refusal.text}",
+                hint="3 to 255 letters, digits, `_`, `-` and `.`",
+            ) from refusal
+        if refusal.code != RESOURCE_NOT_FOUND:
+            raise
+        near = await _near_names(api, name)
+        raise SourceNotFoundError(
+            f"table {name!r} does not exist in {api.place}",
+            hint=f"did you mean {near}?" if near else "check the name, the Region and endpoint_url",
+        ) from refusal
+
+
+async def turn_on(api: StreamsApi, name: str, view_type: str) -> str:
+    """Turn the stream of table `name` on; its ARN, once it can be read. On already is fine.
+
+    Raises:
+        OptionError: no such view type. SourceNotFoundError: no such table.
+        SourceError: it is on with another view type, or is not on after two minutes. Refusal.
+    """
+    if view_type not in VIEW_TYPES:
+        raise OptionError(
+            f"view type {view_type!r} does not exist", hint=f"choose one of {', '.join(VIEW_TYPES)}"
+        )
+    table = await find_table(api, name)
+    if table.view_type and table.view_type != view_type:
+        raise SourceError(
+            f"table {name!r} in {api.place} has a stream already, with {table.view_type}",
+            hint="a view type is fixed: use it, or turn the stream off first (aws dynamodb update-table "
+            f"--table-name {name} --stream-specification StreamEnabled=false)",
+        )
+    if not table.view_type:
+        table = await api.turn_on_stream(name, view_type)
+    return await _active(api, name, table)
+
+
+async def _active(api: StreamsApi, name: str, table: Table) -> str:
+    loop = asyncio.get_running_loop()
+    until_seconds = loop.time() + ENABLING_SECONDS
+    while table.status != "ACTIVE" or not table.stream_arn:
+        if loop.time() > until_seconds:
+            raise SourceError(
+                f"table {name!r} in {api.place} is still {table.status} after two minutes",
+                hint="look at the table; the stream was asked for and may come yet",
+            )
+        await asyncio.sleep(_LOOK_SECONDS)
+        table = await api.describe_table(name)
+    return table.stream_arn
+
+
+async def _near_names(api: StreamsApi, name: str) -> str:
+    try:
+        names = await api.table_names()
+    except (Refusal, TriggerkitError):
+        return ""  # only a courtesy: without the permission there is no suggestion
+    return ", ".join(difflib.get_close_matches(name, names, n=3))

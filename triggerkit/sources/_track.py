@@ -1,0 +1,212 @@
+"""One reader's way through a shard. Rule: an iterator is a cache of a position, and the position is kept.
+
+An iterator dies after 15 minutes, or is refused; a new one is made behind the last record that was
+read, never from the start. A null iterator ends the shard only when a second, fresh one is null too
+and nothing came in between (decision 16).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from triggerkit.core.model import (
+    TRIM_HORIZON,
+    Page,
+    Position,
+    PositionKind,
+    Record,
+    after,
+)
+from triggerkit.errors import SourceError
+from triggerkit.sources._pages import Decoded
+from triggerkit.sources._refusals import (
+    EXPIRED_ITERATOR,
+    RESOURCE_NOT_FOUND,
+    TRIMMED,
+    VALIDATION,
+    Refusal,
+)
+from triggerkit.sources._ring import Ring
+
+EMPTY_SPACING_SECONDS = 0.2
+"""How long an empty answer stands for all mappings at the tip of a shard, where there are several."""
+SKIPPING_SECONDS = 1.0
+"""How long one fetch goes on over pages of which nothing is wanted."""
+_NEW_ITERATOR_MAY_HELP = frozenset({EXPIRED_ITERATOR, VALIDATION})
+_ITERATOR_IS_VOID = frozenset({TRIMMED, RESOURCE_NOT_FOUND})
+_TIMESTAMPS_UNKNOWN = frozenset({VALIDATION, "InternalFailure", "InternalServerError"})
+_CONFIRMED_NULLS = 2
+
+
+class ShardCalls(Protocol):
+    """The two questions about one shard."""
+
+    async def iterator(self, position: Position) -> tuple[str, float]:
+        """An iterator, and the service's time when it was made. Raises Refusal, SourceError."""
+        ...
+
+    async def records(self, iterator: str, limit: int) -> Decoded:
+        """One page. Raises Refusal, SourceError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """What a shard's tracks share with those of other shards and mappings, asked each time."""
+
+    budget_bytes: Callable[[], int]
+    """How much a ring may keep."""
+    several_mappings: Callable[[], bool]
+    """Whether more than one mapping reads the shard, so that an empty answer is worth sharing."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the service reads on: `iterator` if there is one, else `behind`."""
+
+    behind: Position
+    iterator: str | None = None
+    skip_before_seconds: float = 0.0
+    """Records certainly created before this are left out; 0.0 leaves none out."""
+
+
+class Track:
+    """Reads on from one position; what it read lately is in its ring. Many may wait for one read."""
+
+    def __init__(
+        self,
+        calls: ShardCalls,
+        start: Position,
+        sharing: Sharing,
+        resolution_seconds: float,
+        iterator: str | None = None,
+    ) -> None:
+        self._calls = calls
+        self._sharing = sharing
+        self._ring = Ring(start, sharing.budget_bytes)
+        self._place = _Place(start, iterator)
+        self._resolution_seconds = resolution_seconds
+        self._lock = asyncio.Lock()
+        self._waiting = 0
+        self._reads = 0
+        self._nulls = 0
+        self._service_seconds = 0.0
+        self._empty_until_seconds = 0.0
+        self.used_at_seconds = asyncio.get_running_loop().time()
+
+    def holds(self, position: Position) -> bool:
+        """Whether this track can serve what is behind `position`."""
+        return self._ring.holds(position)
+
+    async def fetch(self, position: Position, limit: int) -> Page | None:
+        """The next page behind `position`; None when the track has moved past it meanwhile.
+
+        Raises:
+            Refusal, SourceError: not now, or not any more.
+        """
+        self.used_at_seconds = asyncio.get_running_loop().time()
+        page = self._served(position, limit)
+        if page is None or page.records or page.ended:
+            return page
+        reads = self._reads
+        self._waiting += 1
+        try:
+            async with self._lock:
+                fresh = asyncio.get_running_loop().time() < self._empty_until_seconds
+                if reads == self._reads and not fresh:
+                    await self._read_on(limit)
+                return self._served(position, limit)
+        finally:
+            self._waiting -= 1
+            if not self._waiting:
+                self._ring.trim()
+
+    def _served(self, position: Position, limit: int) -> Page | None:
+        records = self._ring.behind(position, limit)
+        if records is None:
+            return None
+        at_end = not records or records[-1].sequence_number == self._ring.end.sequence_number
+        return Page(
+            records,
+            sum([len(record.raw) for record in records]),
+            ended=at_end and self._nulls >= _CONFIRMED_NULLS,
+            service_seconds=self._service_seconds,
+        )
+
+    async def _read_on(self, limit: int) -> None:
+        loop = asyncio.get_running_loop()
+        until_seconds = loop.time() + SKIPPING_SECONDS
+        arrived, wanted = await self._read_once(limit)
+        while self._nulls == 1 or (arrived and not wanted and loop.time() < until_seconds):
+            try:
+                arrived, more = await self._read_once(limit)
+            except (Refusal, SourceError):
+                if wanted:
+                    break  # what is there is delivered; the end is confirmed by a later fetch
+                raise
+            wanted = wanted or more
+        self._reads += 1
+        if not arrived and not wanted and self._sharing.several_mappings():
+            self._empty_until_seconds = loop.time() + EMPTY_SPACING_SECONDS
+
+    async def _read_once(self, limit: int) -> tuple[bool, bool]:
+        """One GetRecords. Returns whether records arrived, and whether any of them is wanted."""
+        decoded = await self._ask(limit)
+        self._service_seconds = decoded.service_seconds
+        if decoded.next_iterator is not None:
+            self._nulls = 0
+        else:
+            self._nulls = 1 if decoded.records else min(self._nulls + 1, _CONFIRMED_NULLS)
+        if not decoded.records:
+            self._place = replace(self._place, iterator=decoded.next_iterator)
+            return False, False
+        wanted = self._wanted(decoded.records)
+        skip_before_seconds = 0.0 if wanted else self._place.skip_before_seconds
+        self._place = _Place(after(decoded.records[-1]), decoded.next_iterator, skip_before_seconds)
+        self._ring.put(wanted)
+        return True, bool(wanted)
+
+    async def _ask(self, limit: int) -> Decoded:
+        if self._place.iterator is not None:
+            try:
+                return await self._calls.records(self._place.iterator, limit)
+            except Refusal as refusal:
+                if refusal.code not in _NEW_ITERATOR_MAY_HELP:
+                    if refusal.code in _ITERATOR_IS_VOID:
+                        self._place = replace(self._place, iterator=None)
+                    raise
+        self._place = await self._reopened(self._place)
+        assert self._place.iterator is not None
+        return await self._calls.records(self._place.iterator, limit)
+
+    async def _reopened(self, place: _Place) -> _Place:
+        """The same place with a new iterator; a pin and a time go on from the trim horizon."""
+        match place.behind.kind:
+            case PositionKind.LATEST:
+                return await self._from_horizon(place)
+            case PositionKind.AT_TIMESTAMP:
+                try:
+                    iterator, _ = await self._calls.iterator(place.behind)
+                except Refusal as refusal:
+                    if refusal.code in _TIMESTAMPS_UNKNOWN:  # older endpoints do not know the type
+                        return await self._from_horizon(place)
+                    raise
+            case _:
+                iterator, _ = await self._calls.iterator(place.behind)
+        return replace(place, iterator=iterator)
+
+    async def _from_horizon(self, place: _Place) -> _Place:
+        iterator, _ = await self._calls.iterator(TRIM_HORIZON)
+        return replace(place, iterator=iterator, skip_before_seconds=place.behind.at_seconds)
+
+    def _wanted(self, records: tuple[Record, ...]) -> tuple[Record, ...]:
+        skip_before_seconds = self._place.skip_before_seconds
+        if not skip_before_seconds:
+            return records
+        for index, record in enumerate(records):
+            if record.at_seconds + self._resolution_seconds > skip_before_seconds:
+                return records[index:]
+        return ()

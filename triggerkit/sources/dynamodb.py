@@ -1,0 +1,209 @@
+"""DynamoDB Streams as a `Source`. Rule: one source a stream and process, shared by all its mappings.
+
+`dynamodb://TABLE` and a table's ARN mean all incarnations of the table's stream, those that were
+turned off and can still be read among them; a stream's ARN means that one only.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from triggerkit.core.locators import Locator, check_keys
+from triggerkit.core.model import Children, Listing, ShardId
+from triggerkit.errors import InternalError, LocatorError
+from triggerkit.ports import Event, Services, ShardReader, Source
+from triggerkit.sources import _change_events
+from triggerkit.sources._aws import Access
+from triggerkit.sources._incarnations import Incarnations
+from triggerkit.sources._lineage import StreamArn, shard_name_of
+from triggerkit.sources._opening import (
+    LOCAL_REGION,
+    Target,
+    access_of,
+    connect_api,
+    connect_transport,
+    target_of,
+)
+from triggerkit.sources._reader import DynamoDBShardReader, ShardConnection
+from triggerkit.sources._refusals import translated
+from triggerkit.sources._streams_api import StreamsApi
+from triggerkit.sources._tables import find_stream, turn_on
+from triggerkit.sources._track import Sharing
+from triggerkit.sources._transport import Transport, TransportChoice, chosen_transport
+
+KEYS = frozenset({"transport"})
+SHARD_BUFFER_BYTES = 4 * 2**20
+ALL_BUFFERS_BYTES = 64 * 2**20
+"""What readers keep for mappings that are a little behind: a shard's share of all, at most 4 MiB."""
+_STREAM_ACTIONS = ("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator")
+_TABLE_ACTIONS = ("dynamodb:DescribeTable", "dynamodb:ListStreams")
+
+
+def open(locator: Locator, services: Services) -> Source:
+    """The source that `locator` names; nothing is called before `prepare`.
+
+    Raises:
+        LocatorError: unknown keys, an ARN of something else, or keys that contradict each other.
+    """
+    check_keys(locator, KEYS)
+    target = target_of(locator)
+    return DynamoDBSource(
+        target, access_of(locator, target, services), chosen_transport(locator), services
+    )
+
+
+class _Prepared:
+    """What exists once a source is prepared."""
+
+    __slots__ = ("api", "arn", "incarnations", "transport")
+
+    def __init__(
+        self, api: StreamsApi, arn: StreamArn, incarnations: Incarnations, transport: Transport
+    ) -> None:
+        self.api = api
+        self.arn = arn
+        self.incarnations = incarnations
+        self.transport = transport
+
+
+class DynamoDBSource:
+    """See `Source`."""
+
+    def __init__(
+        self, target: Target, access: Access, transport: TransportChoice, services: Services
+    ) -> None:
+        self._target = target
+        self._access = access
+        self._transport: TransportChoice = transport
+        self._services = services
+        self._known: _Prepared | None = None
+        self._readers: dict[ShardId, DynamoDBShardReader] = {}
+        self._openings: dict[ShardId, int] = {}
+
+    @property
+    def kind(self) -> Literal["change", "record"]:
+        """Changes of items."""
+        return "change"
+
+    @property
+    def arn(self) -> str:
+        """The ARN of the newest stream that is known."""
+        return self._prepared.incarnations.newest.text
+
+    @property
+    def name(self) -> str:
+        """`dynamodb/TABLE/ACCOUNT/REGION`; the same for a table and for one stream of it."""
+        arn = self._prepared.arn
+        return f"dynamodb/{arn.table}/{arn.account}/{arn.region}"
+
+    @property
+    def iam_actions(self) -> tuple[str, ...]:
+        """What a worker's role must allow."""
+        return _STREAM_ACTIONS if self._target.stream else _TABLE_ACTIONS + _STREAM_ACTIONS
+
+    async def prepare(self) -> None:
+        """See `Source`. May be called again: what is known stays."""
+        if self._known is not None:
+            return
+        with translated():
+            api = await connect_api(self._access, self._services)
+            if (arn := self._target.stream) is None:
+                arn = await find_stream(api, self._target.table, self._target.arn)
+            incarnations = Incarnations(
+                api, self._services.clock, arn, single=self._target.stream is not None
+            )
+            await incarnations.check()
+            transport = await connect_transport(
+                api, self._transport, self._access, self._services, arn
+            )
+        self._known = _Prepared(api, arn, incarnations, transport)
+
+    async def list_shards(self) -> Listing:
+        """See `Source`."""
+        with translated():
+            return await self._prepared.incarnations.list_shards()
+
+    async def children(self, shard: ShardId) -> Children:
+        """See `Source`."""
+        with translated():
+            return await self._prepared.incarnations.children(shard)
+
+    def open(self, shard: ShardId) -> ShardReader:
+        """The one reader of `shard`; it forgets what it holds when it was closed as often as opened."""
+        self._openings[shard] = self._openings.get(shard, 0) + 1
+        reader = self._readers.get(shard)
+        if reader is None:
+            reader = self._readers[shard] = self._new_reader(shard)
+        return reader
+
+    def shard_name(self, shard: ShardId) -> str:
+        """See `Source`."""
+        return shard_name_of(shard)
+
+    def shard_arn(self, shard: ShardId) -> str:
+        """See `Source`."""
+        return self._prepared.incarnations.arn_of(shard).text
+
+    def to_event(self, raw: bytes, shard: ShardId) -> Event:
+        """See `Source`."""
+        return _change_events.to_event(raw, self.shard_arn(shard))
+
+    async def close(self) -> None:
+        """See `Source`."""
+        self._readers.clear()
+        self._openings.clear()
+        if self._known is not None:
+            await self._known.transport.close()
+
+    @property
+    def _prepared(self) -> _Prepared:
+        if self._known is None:
+            raise InternalError(
+                f"the source of table {self._target.table!r} is used before prepare()",
+                hint="report this",
+            )
+        return self._known
+
+    def _new_reader(self, shard: ShardId) -> DynamoDBShardReader:
+        known = self._prepared
+        arn = known.incarnations.arn_of(shard)
+        clock = self._services.clock
+        return DynamoDBShardReader(
+            ShardConnection(known.api, known.transport, clock, arn, shard_name_of(shard)),
+            clock,
+            sharing=Sharing(self._shard_buffer_bytes, lambda: self._openings.get(shard, 0) > 1),
+            # Record times are cut to the second by AWS and to the minute by DynamoDB Local.
+            resolution_seconds=60.0 if arn.region == LOCAL_REGION else 1.0,
+            on_close=lambda: self._closed(shard),
+        )
+
+    def _shard_buffer_bytes(self) -> int:
+        return min(SHARD_BUFFER_BYTES, ALL_BUFFERS_BYTES // max(1, len(self._readers)))
+
+    def _closed(self, shard: ShardId) -> bool:
+        """Count one close; whether it was the last."""
+        left = self._openings.get(shard, 0) - 1
+        if left > 0:
+            self._openings[shard] = left
+            return False
+        self._openings.pop(shard, None)
+        self._readers.pop(shard, None)
+        return True
+
+
+async def enable_stream(locator: Locator, services: Services, view_type: str) -> str:
+    """Turn a table's stream on; its ARN, once it can be read. On with the same view type is fine.
+
+    Raises:
+        OptionError: no such view type. LocatorError: the locator is no table's.
+        SourceNotFoundError: no such table. SourceError: it is on with another view type.
+    """
+    check_keys(locator, KEYS)
+    target = target_of(locator)
+    if target.stream is not None:
+        raise LocatorError(
+            f"{locator.text!r} is a stream", hint=f"name the table: dynamodb://{target.table}"
+        )
+    with translated():
+        api = await connect_api(access_of(locator, target, services), services)
+        return await turn_on(api, target.table, view_type)
