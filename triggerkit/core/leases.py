@@ -62,6 +62,7 @@ def missing_leases(
     pinned = _first_pin(rows.values()) if latest else None
     passed = _passed(rows.values())
     planned: set[ShardId] = set(rows)
+    held: set[ShardId] = set()
     created: list[Lease] = []
     for shard_id in graph.ancestors_first():
         shard = graph[shard_id]
@@ -75,9 +76,13 @@ def missing_leases(
             ):
                 planned.add(shard_id)
                 created.append(new_lease(prefix, shard, pinned))
-        elif _is_consistent(shard, graph, planned, listing.service_seconds):
+        elif held.isdisjoint(shard.parents) and _is_consistent(
+            shard, graph, planned, listing.service_seconds
+        ):
             planned.add(shard_id)
             created.append(new_lease(prefix, shard, TRIM_HORIZON if rows else start))
+        else:
+            held.add(shard_id)
     return tuple(created)
 
 
@@ -109,15 +114,16 @@ def _is_from_before(shard: Shard, moment_seconds: float) -> bool:
 def _is_consistent(
     shard: Shard, graph: ShardGraph, planned: set[ShardId], service_seconds: float
 ) -> bool:
-    """The trim test (rule 3): a trimmed parent closed more than a day ago, so its child is older still.
+    """Every parent has a row, is listed, or was trimmed; else the listing is not whole (rule 3)."""
+    if all(parent in planned or parent in graph for parent in shard.parents):
+        return True
+    return shard.created_seconds is None or _is_older_than_trim(shard, service_seconds)
 
-    A younger child whose parent is neither listed nor has a row shows that the listing is not whole.
-    """
-    if any(parent in planned for parent in shard.parents):
-        return True
-    if all(parent in graph for parent in shard.parents) or shard.created_seconds is None:
-        return True
-    return service_seconds - shard.created_seconds >= RETENTION_SECONDS
+
+def _is_older_than_trim(shard: Shard | Lease, service_seconds: float) -> bool:
+    """The trim test (rule 3): a trimmed parent closed more than a day ago, so its child is older still."""
+    created_seconds = shard.created_seconds
+    return created_seconds is not None and service_seconds - created_seconds >= RETENTION_SECONDS
 
 
 def has_started(lease: Lease) -> bool:
@@ -130,30 +136,47 @@ def is_past_parents(lease: Lease) -> bool:
     return has_started(lease) or lease.checkpoint.kind is PositionKind.LATEST
 
 
-def ready_leases(leases: Iterable[Lease], listed: ShardGraph | None) -> tuple[Lease, ...]:
+def ready_leases(
+    leases: Iterable[Lease], listed: ShardGraph | None, listed_at_seconds: float
+) -> tuple[Lease, ...]:
     """Unfinished leases all of whose parents are finished, so that the order of each key is kept (S-1).
 
-    A parent without a row counts as finished when a complete listing does not name it, or when another
-    of its descendants has started. Without such a listing (`listed` None) that cannot be known.
+    A parent without a row counts as finished when another of its descendants has started, or when it was
+    trimmed: only a complete listing that is newer than the lease can tell. `listed_at_seconds` is the
+    service time of `listed`.
     """
     rows = {lease.shard: lease for lease in leases}
     passed = _passed(rows.values())
 
-    def is_done(parent: ShardId, *, latest: bool) -> bool:
+    def is_done(parent: ShardId, lease: Lease) -> bool:
         row = rows.get(parent)
         if row is not None:
             return row.finished  # also before a row at LATEST: two workers may have begun at once
-        if latest:
+        if lease.checkpoint.kind is PositionKind.LATEST:
             return True
-        if listed is None:
-            return False
-        return parent not in listed or listed.has_descendant(parent, passed)
+        if listed is None or parent in listed:
+            return listed is not None and listed.has_descendant(parent, passed)
+        return _is_trimmed_before(lease, listed, listed_at_seconds)
 
     def is_ready(lease: Lease) -> bool:
-        latest = lease.checkpoint.kind is PositionKind.LATEST
-        return has_started(lease) or all(is_done(p, latest=latest) for p in lease.parents)
+        return has_started(lease) or all(is_done(parent, lease) for parent in lease.parents)
 
     return tuple(lease for lease in rows.values() if not lease.finished and is_ready(lease))
+
+
+def _is_trimmed_before(lease: Lease, listed: ShardGraph, listed_at_seconds: float) -> bool:
+    """Whether an unlisted parent of this lease was trimmed, and not only missed by the listing (rule 6)."""
+    if lease.created_seconds is not None:
+        return _is_older_than_trim(lease, listed_at_seconds)
+    # no times: the listing is newer than the lease if it names it, or names what came out of it
+    return lease.shard in listed or bool(listed.children(lease.shard))
+
+
+def untracked_parents(leases: Iterable[Lease]) -> frozenset[ShardId]:
+    """Parents without a row of leases that have not started."""
+    rows = {lease.shard: lease for lease in leases}
+    waiting = (lease for lease in rows.values() if not is_past_parents(lease))
+    return frozenset(parent for lease in waiting for parent in lease.parents) - rows.keys()
 
 
 def forgettable(leases: Iterable[Lease], listing: Listing) -> tuple[Lease, ...]:
@@ -169,7 +192,7 @@ def forgettable(leases: Iterable[Lease], listing: Listing) -> tuple[Lease, ...]:
     parents = {parent for lease in rows.values() for parent in lease.parents}
     waiting = {
         parent for lease in rows.values() if not has_started(lease) for parent in lease.parents
-    }
+    } | {parent for shard in listing.shards if shard.id not in rows for parent in shard.parents}
     return tuple(
         lease
         for lease in rows.values()

@@ -63,7 +63,8 @@ class ShardGraph:
                         ordered.append(shard)
                     continue
                 state[shard] = False
-                stack.extend(p for p in sorted(self.listed_parents(shard)) if p not in state)
+                parents = sorted(self.listed_parents(shard), reverse=True)
+                stack.extend(parent for parent in parents if parent not in state)
         return tuple(ordered)
 
     def has_descendant(self, shard: ShardId, among: frozenset[ShardId]) -> bool:
