@@ -12,7 +12,7 @@ from typing import Any
 
 from triggerkit.emulator.changes import commit
 from triggerkit.emulator.errors import validation
-from triggerkit.emulator.expressions.apply import projected
+from triggerkit.emulator.expressions.paths import projected
 from triggerkit.emulator.expressions.placeholders import read_placeholders
 from triggerkit.emulator.expressions.projections import read_projection
 from triggerkit.emulator.items import Write, plan_delete, plan_put, refuse_legacy

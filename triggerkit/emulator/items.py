@@ -13,15 +13,16 @@ from typing import Any
 
 from triggerkit.emulator.changes import commit
 from triggerkit.emulator.errors import condition_failed, invalid_parameter, validation
-from triggerkit.emulator.expressions.apply import projected, touched, updated
+from triggerkit.emulator.expressions.apply import updated
 from triggerkit.emulator.expressions.conditions import read_condition
 from triggerkit.emulator.expressions.evaluate import holds
 from triggerkit.emulator.expressions.nodes import Action, Condition
+from triggerkit.emulator.expressions.paths import projected
 from triggerkit.emulator.expressions.placeholders import read_placeholders
 from triggerkit.emulator.expressions.projections import read_projection
 from triggerkit.emulator.expressions.updates import read_update
 from triggerkit.emulator.keys import check_item_key, given_key, item_key, table_of
-from triggerkit.emulator.requests import Request, chosen, optional_text, required_map
+from triggerkit.emulator.requests import Request, chosen, flag, optional_text, required_map
 from triggerkit.emulator.site import Site
 from triggerkit.emulator.sizes import item_size_bytes
 from triggerkit.emulator.store import ItemKey, Table
@@ -94,6 +95,7 @@ class ItemsApi:
     def get_item(self, request: Request) -> dict[str, Any]:
         """Answer GetItem."""
         refuse_legacy(request)
+        flag(request, "ConsistentRead")
         table = table_of(self.site, request)
         projection = optional_text(request, "ProjectionExpression")
         placeholders = read_placeholders(request, {"ProjectionExpression": projection})
@@ -108,15 +110,16 @@ class ItemsApi:
         old = self.site.store.item(write.table.name, write.key)
         new = write.result(old)
         commit(self.site, write.table, write.key, new)
+        paths = [action.path for action in write.actions]
         match returned:
             case "ALL_OLD":
                 attributes = old
             case "ALL_NEW":
                 attributes = new
             case "UPDATED_OLD":
-                attributes = touched(old or {}, write.actions)
+                attributes = projected(old or {}, paths)
             case "UPDATED_NEW":
-                attributes = touched(new or {}, write.actions)
+                attributes = projected(new or {}, paths)
             case _:
                 attributes = None
         return {"Attributes": attributes} if attributes else {}
@@ -149,13 +152,15 @@ def plan_update(table: Table, request: Request) -> Write:
     required_map(request, "Key")
     condition, actions = _expressions(request, with_update=True)
     key_attributes = given_key(table, request)
-    for action in actions:
-        if action.path[0] in table.key_names():
-            raise invalid_parameter(
-                f"Cannot update attribute {action.path[0]}. This attribute is part of the key"
-            )
+    in_key = [
+        path[0] for path in (action.path for action in actions) if path[0] in table.key_names()
+    ]
 
     def renew(old: Item | None) -> Item:
+        if in_key:
+            raise invalid_parameter(
+                f"Cannot update attribute {in_key[0]}. This attribute is part of the key"
+            )
         new = updated(key_attributes if old is None else old, actions)
         if item_size_bytes(new) > ITEM_LIMIT_BYTES:
             raise validation("Item size to update has exceeded the maximum allowed size")

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from triggerkit.emulator.errors import EmulatorError, invalid_parameter, validation
-from triggerkit.emulator.expressions.apply import projected
 from triggerkit.emulator.expressions.conditions import read_condition
 from triggerkit.emulator.expressions.evaluate import holds
 from triggerkit.emulator.expressions.nodes import (
@@ -26,6 +25,7 @@ from triggerkit.emulator.expressions.nodes import (
     Operand,
     Path,
 )
+from triggerkit.emulator.expressions.paths import projected
 from triggerkit.emulator.expressions.placeholders import Placeholders, read_placeholders
 from triggerkit.emulator.expressions.projections import read_projection
 from triggerkit.emulator.items import refuse_legacy

@@ -38,9 +38,16 @@ def binary_size_bytes(encoded: str) -> int:
 
 
 def number_size_bytes(text: str) -> int:
-    """Return the size of a canonical number: a byte for two significant digits, one more, one for a sign."""
-    digits = text.lstrip("-").replace(".", "").strip("0")
-    return (len(digits) + 1) // 2 + 1 + text.startswith("-")
+    """Return the size of a canonical number: a byte each for pairs of digits, one more, one for a sign.
+
+    Pairs are counted from the decimal point, and zero pairs at either end are free.
+    """
+    whole, _, fraction = text.lstrip("-").partition(".")
+    digits = whole.rjust(len(whole) + len(whole) % 2, "0")
+    digits += fraction.ljust(len(fraction) + len(fraction) % 2, "0")
+    used = [at for at in range(0, len(digits), 2) if digits[at : at + 2] != "00"]
+    pairs = (used[-1] - used[0]) // 2 + 1 if used else 0
+    return pairs + 1 + text.startswith("-")
 
 
 _SIZES: dict[str, Callable[[Any], int]] = {

@@ -28,7 +28,8 @@ ITEM_LIMIT_BYTES = 400 * 1024
 _LARGEST = decimal.Decimal("9.9999999999999999999999999999999999999E+125")
 _SMALLEST = decimal.Decimal("1E-130")
 _PLAIN = re.compile(r"0|-?[1-9][0-9]{0,37}")
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_EMPTY = "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes"
 _EXACT = decimal.Context(prec=400, Emax=10_000, Emin=-10_000)
 
 
@@ -73,9 +74,11 @@ def canonical(value: decimal.Decimal) -> str:
 def calculate(left: str, operator: str, right: str) -> str:
     """Return `left + right` or `left - right`, exactly; raises as `number` does."""
     first, second = decimal.Decimal(left), decimal.Decimal(right)
-    if operator == "+":
-        return canonical(_EXACT.add(first, second))
-    return canonical(_EXACT.subtract(first, second))
+    combine = _EXACT.add if operator == "+" else _EXACT.subtract
+    result = combine(first, second).normalize(_EXACT)
+    if len(result.as_tuple().digits) > MAX_DIGITS:
+        raise validation("DynamoDB only supports precision up to 38 digits")
+    return canonical(result)
 
 
 def serialization(kind: str, value: object) -> EmulatorError:
@@ -94,7 +97,7 @@ def normalise_item(item: object) -> Item:
     """
     if not isinstance(item, Mapping):
         raise serialization("Map", item)
-    return {name: normalise(value) for name, value in item.items()}
+    return _normalised(item, 0)
 
 
 def normalise(value: object, depth: int = 0) -> Value:
@@ -103,30 +106,34 @@ def normalise(value: object, depth: int = 0) -> Value:
     Raises:
         EmulatorError: ValidationException or SerializationException, as AWS answers.
     """
-    if not isinstance(value, Mapping):
-        raise serialization("AttributeValue", value)
-    if len(value) != 1:
-        if not value:
-            raise validation(
-                "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes"
-            )
-        raise validation(
-            "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the "
-            "supported datatypes"
-        )
-    ((kind, content),) = value.items()
+    kind, content = _only_member(value)
     if kind == "S" and isinstance(content, str):
         return {"S": content}
     if kind == "N":
         return {"N": number(content)}
     reader = _READERS.get(kind)
     if reader is None:
-        raise validation(
-            "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes"
-        )
+        raise validation(_EMPTY)
     if depth > MAX_NESTING:
         raise validation("Nesting Levels have exceeded supported limits")
     return {kind: reader(content, depth)}
+
+
+def _only_member(value: object) -> tuple[str, object]:
+    """Return type tag and content of a value; members that are null count as absent."""
+    if value is None:
+        raise validation(_EMPTY)
+    if not isinstance(value, Mapping):
+        raise serialization("AttributeValue", value)
+    members = [(kind, content) for kind, content in value.items() if content is not None]
+    if not members:
+        raise validation(_EMPTY)
+    if len(members) > 1:
+        raise validation(
+            "Supplied AttributeValue has more than one datatypes set, must contain exactly one of "
+            "the supported datatypes"
+        )
+    return members[0]
 
 
 def _string(content: object, _depth: int) -> str:
@@ -168,7 +175,13 @@ def _listed(content: object, depth: int) -> list[Value]:
 def _mapped(content: object, depth: int) -> dict[str, Value]:
     if not isinstance(content, Mapping):
         raise serialization("M", content)
-    return {name: normalise(element, depth + 1) for name, element in content.items()}
+    return _normalised(content, depth + 1)
+
+
+def _normalised(entries: Mapping[str, object], depth: int) -> dict[str, Value]:
+    if "" in entries:
+        raise validation("Empty attribute name")
+    return {name: normalise(value, depth) for name, value in entries.items()}
 
 
 def _strings(content: object, _depth: int) -> list[str]:
@@ -197,7 +210,11 @@ def _collection(
     if not isinstance(content, list):
         raise serialization(f"{noun} set", content)
     if not content:
-        raise invalid_parameter(f"An {noun} set  may not be empty")
+        raise invalid_parameter(
+            "Binary sets should not be empty"
+            if noun == "binary"
+            else f"An {noun} set  may not be empty"
+        )
     members = [read(element) for element in content]
     if len(set(members)) != len(members):
         shown = ", ".join(map(str, content))

@@ -7,8 +7,7 @@ that all indexes of one expression mean the old positions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 from typing import Any, TypeAlias, assert_never
 
 from triggerkit.emulator.errors import validation
@@ -48,6 +47,7 @@ def updated(old: Item, actions: Sequence[Action]) -> Item:
     for action in actions:
         match action:
             case SetAction(path, term):
+                _require_place(old, path)
                 writes.append((path, _computed(term, old)))
             case RemoveAction(path):
                 removals.append(path)
@@ -69,35 +69,12 @@ def updated(old: Item, actions: Sequence[Action]) -> Item:
     return new.item
 
 
-def touched(item: Item, actions: Iterable[Action]) -> Item:
-    """Return the parts of `item` that the actions name, as UPDATED_OLD and UPDATED_NEW show them."""
-    return projected(item, [action.path for action in actions])
-
-
-def projected(item: Item, paths: Iterable[Path]) -> Item:
-    """Return the parts of `item` at `paths`; elements of a list close up, in the order of the paths."""
-    result: Item = {}
-    for path in paths:
-        value = value_at(item, path)
-        if value is not None:
-            _place(result, path, value)
-    return result
-
-
-def _place(result: Item, path: Path, value: Value) -> None:
-    container: Container = result
-    for step, following in pairwise(path):
-        empty: Value = {"L": []} if isinstance(following, int) else {"M": {}}
-        if isinstance(step, int):
-            container.append(empty)
-            inner = container[-1]
-        else:
-            inner = container.setdefault(step, empty)
-        (container,) = inner.values()
-    if isinstance(path[-1], int):
-        container.append(value)
-    else:
-        container[path[-1]] = value
+def _require_place(old: Item, path: Path) -> None:
+    """Refuse a path whose last step has no map or list to go into."""
+    if len(path) > 1:
+        parent = value_at(old, path[:-1])
+        if parent is None or ("L" if isinstance(path[-1], int) else "M") not in parent:
+            raise validation(_NO_PLACE)
 
 
 def _list_order(path: Path) -> int:

@@ -1,11 +1,13 @@
 """Reading ConditionExpression, FilterExpression and KeyConditionExpression.
 
-Rule: NOT binds tightest, then AND, then OR, each from left to right; every operator's operands are
-checked here, before any item is seen. Source: DynamoDB guide, condition and filter expressions,
-operators, and functions.
+Rule: NOT binds tightest, then AND, then OR, each from left to right; parentheses may stand around
+conditions and operands. Every operator's operands are checked here, before any item is seen.
+Source: DynamoDB guide, condition and filter expressions, operators, and functions.
 """
 
 from __future__ import annotations
+
+from typing import TypeAlias
 
 from triggerkit.emulator.expressions import operands
 from triggerkit.emulator.expressions.nodes import (
@@ -17,6 +19,7 @@ from triggerkit.emulator.expressions.nodes import (
     Comparison,
     Condition,
     Either,
+    Literal,
     Negation,
     Operand,
     Size,
@@ -26,7 +29,7 @@ from triggerkit.emulator.expressions.reader import Reader
 from triggerkit.emulator.expressions.tokens import Source
 
 MAX_CHOICES = 100
-MAX_DEPTH = 250
+MAX_DEPTH = 100
 COMPARATORS = ("=", "<>", "<", "<=", ">", ">=")
 FUNCTIONS = {
     "attribute_exists": 1,
@@ -34,7 +37,10 @@ FUNCTIONS = {
     "attribute_type": 2,
     "begins_with": 2,
     "contains": 2,
+    "size": 1,
 }
+
+Term: TypeAlias = Condition | Operand
 
 
 def read_condition(member: str, text: str, placeholders: Placeholders) -> Condition:
@@ -43,140 +49,139 @@ def read_condition(member: str, text: str, placeholders: Placeholders) -> Condit
     Raises:
         EmulatorError: ValidationException that opens with "Invalid <member>: ".
     """
-    source = Source(member, text)
-    reader = Reader(source, placeholders)
-    condition = _either(reader, 0)
-    reader.expect_end()
+    reader = Reader(Source(member, text), placeholders)
+    condition = _condition(reader, _either(reader, 0))
+    reader.finish()
     return condition
 
 
-def _either(reader: Reader, depth: int) -> Condition:
+def _either(reader: Reader, depth: int) -> Term:
     if depth > MAX_DEPTH:
         raise reader.source.error("The expression contains too many nested parentheses;")
     left = _both(reader, depth)
-    while reader.take_keyword("OR"):
-        left = Either(left, _both(reader, depth))
+    while reader.at_keyword("OR"):
+        condition = _condition(reader, left)
+        reader.advance()
+        left = Either(condition, _condition(reader, _both(reader, depth)))
     return left
 
 
-def _both(reader: Reader, depth: int) -> Condition:
+def _both(reader: Reader, depth: int) -> Term:
     left = _negation(reader, depth)
-    while reader.take_keyword("AND"):
-        left = Both(left, _negation(reader, depth))
+    while reader.at_keyword("AND"):
+        condition = _condition(reader, left)
+        reader.advance()
+        left = Both(condition, _condition(reader, _negation(reader, depth)))
     return left
 
 
-def _negation(reader: Reader, depth: int) -> Condition:
+def _negation(reader: Reader, depth: int) -> Term:
     if reader.take_keyword("NOT"):
-        return Negation(_negation(reader, depth + 1))
-    return _simple(reader, depth)
+        return Negation(_condition(reader, _negation(reader, depth + 1)))
+    return _relation(reader, depth)
 
 
-def _simple(reader: Reader, depth: int) -> Condition:
-    if reader.at_symbol("("):
-        return _parenthesised(reader, depth)
-    function = reader.token.text
-    if reader.token.kind == "name" and reader.following("(") and function != "size":
-        return _call(reader)
-    left = _operand(reader)
+def _condition(reader: Reader, term: Term) -> Condition:
+    """Return a term that must be a condition where it stands."""
+    match term:
+        case Attribute() | Literal():
+            raise reader.error()
+        case Size():
+            reader.refuse(operands.misused(reader.source, "size"))
+            return Call("attribute_exists", (term,))
+        case _:
+            return term
+
+
+def _relation(reader: Reader, depth: int) -> Term:
+    left = _term(reader, depth)
     if reader.at_symbol(*COMPARATORS):
         operator = reader.advance().text
-        comparison = Comparison(operator, left, _operand(reader))
-        operands.check_comparison(reader.source, comparison)
+        comparison = Comparison(operator, _operand(reader, left), _next_operand(reader, depth))
+        reader.refuse(operands.check_comparison(reader.source, comparison))
         return comparison
-    if reader.take_keyword("BETWEEN"):
-        low = _operand(reader)
+    if reader.at_keyword("BETWEEN"):
+        reader.advance()
+        middle, low = _operand(reader, left), _next_operand(reader, depth)
         reader.expect_keyword("AND")
-        between = Between(left, low, _operand(reader))
-        operands.check_between(reader.source, between)
+        between = Between(middle, low, _next_operand(reader, depth))
+        reader.refuse(operands.check_between(reader.source, between))
         return between
-    if reader.take_keyword("IN"):
-        return _among(reader, left)
-    raise reader.error()
+    if reader.at_keyword("IN"):
+        reader.advance()
+        among = Among(_operand(reader, left), _listed(reader, depth))
+        if len(among.choices) > MAX_CHOICES:
+            count = len(among.choices) + 1
+            reader.refuse(operands.wrong_count(reader.source, "IN", count))
+        reader.refuse(operands.check_among(reader.source, among))
+        return among
+    return left
 
 
-def _parenthesised(reader: Reader, depth: int) -> Condition:
-    """Read `( condition )`, or `( operand ) operator operand`, which the grammar allows too."""
+def _term(reader: Reader, depth: int) -> Term:
+    if reader.at_symbol("("):
+        return _parenthesised(reader, depth)
+    if reader.token.kind == "name" and reader.following("("):
+        return _call(reader, depth)
+    return reader.attribute_or_literal()
+
+
+def _next_operand(reader: Reader, depth: int) -> Operand:
+    return _operand(reader, _term(reader, depth))
+
+
+def _operand(reader: Reader, term: Term) -> Operand:
+    """Return a term that must be an operand where it stands."""
+    match term:
+        case Attribute() | Literal() | Size():
+            return term
+        case Call(function, (first, *_)):
+            reader.refuse(operands.misused(reader.source, function))
+            return first
+        case _:
+            raise reader.error()
+
+
+def _parenthesised(reader: Reader, depth: int) -> Term:
     opened = reader.position
     reader.expect_symbol("(")
-    doubled = reader.at_symbol("(")
-    condition = _either(reader, depth + 1)
-    closed_before = reader.tokens[reader.position - 1].text == ")"
+    term = _either(reader, depth + 1)
     reader.expect_symbol(")")
-    if doubled and closed_before and _encloses(reader, opened + 1):
-        raise reader.source.error("The expression has redundant parentheses;")
-    return condition
+    reader.refuse_doubled(opened)
+    return term
 
 
-def _encloses(reader: Reader, opened: int) -> bool:
-    """Tell whether the parenthesis at `opened` closes just before the one that was closed last."""
-    level = 0
-    for position in range(opened, reader.position - 1):
-        text = reader.tokens[position].text
-        level += (text == "(") - (text == ")")
-        if level == 0:
-            return position == reader.position - 2
-    return False
-
-
-def _call(reader: Reader) -> Condition:
-    function = reader.token.text
-    if function not in FUNCTIONS:
-        raise reader.source.error(f"Invalid function name; function: {function}")
-    given = _arguments(reader)
-    if len(given) != FUNCTIONS[function]:
-        raise operands.wrong_count(reader.source, function, len(given))
+def _call(reader: Reader, depth: int) -> Term:
+    function = reader.advance().text
+    source = reader.source
+    given = _listed(reader, depth)
+    wanted = FUNCTIONS.get(function)
+    if wanted is None:
+        reader.refuse(source.error(f"Invalid function name; function: {function}"))
+        return Call("attribute_exists", given[:1])
+    if len(given) != wanted:
+        reader.refuse(operands.wrong_count(source, function, len(given)))
+        return Call("attribute_exists", given[:1])
+    if function == "size":
+        return _size(reader, given[0])
     call = Call(function, given)
-    operands.check_call(reader.source, call)
+    reader.refuse(operands.check_call(source, call))
     return call
 
 
-def _arguments(reader: Reader) -> tuple[Operand, ...]:
-    reader.advance()
+def _size(reader: Reader, of: Operand) -> Size:
+    if isinstance(of, Size):
+        reader.refuse(operands.wrong_type(reader.source, "size", "N"))
+        return of
+    size = Size(of)
+    reader.refuse(operands.check_size(reader.source, size))
+    return size
+
+
+def _listed(reader: Reader, depth: int) -> tuple[Operand, ...]:
     reader.expect_symbol("(")
-    given = [_operand(reader)]
+    given = [_next_operand(reader, depth + 1)]
     while reader.take_symbol(","):
-        given.append(_operand(reader))
+        given.append(_next_operand(reader, depth + 1))
     reader.expect_symbol(")")
     return tuple(given)
-
-
-def _among(reader: Reader, left: Operand) -> Condition:
-    reader.expect_symbol("(")
-    choices = [_operand(reader)]
-    while reader.take_symbol(","):
-        choices.append(_operand(reader))
-    reader.expect_symbol(")")
-    if len(choices) > MAX_CHOICES:
-        raise operands.wrong_count(reader.source, "IN", len(choices) + 1)
-    among = Among(left, tuple(choices))
-    operands.check_among(reader.source, among)
-    return among
-
-
-def _operand(reader: Reader) -> Operand:
-    if reader.token.kind == "name" and reader.following("("):
-        if reader.token.text != "size":
-            raise _misplaced(reader)
-        given = _arguments(reader)
-        if len(given) != 1:
-            raise operands.wrong_count(reader.source, "size", len(given))
-        of = given[0]
-        if isinstance(of, Size):
-            raise operands.wrong_type(reader.source, "operator or function", "size", "N")
-        size = Size(of)
-        operands.check_size(reader.source, size)
-        return size
-    if reader.token.kind == "value":
-        return reader.literal()
-    return Attribute(reader.path())
-
-
-def _misplaced(reader: Reader) -> Exception:
-    function = reader.token.text
-    if function in FUNCTIONS:
-        return reader.source.error(
-            "The function is not allowed to be used this way in an expression; "
-            f"function: {function}"
-        )
-    return reader.source.error(f"Invalid function name; function: {function}")

@@ -1,7 +1,7 @@
 """Judging a condition on an item.
 
 Rule: judging never fails; where an operand is absent or of the wrong type the condition is false,
-except that `<>` holds between an absent value and anything.
+except that `<>` holds between an absent value and anything, even another absent one.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _compares(comparison: Comparison, item: Item) -> bool:
         case "=":
             return left is not None and left == right
         case "<>":
-            return left != right
+            return left is None or left != right
         case _:
             return _ordered(comparison.operator, left, right)
 

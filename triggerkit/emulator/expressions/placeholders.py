@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 from triggerkit.emulator.errors import EmulatorError, validation
 from triggerkit.emulator.expressions.nodes import Literal
-from triggerkit.emulator.expressions.tokens import Source
 from triggerkit.emulator.requests import Request, optional_map
 from triggerkit.emulator.values import Value, normalise
 
@@ -28,25 +27,16 @@ class Placeholders:
     values: Mapping[str, Value]
     _used: set[str] = field(default_factory=set)
 
-    def name(self, source: Source, alias: str) -> str:
-        """Return the attribute name behind `#alias`."""
-        if alias not in self.names:
-            raise source.error(
-                "An expression attribute name used in the document path is not defined; "
-                f"attribute name: {alias}"
-            )
+    def name(self, alias: str) -> str | None:
+        """Return the attribute name behind `#alias`, None when it is not given."""
         self._used.add(alias)
-        return self.names[alias]
+        return self.names.get(alias)
 
-    def literal(self, source: Source, name: str) -> Literal:
-        """Return the value behind `:name`."""
-        if name not in self.values:
-            raise source.error(
-                "An expression attribute value used in expression is not defined; "
-                f"attribute value: {name}"
-            )
+    def literal(self, name: str) -> Literal | None:
+        """Return the value behind `:name`, None when it is not given."""
         self._used.add(name)
-        return Literal(name, self.values[name])
+        value = self.values.get(name)
+        return None if value is None else Literal(name, value)
 
     def require_all_used(self) -> None:
         """Refuse placeholders that no expression mentions.

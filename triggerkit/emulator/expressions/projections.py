@@ -1,10 +1,9 @@
-"""Reading ProjectionExpression and cutting items down to it."""
+"""Reading ProjectionExpression."""
 
 from __future__ import annotations
 
-from itertools import combinations
-
-from triggerkit.emulator.expressions.nodes import Path, shown
+from triggerkit.emulator.expressions.nodes import Path
+from triggerkit.emulator.expressions.paths import clash
 from triggerkit.emulator.expressions.placeholders import Placeholders
 from triggerkit.emulator.expressions.reader import Reader
 from triggerkit.emulator.expressions.tokens import Source
@@ -21,12 +20,6 @@ def read_projection(text: str, placeholders: Placeholders) -> tuple[Path, ...]:
     paths = [reader.path()]
     while reader.take_symbol(","):
         paths.append(reader.path())
-    reader.expect_end()
-    for first, second in combinations(paths, 2):
-        shared = min(len(first), len(second))
-        if first[:shared] == second[:shared]:
-            raise source.error(
-                "Two document paths overlap with each other; must remove or rewrite one of these "
-                f"paths; path one: {shown(first)}, path two: {shown(second)}"
-            )
+    reader.refuse(clash(source, paths))
+    reader.finish()
     return tuple(paths)

@@ -1,6 +1,8 @@
 """A reader over the tokens of one expression: what conditions, updates and projections share.
 
-Rule: the reader moves forward only and every wrong token ends in one syntax error.
+Rule: the reader moves forward only. A wrong token ends the reading with a syntax error at once; what is
+wrong in meaning (an undefined placeholder, a bad operand) is noted and told only when the whole text
+was read, so that syntax always comes first, as DynamoDB has it.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ class Reader:
     placeholders: Placeholders
     tokens: tuple[Token, ...] = field(init=False)
     position: int = field(default=0, init=False)
+    _refusal: EmulatorError | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.tokens = tokenise(self.source)
@@ -89,14 +92,34 @@ class Reader:
         if not self.take_keyword(word):
             raise self.error()
 
-    def expect_end(self) -> None:
-        """Make sure that nothing is left.
+    def refuse(self, error: EmulatorError | None) -> None:
+        """Note that the meaning is wrong; the first note is told by `finish`. None is no note."""
+        if self._refusal is None:
+            self._refusal = error
+
+    def refuse_doubled(self, opened: int) -> None:
+        """Refuse the parentheses just closed, opened at `opened`, if they hold only another pair."""
+        texts = [token.text for token in self.tokens[opened + 1 : self.position - 1]]
+        if texts[0] != "(" or texts[-1] != ")":
+            return
+        level = 0
+        for index, text in enumerate(texts):
+            level += (text == "(") - (text == ")")
+            if level == 0:
+                if index == len(texts) - 1:
+                    self.refuse(self.source.error("The expression has redundant parentheses;"))
+                return
+
+    def finish(self) -> None:
+        """Make sure that nothing is left and nothing was refused.
 
         Raises:
-            EmulatorError: a token is left.
+            EmulatorError: a token is left, or what was refused first.
         """
         if self.token.kind != "end":
             raise self.error()
+        if self._refusal is not None:
+            raise self._refusal
 
     def path(self) -> Path:
         """Return the document path that comes next."""
@@ -111,14 +134,24 @@ class Reader:
                 steps.append(int(self.advance().text))
                 self.expect_symbol("]")
         if len(steps) > MAX_PATH_STEPS:
-            raise self.source.error("The document path has too many nesting elements;")
+            self.refuse(self.source.error("The document path has too many nesting elements;"))
         return tuple(steps)
 
     def literal(self) -> Literal:
         """Return the value placeholder that comes next."""
         if self.token.kind != "value":
             raise self.error()
-        return self.placeholders.literal(self.source, self.advance().text)
+        name = self.advance().text
+        literal = self.placeholders.literal(name)
+        if literal is None:
+            self.refuse(
+                self.source.error(
+                    "An expression attribute value used in expression is not defined; "
+                    f"attribute value: {name}"
+                )
+            )
+            return Literal(name, {"S": ""})
+        return literal
 
     def attribute_or_literal(self) -> Attribute | Literal:
         """Return the path or value that comes next."""
@@ -128,13 +161,27 @@ class Reader:
         token = self.token
         if token.kind == "alias":
             self.position += 1
-            return self.placeholders.name(self.source, token.text)
+            return self._named(token.text)
         word = token.text.upper()
         if token.kind != "name" or word in GRAMMAR_WORDS:
             raise self.error()
         if word in RESERVED_WORDS:
-            raise self.source.error(
-                f"Attribute name is a reserved keyword; reserved keyword: {token.text}"
+            self.refuse(
+                self.source.error(
+                    f"Attribute name is a reserved keyword; reserved keyword: {token.text}"
+                )
             )
         self.position += 1
         return token.text
+
+    def _named(self, alias: str) -> str:
+        name = self.placeholders.name(alias)
+        if name is None:
+            self.refuse(
+                self.source.error(
+                    "An expression attribute name used in the document path is not defined; "
+                    f"attribute name: {alias}"
+                )
+            )
+            return alias
+        return name

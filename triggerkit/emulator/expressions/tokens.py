@@ -15,13 +15,13 @@ MAX_EXPRESSION_BYTES = 4096
 END = "<EOF>"
 _TOKEN = re.compile(
     r"\s*(?:(?P<name>[A-Za-z][A-Za-z0-9_]*)|(?P<alias>\#[A-Za-z0-9_]+)|(?P<value>:[A-Za-z0-9_]+)"
-    r"|(?P<index>[0-9]+)|(?P<symbol><=|>=|<>|[=<>+\-()\[\],.]))"
+    r"|(?P<index>[0-9]+)|(?P<symbol><=|>=|<>|[=<>+\-()\[\],.])|(?P<unknown>\S))"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One token; `kind` is name, alias (#x), value (:x), index, symbol or end."""
+    """One token; `kind` is name, alias (#x), value (:x), index, symbol, unknown or end."""
 
     kind: str
     text: str
@@ -46,22 +46,18 @@ def tokenise(source: Source) -> tuple[Token, ...]:
     """Return the tokens of an expression, closed by an end token.
 
     Raises:
-        EmulatorError: ValidationException for an empty or overlong text or an unknown character.
+        EmulatorError: ValidationException for an empty or overlong text.
     """
-    if not source.text.strip():
+    if not source.text:
         raise source.error("The expression can not be empty;")
     if len(source.text.encode()) > MAX_EXPRESSION_BYTES:
         raise source.error("Expression size has exceeded the maximum allowed size;")
     tokens: list[Token] = []
-    position, length = 0, len(source.text.rstrip())
-    while position < length:
-        match = _TOKEN.match(source.text, position)
-        if match is None:
-            raise _unknown(source, tokens, position)
-        kind = match.lastgroup or "symbol"
+    for match in _TOKEN.finditer(source.text):
+        kind = match.lastgroup or "unknown"
         tokens.append(Token(kind, match[kind], match.start(kind), match.end()))
-        position = match.end()
-    tokens.append(Token("end", END, length, length))
+    end = len(source.text)
+    tokens.append(Token("end", END, tokens[-1].stop if tokens else 0, end))
     return tuple(tokens)
 
 
@@ -70,13 +66,5 @@ def syntax_error(source: Source, tokens: tuple[Token, ...], index: int) -> Emula
     token = tokens[index]
     first = tokens[max(index - 1, 0)]
     last = tokens[min(index + 1, len(tokens) - 1)]
-    near = source.text[first.start : last.stop].strip()
+    near = source.text[first.start : last.stop]
     return source.error(f'Syntax error; token: "{token.text}", near: "{near}"')
-
-
-def _unknown(source: Source, tokens: list[Token], position: int) -> EmulatorError:
-    rest = source.text[position:].lstrip()
-    start = len(source.text) - len(rest)
-    first = tokens[-1].start if tokens else start
-    near = source.text[first : start + 1].strip()
-    return source.error(f'Syntax error; token: "{rest[0]}", near: "{near}"')
