@@ -229,7 +229,7 @@ class LeaseStore(Protocol):
         ...
 
     def fresh_session(self) -> Session:
-        """A session id never used before: host, pid and random digits."""
+        """A session id never used before: host, pid and random digits; beat -1, as it has no row yet."""
         ...
 
     async def leave(self, session: Session) -> None:

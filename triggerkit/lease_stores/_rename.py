@@ -1,0 +1,42 @@
+"""Moving a mapping's rows under another name. Rule: all rows move or none, and never under a live owner."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from triggerkit.core.model import LeaseKey
+from triggerkit.errors import StateError
+from triggerkit.lease_stores._rows import Table
+from triggerkit.lease_stores._sessions import IsGone, SessionTable
+
+
+def rename(table: Table, sessions: SessionTable, prefixes: tuple[str, str], is_gone: IsGone) -> int:
+    """Move all rows from the first key prefix to the second; how many.
+
+    Raises:
+        StateError: a row belongs to a session that lives, the new prefix has rows, or they overlap.
+    """
+    old, new = prefixes
+    if old.startswith(new) or new.startswith(old):
+        raise StateError(
+            f"state cannot be renamed from {old!r} to {new!r}: one contains the other",
+            hint="rename by way of a third name",
+        )
+    rows = table.rows(old)
+    if table.rows(new):
+        raise StateError(
+            f"state cannot be renamed from {old!r} to {new!r}: there is state under the new name",
+            hint="choose another name, or remove the rows that are there",
+        )
+    for row in rows:
+        owner = None if row.lease.owner is None else sessions.session(row.lease.owner)
+        if owner is not None and not owner.is_dead and not is_gone(owner):
+            raise StateError(
+                f"state cannot be renamed: lease {row.lease.key} is held by {owner.session.id}",
+                hint="stop that worker first",
+            )
+    for row in rows:
+        table.delete(row.lease.key)
+        key = LeaseKey(new + row.lease.key.removeprefix(old))
+        table.put(replace(row, lease=replace(row.lease, key=key)))
+    return len(rows)
