@@ -37,6 +37,7 @@ BANNED_FIRST = frozenset({"do", "handle", "new", "old"})
 
 EXEMPT = {
     "AsyncManager": "Python calls it a context manager",
+    "IN_PROCESS": "a process of the operating system",
     "InProcessInvoker": "a process of the operating system",
     "SyncManager": "Python calls it a context manager",
     "_manager": "Python calls it a context manager",

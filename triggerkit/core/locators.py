@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, unquote
 
 from triggerkit.errors import LocatorError
 
-COMMON_KEYS = frozenset({"region", "profile", "role_arn", "external_id", "endpoint_url"})
+SHARED_KEYS = frozenset({"region", "profile", "role_arn", "external_id", "endpoint_url"})
 _VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 _ARN_SCHEMES = {
     "dynamodb": "dynamodb",
@@ -98,7 +98,7 @@ def check_keys(locator: Locator, allowed: frozenset[str]) -> None:
     Raises:
         LocatorError: naming the key and the ones that exist.
     """
-    known = allowed | COMMON_KEYS
+    known = allowed | SHARED_KEYS
     for key in locator.keys:
         if key not in known:
             raise LocatorError(

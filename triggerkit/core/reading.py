@@ -1,6 +1,6 @@
 """How far a shard was read, and when to read on. Rule: an empty page is never the end, only `ended` is.
 
-Source: performance.md, leases.md 7, ARCHITECTURE decision 9: no wait behind a full page or a backlog, four
+Source: leases.md 7, decision 9: no wait behind a full page or a backlog, four
 reads a second while records flow, one an idle-poll interval after ten seconds of empty pages.
 """
 
