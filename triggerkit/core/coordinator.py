@@ -16,6 +16,7 @@ from triggerkit.core.leases import (
     TOMBSTONE_SECONDS,
     childless,
     forgettable,
+    has_unknown_parent,
     held_back,
     missing_leases,
     preferred,
@@ -99,6 +100,7 @@ class LeaseCoordinator:
         self._agenda = _Agenda()
         self._rows: dict[ShardId, Lease] = {}
         self._listed: ShardGraph | None = None
+        self._listed_at_seconds = 0.0  # service time
         self._surveyed_at_seconds = NEVER
         self._sessions: Sessions | None = None
         self._offers: dict[ShardId, _Offer] = {}
@@ -153,9 +155,11 @@ class LeaseCoordinator:
                 self._missing = ()
                 agenda.survey_at_seconds = now.monotonic_seconds
             case CreateFailed(wait_seconds=wait):
-                # rows that exist already are left alone when all are created again
+                # others may have created rows meanwhile: what is missing then, the next listing tells
                 agenda.under_way.discard(_Errand.CREATE)
-                agenda.create_at_seconds = now.monotonic_seconds + wait
+                agenda.create_at_seconds = NEVER
+                agenda.listing_at_seconds = now.monotonic_seconds + wait
+                agenda.survey_at_seconds = now.monotonic_seconds + wait
             case Taken(lease=lease):
                 self._writing.discard(lease.shard)
                 self._rows[lease.shard] = lease
@@ -229,6 +233,8 @@ class LeaseCoordinator:
         self._rows = {lease.shard: lease for lease in leases}
         if listing is not None:
             self._absorb_listing(listing, now)
+        elif not agenda.search_seconds and self._has_unknown_parent():
+            self.search_now(now)  # a lease that is younger than the last listing
 
     def _absorb_listing(self, listing: Listing, now: Now) -> None:
         agenda, cadence = self._agenda, self._cadence
@@ -236,10 +242,12 @@ class LeaseCoordinator:
             agenda.listing_at_seconds = now.monotonic_seconds + cadence.first_search_seconds
             return
         self._listed = ShardGraph(listing.shards)
+        self._listed_at_seconds = listing.service_seconds
         if _Errand.CREATE not in agenda.under_way:
             self._missing = missing_leases(
                 listing, self.rows, self._prefix, self._start_at(listing)
             )
+            agenda.create_at_seconds = now.monotonic_seconds
         if self._is_something_missing(listing):
             agenda.search_seconds = min(
                 max(cadence.first_search_seconds, 2 * agenda.search_seconds),
@@ -258,12 +266,18 @@ class LeaseCoordinator:
 
     def _is_something_missing(self, listing: Listing) -> bool:
         """A shard ended and its children were not found (a persistent to-do), or a child has no parent."""
-        if held_back(listing, (*self.rows, *self._missing)):
+        if held_back(listing, (*self.rows, *self._missing)) or self._has_unknown_parent():
             return True
         newly_related = {parent for lease in self._missing for parent in lease.parents}
         return any(
             lease.shard not in newly_related and self._may_have_children(lease, listing)
             for lease in childless(self.rows)
+        )
+
+    def _has_unknown_parent(self) -> bool:
+        listed = self._listed
+        return listed is not None and has_unknown_parent(
+            (*self.rows, *self._missing), listed, self._listed_at_seconds
         )
 
     def _may_have_children(self, lease: Lease, listing: Listing) -> bool:
@@ -285,7 +299,7 @@ class LeaseCoordinator:
         sessions, agenda = self._sessions, self._agenda
         if sessions is None or sessions.deadline_seconds <= now.monotonic_seconds:
             return []
-        ready = ready_leases(self.rows, self._listed)
+        ready = ready_leases(self.rows, self._listed, self._listed_at_seconds)
         free = [lease for lease in ready if self._is_free(lease, sessions)]
         self._note_offers(free, now)
         unfinished = sum(1 for lease in self.rows if not lease.finished)

@@ -172,11 +172,17 @@ def _is_trimmed_before(lease: Lease, listed: ShardGraph, listed_at_seconds: floa
     return lease.shard in listed or bool(listed.children(lease.shard))
 
 
-def untracked_parents(leases: Iterable[Lease]) -> frozenset[ShardId]:
-    """Parents without a row of leases that have not started."""
+def has_unknown_parent(
+    leases: Iterable[Lease], listed: ShardGraph, listed_at_seconds: float
+) -> bool:
+    """Whether a lease waits for a parent that has no row and that this listing tells nothing about."""
     rows = {lease.shard: lease for lease in leases}
-    waiting = (lease for lease in rows.values() if not is_past_parents(lease))
-    return frozenset(parent for lease in waiting for parent in lease.parents) - rows.keys()
+    return any(
+        parent not in rows and parent not in listed
+        for lease in rows.values()
+        if not is_past_parents(lease) and not _is_trimmed_before(lease, listed, listed_at_seconds)
+        for parent in lease.parents
+    )
 
 
 def forgettable(leases: Iterable[Lease], listing: Listing) -> tuple[Lease, ...]:
