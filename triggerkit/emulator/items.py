@@ -26,7 +26,7 @@ from triggerkit.emulator.requests import Request, chosen, flag, optional_text, r
 from triggerkit.emulator.site import Site
 from triggerkit.emulator.sizes import item_size_bytes
 from triggerkit.emulator.store import ItemKey, Table
-from triggerkit.emulator.values import ITEM_LIMIT_BYTES, Item, normalise_item
+from triggerkit.emulator.values import ITEM_LIMIT_BYTES, Item, check_nesting, normalise_item
 
 RETURN_VALUES = ("ALL_NEW", "UPDATED_OLD", "ALL_OLD", "NONE", "UPDATED_NEW")
 LEGACY_MEMBERS = (
@@ -162,6 +162,8 @@ def plan_update(table: Table, request: Request) -> Write:
                 f"Cannot update attribute {in_key[0]}. This attribute is part of the key"
             )
         new = updated(key_attributes if old is None else old, actions)
+        for path in (action.path for action in actions if len(action.path) > 1):
+            check_nesting(new.get(str(path[0])))
         if item_size_bytes(new) > ITEM_LIMIT_BYTES:
             raise validation("Item size to update has exceeded the maximum allowed size")
         return new

@@ -11,31 +11,26 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from triggerkit.emulator.errors import EmulatorError, invalid_parameter, validation
+from triggerkit.emulator.errors import EmulatorError, validation
 from triggerkit.emulator.expressions.conditions import read_condition
-from triggerkit.emulator.expressions.evaluate import holds
+from triggerkit.emulator.expressions.evaluate import holds, paths_of
 from triggerkit.emulator.expressions.nodes import (
-    Attribute,
-    Between,
-    Both,
-    Call,
-    Comparison,
     Condition,
-    Literal,
-    Operand,
     Path,
 )
 from triggerkit.emulator.expressions.paths import projected
 from triggerkit.emulator.expressions.placeholders import Placeholders, read_placeholders
 from triggerkit.emulator.expressions.projections import read_projection
 from triggerkit.emulator.items import refuse_legacy
-from triggerkit.emulator.keys import given_key, item_key, key_text, table_of
+from triggerkit.emulator.key_conditions import asked_partition
+from triggerkit.emulator.keys import given_key, item_key, table_of
 from triggerkit.emulator.requests import (
     Request,
     chosen,
     optional_text,
     positive,
     required_map,
+    violated,
 )
 from triggerkit.emulator.shards import key_hash
 from triggerkit.emulator.site import Site
@@ -44,6 +39,7 @@ from triggerkit.emulator.store import Table
 from triggerkit.emulator.values import Item, comparable, normalise
 
 PAGE_BYTES = 1024 * 1024
+MAX_SEGMENTS = 1_000_000
 _SELECTS = (
     "SPECIFIC_ATTRIBUTES",
     "COUNT",
@@ -83,8 +79,9 @@ class QueriesApi:
                 "the request."
             )
         condition = read_condition(_KEY_MEMBER, text, placeholders)
-        partition = _partition(table, condition)
+        partition = asked_partition(table, condition)
         view = _view(request, placeholders)
+        _refuse_keys_in_filter(table, view.filter)
         items = [
             item
             for item in self.site.store.partition(table.name, partition)
@@ -94,6 +91,8 @@ class QueriesApi:
         items.sort(key=lambda item: _sort_position(table, item), reverse=not forward)
         start = _start(table, request)
         if start is not None:
+            if item_key(table, start)[0] != partition:
+                raise validation("The provided starting key does not match the range key predicate")
             edge = _sort_position(table, start)
             items = [
                 item
@@ -141,10 +140,31 @@ def _view(request: Request, placeholders: Placeholders) -> _View:
     if filter_text is not None:
         condition = read_condition("FilterExpression", filter_text, placeholders)
     paths = None if projection is None else read_projection(projection, placeholders)
-    if paths is not None and select not in (None, "SPECIFIC_ATTRIBUTES"):
-        raise validation(f"Cannot specify the ProjectionExpression when choosing to get {select}")
+    _check_select(select, paths)
     placeholders.require_all_used()
     return _View(condition, paths, select == "COUNT", positive(request, "Limit"))
+
+
+def _check_select(select: str | None, paths: tuple[Path, ...] | None) -> None:
+    if select == "ALL_PROJECTED_ATTRIBUTES":
+        raise validation(f"{select} can be used only when Querying using an IndexName")
+    if paths is None and select == "SPECIFIC_ATTRIBUTES":
+        raise validation(
+            "Must specify the AttributesToGet or ProjectionExpression when choosing to get "
+            "SPECIFIC_ATTRIBUTES"
+        )
+    if paths is not None and select in ("COUNT", "ALL_ATTRIBUTES"):
+        noun = "only the Count" if select == "COUNT" else select
+        raise validation(f"Cannot specify the ProjectionExpression when choosing to get {noun}")
+
+
+def _refuse_keys_in_filter(table: Table, condition: Condition | None) -> None:
+    for path in () if condition is None else paths_of(condition):
+        if path[0] in table.key_names():
+            raise validation(
+                "Filter Expression can only contain non-primary key attributes: Primary key "
+                f"attribute: {path[0]}"
+            )
 
 
 def _start(table: Table, request: Request) -> Item | None:
@@ -161,6 +181,10 @@ def _start(table: Table, request: Request) -> Item | None:
 
 def _segments(request: Request) -> tuple[int, int]:
     total = positive(request, "TotalSegments")
+    if total is not None and total > MAX_SEGMENTS:
+        raise violated(
+            total, "TotalSegments", f"Member must have value less than or equal to {MAX_SEGMENTS}"
+        )
     segment = request.get("Segment")
     if total is None and segment is None:
         return 0, 1
@@ -211,76 +235,3 @@ def _sort_position(table: Table, item: Item) -> Any:
 def _scan_position(table: Table, item: Item) -> Any:
     partition = item_key(table, item)[0]
     return key_hash(partition), partition, _sort_position(table, item)
-
-
-def _partition(table: Table, condition: Condition) -> str:
-    """Return the one partition key that a key condition asks for.
-
-    Raises:
-        EmulatorError: ValidationException when the condition is no key condition of this table.
-    """
-    parts = _parts(condition)
-    asked: dict[str, Condition] = {}
-    for part in parts:
-        name = _key_name(part)
-        if name in asked:
-            raise validation(
-                "Invalid KeyConditionExpression: KeyConditionExpressions must only contain one "
-                "condition per key"
-            )
-        asked[name] = part
-    equality = asked.pop(table.hash_key, None)
-    if equality is None:
-        raise validation(f"Query condition missed key schema element: {table.hash_key}")
-    if not isinstance(equality, Comparison) or equality.operator != "=":
-        raise validation("Query key condition not supported")
-    for name, part in asked.items():
-        if name != table.sort_key:
-            missed = table.sort_key or table.hash_key
-            raise validation(f"Query condition missed key schema element: {missed}")
-        if isinstance(part, Comparison) and part.operator == "<>":
-            raise validation("Unsupported operator on KeyCondition: operator: <>")
-    for part in parts:
-        _check_types(table, part)
-    literal = equality.right if isinstance(equality.left, Attribute) else equality.left
-    assert isinstance(literal, Literal)
-    return key_text(literal.value)
-
-
-def _parts(condition: Condition) -> list[Condition]:
-    if isinstance(condition, Both):
-        return [*_parts(condition.left), *_parts(condition.right)]
-    return [condition]
-
-
-def _operands(part: Condition) -> tuple[Operand, ...]:
-    match part:
-        case Comparison(_, left, right):
-            return left, right
-        case Between(operand, low, high):
-            return operand, low, high
-        case Call("begins_with", operands):
-            return operands
-        case _:
-            raise validation("Invalid operator used in KeyConditionExpression: OR, NOT or IN")
-
-
-def _key_name(part: Condition) -> str:
-    names = [each.path[0] for each in _operands(part) if isinstance(each, Attribute)]
-    if len(names) != 1 or not isinstance(names[0], str):
-        raise validation(
-            "Invalid condition in KeyConditionExpression: one key attribute and values only"
-        )
-    return names[0]
-
-
-def _check_types(table: Table, part: Condition) -> None:
-    kind = table.key_types[_key_name(part)]
-    for operand in _operands(part):
-        if isinstance(operand, Literal) and kind not in operand.value:
-            raise invalid_parameter("Condition parameter type does not match schema type")
-        if isinstance(operand, Literal) and operand.value[kind] == "" and kind != "N":
-            raise invalid_parameter(
-                "The AttributeValue for a key attribute cannot contain an empty string value. "
-                f"Key: {_key_name(part)}"
-            )

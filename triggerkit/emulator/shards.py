@@ -72,6 +72,7 @@ class ShardGraph:
     shards: dict[str, Shard] = field(default_factory=dict)
     _open: list[Shard] = field(default_factory=list)
     _bounds: list[int] = field(default_factory=list)
+    _next_retention_seconds: float = 0.0
 
     def grow(self, count: int, now_seconds: float) -> None:
         """Add `count` open roots that share the hash space; called once, when the stream begins."""
@@ -134,8 +135,14 @@ class ShardGraph:
             self._close(shard.shard_id, now_seconds)
         self._index()
 
-    def retain(self, now_seconds: float) -> None:
-        """Forget records older than 24 hours, and closed shards that have nothing left."""
+    def retain(self, now_seconds: float) -> bool:
+        """Forget records older than 24 hours, and closed shards that have nothing left.
+
+        Returns whether it looked; it does so once a second, since reads ask for it all the time.
+        """
+        if now_seconds < self._next_retention_seconds:
+            return False
+        self._next_retention_seconds = now_seconds + 1
         horizon = now_seconds - RETENTION_SECONDS
         for shard in list(self.shards.values()):
             if shard.records and shard.records[0].created_seconds < horizon:
@@ -146,6 +153,7 @@ class ShardGraph:
             done = shard.closed_seconds is not None and shard.closed_seconds < horizon
             if done and not shard.records:
                 del self.shards[shard.shard_id]
+        return True
 
     def drop(self, shard_id: str) -> None:
         """Take a closed shard off the listing at once, with its records."""

@@ -67,11 +67,10 @@ class StreamsApi:
         limit = _listing_limit(request)
         name = table_name(request) if request.get("TableName") is not None else None
         start = optional_text(request, "ExclusiveStartStreamArn") or ""
-        self._retain()
         found = [
             stream
             for stream in self.site.store.streams()
-            if stream.arn > start and name in (None, stream.table_name)
+            if stream.arn > start and name in (None, stream.table_name) and self._kept(stream)
         ]
         answer: dict[str, Any] = {
             "Streams": [
@@ -153,18 +152,19 @@ class StreamsApi:
         return answer
 
     def _stream(self, arn: str) -> Stream:
-        self._retain()
         stream = self.site.store.stream(arn)
-        if stream is None:
+        if stream is None or not self._kept(stream):
             raise not_found(f"Requested resource not found: Stream: {arn} not found")
         return stream
 
-    def _retain(self) -> None:
-        now_seconds = self.site.clock.now_seconds()
-        for stream in self.site.store.streams():
-            stream.graph.retain(now_seconds)
-            if not stream.enabled and not stream.graph.shards:
-                self.site.store.drop_stream(stream.arn)
+    def _kept(self, stream: Stream) -> bool:
+        """Let the retention pass over a stream, and tell whether anything of it is left."""
+        if stream.graph.retain(self.site.clock.now_seconds()):
+            self.site.store.save_stream(stream)
+        if stream.enabled or stream.graph.shards:
+            return True
+        self.site.store.drop_stream(stream.arn)
+        return False
 
     def _token(self, stream: Stream, shard: Shard, after: int) -> str:
         now_seconds = self.site.clock.now_seconds()
@@ -214,7 +214,7 @@ def _asked_parent(request: Request) -> str | None:
     if kind != "CHILD_SHARDS":
         shown = "null" if kind is None else kind
         raise violated(shown, "shardFilter.type", "Member must be CHILD_SHARDS")
-    return text(asked, "ShardId")
+    return optional_text(asked, "ShardId") or ""
 
 
 def _described(stream: Stream, shard: Shard) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def normalise_item(item: object) -> Item:
 
 
 def normalise(value: object, depth: int = 0) -> Value:
-    """Return one canonical value; `depth` counts the maps and lists around it.
+    """Return one canonical value; `depth` counts the maps and lists around it, the item not.
 
     Raises:
         EmulatorError: ValidationException or SerializationException, as AWS answers.
@@ -114,8 +114,6 @@ def normalise(value: object, depth: int = 0) -> Value:
     reader = _READERS.get(kind)
     if reader is None:
         raise validation(_EMPTY)
-    if depth > MAX_NESTING:
-        raise validation("Nesting Levels have exceeded supported limits")
     return {kind: reader(content, depth)}
 
 
@@ -169,13 +167,37 @@ def binary(content: object, _depth: int = 0) -> str:
 def _listed(content: object, depth: int) -> list[Value]:
     if not isinstance(content, list):
         raise serialization("L", content)
+    _check_depth(depth)
     return [normalise(element, depth + 1) for element in content]
 
 
 def _mapped(content: object, depth: int) -> dict[str, Value]:
     if not isinstance(content, Mapping):
         raise serialization("M", content)
+    _check_depth(depth)
     return _normalised(content, depth + 1)
+
+
+def _check_depth(depth: int) -> None:
+    """Refuse a map or list with too many around it; the item itself is the first level."""
+    if depth >= MAX_NESTING - 1:
+        raise validation(
+            "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels "
+            "beyond supported limit"
+        )
+
+
+def check_nesting(value: Value | None, depth: int = 0) -> None:
+    """Refuse a canonical value with too many maps and lists inside each other.
+
+    Raises:
+        EmulatorError: ValidationException.
+    """
+    inner = () if value is None else value.get("L") or value.get("M", {}).values()
+    if inner:
+        _check_depth(depth)
+    for element in inner:
+        check_nesting(element, depth + 1)
 
 
 def _normalised(entries: Mapping[str, object], depth: int) -> dict[str, Value]:

@@ -76,6 +76,27 @@ def holds(condition: Condition, item: Item) -> bool:
             assert_never(condition)
 
 
+def paths_of(condition: Condition) -> list[Path]:
+    """Return the document paths that a condition looks at."""
+    match condition:
+        case Both(left, right) | Either(left, right):
+            return [*paths_of(left), *paths_of(right)]
+        case Negation(inner):
+            return paths_of(inner)
+        case Comparison(_, left_operand, right_operand):
+            operands: tuple[Operand, ...] = (left_operand, right_operand)
+        case Between(operand, low, high):
+            operands = (operand, low, high)
+        case Among(operand, choices):
+            operands = (operand, *choices)
+        case Call(_, given):
+            operands = given
+        case _:
+            assert_never(condition)
+    sized = [each.of if isinstance(each, Size) else each for each in operands]
+    return [each.path for each in sized if isinstance(each, Attribute)]
+
+
 def _compares(comparison: Comparison, item: Item) -> bool:
     left, right = _value(comparison.left, item), _value(comparison.right, item)
     match comparison.operator:
