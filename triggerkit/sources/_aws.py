@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from triggerkit.core.locators import Locator
 from triggerkit.errors import CredentialsError, LocatorError
 from triggerkit.ports import Services
-from triggerkit.sources._refusals import Refusal, client_side_error
+from triggerkit.sources._refusals import VALIDATION, Refusal, client_side_error
 
 if TYPE_CHECKING:
     import boto3
@@ -236,12 +236,14 @@ def refusal_of(error: ClientError, action: str, thing: str) -> Refusal:
 
 
 def _attempt(call: Callable[[], Answer], action: str, thing: str) -> Answer:
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
     try:
         return call()
     except ClientError as error:
         raise refusal_of(error, action, thing) from error
+    except ParamValidationError as error:  # an older botocore refuses what only newer ones know
+        raise Refusal(VALIDATION, str(error), 400, action=action, thing=thing) from error
     except BotoCoreError as error:
         raise client_side_error(error, action, thing) from error
 

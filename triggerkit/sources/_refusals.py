@@ -122,7 +122,6 @@ _LOCATOR_FAULTS = {
     "EndpointProviderError": "check the Region and the endpoint",
     "BaseEndpointResolverError": "check the Region and the endpoint",
     "ConfigParseError": "repair the AWS configuration file",
-    "ParamValidationError": "check the name in the locator",
 }
 _NETWORK_FAULTS = {
     "SSLError": "export AWS_CA_BUNDLE with the certificates to trust",

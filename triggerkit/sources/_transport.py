@@ -86,7 +86,7 @@ def chosen_transport(locator: Locator) -> TransportChoice:
 
 
 def check_body(body: bytes, headers: Mapping[str, str], thing: str) -> None:
-    """Compare a body with its checksum, else with its length (decision 16).
+    """Compare a body with its checksum, else with its length and encoding (decision 16).
 
     botocore checks `x-amz-crc32` for tables and leaves it out for streams.
 
@@ -101,6 +101,10 @@ def check_body(body: bytes, headers: Mapping[str, str], thing: str) -> None:
     length = headers.get("content-length")
     if length is not None and not headers.get("content-encoding") and length != str(len(body)):
         raise damaged(thing, f"it has {len(body)} of {length} bytes")
+    try:
+        body.decode()  # cutting a page into raw records does not look into its texts
+    except UnicodeDecodeError as error:
+        raise damaged(thing, "it is not UTF-8") from error
 
 
 def damaged(thing: str, why: str) -> DamagedReplyError:

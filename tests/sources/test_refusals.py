@@ -1,0 +1,96 @@
+"""AWS errors become ours by their codes."""
+
+from __future__ import annotations
+
+import pytest
+from botocore import exceptions
+
+from triggerkit.errors import (
+    CredentialsError,
+    EndpointUnreachableError,
+    LocatorError,
+    PermissionDeniedError,
+    PositionTrimmedError,
+    SourceError,
+    SourceNotFoundError,
+    ThrottledError,
+    TriggerkitError,
+)
+from triggerkit.sources._refusals import Refusal, client_side_error, translated
+
+
+def refusal(code: str, status: int = 400) -> Refusal:
+    return Refusal(code, "text", status, action="dynamodb:GetRecords", thing="shard s")
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("ResourceNotFoundException", SourceNotFoundError),
+        ("AccessDeniedException", PermissionDeniedError),
+        ("UnrecognizedClientException", CredentialsError),
+        ("ExpiredTokenException", CredentialsError),
+        ("InvalidSignatureException", CredentialsError),
+        ("ThrottlingException", ThrottledError),
+        ("LimitExceededException", ThrottledError),
+        ("ProvisionedThroughputExceededException", ThrottledError),
+        ("TrimmedDataAccessException", PositionTrimmedError),
+        ("InternalServerError", SourceError),
+        ("", SourceError),
+    ],
+)
+def test_each_code_has_its_error_with_a_hint(code: str, error: type[SourceError]) -> None:
+    told = refusal(code).error()
+    assert type(told) is error
+    assert "dynamodb:GetRecords on shard s" in told.message
+    assert told.hint
+
+
+def test_a_text_that_sounds_like_a_code_is_no_code() -> None:
+    told = Refusal(
+        "ValidationException", "ThrottlingException AccessDenied", 400, action="a", thing="t"
+    ).error()
+    assert type(told) is SourceError
+
+
+def test_a_missing_permission_names_the_action_to_allow() -> None:
+    assert "allow dynamodb:GetRecords" in refusal("AccessDeniedException").error().hint
+
+
+def test_faults_of_the_service_may_pass_and_throttles_are_not_faults() -> None:
+    assert refusal("InternalServerError", 500).passing
+    assert refusal("", 503).passing
+    assert not refusal("ThrottlingException", 503).passing
+    assert not refusal("ValidationException", 400).passing
+
+
+def test_no_refusal_leaves_untranslated() -> None:
+    with pytest.raises(ThrottledError) as told, translated():
+        raise refusal("ThrottlingException")
+    assert isinstance(told.value.__cause__, Refusal)
+
+
+@pytest.mark.parametrize(
+    ("raised", "error"),
+    [
+        (exceptions.NoCredentialsError(), CredentialsError),
+        (exceptions.PartialCredentialsError(provider="p", cred_var="v"), CredentialsError),
+        (exceptions.ProfileNotFound(profile="p"), CredentialsError),
+        (exceptions.UnauthorizedSSOTokenError(), CredentialsError),
+        (exceptions.NoRegionError(), LocatorError),
+        (exceptions.EndpointConnectionError(endpoint_url="http://x"), EndpointUnreachableError),
+        (exceptions.ConnectTimeoutError(endpoint_url="http://x"), EndpointUnreachableError),
+        (exceptions.ReadTimeoutError(endpoint_url="http://x"), EndpointUnreachableError),
+        (exceptions.ConnectionClosedError(endpoint_url="http://x"), EndpointUnreachableError),
+        (exceptions.SSLError(endpoint_url="http://x", error="e"), EndpointUnreachableError),
+        (exceptions.ProxyConnectionError(proxy_url="http://x"), EndpointUnreachableError),
+        (exceptions.WaiterError(name="n", reason="r", last_response={}), SourceError),
+    ],
+)
+def test_what_botocore_raises_by_itself_has_its_error_too(
+    raised: Exception, error: type[TriggerkitError]
+) -> None:
+    told = client_side_error(raised, "dynamodb:DescribeTable", "table 'orders'")
+    assert type(told) is error
+    assert "'orders'" in told.message
+    assert told.hint
