@@ -116,18 +116,19 @@ def test_async_handlers_run_at_once_on_the_one_handler_loop() -> None:
 def test_maximum_concurrency_limits_an_async_handler() -> None:
     running = 0
     most = 0
+    meeting = asyncio.Barrier(2)  # no call can end without a second one
 
     async def handler(event: object, context: object) -> None:
         nonlocal running, most
         running += 1
         most = max(most, running)
-        for _ in range(5):
-            await asyncio.sleep(0)
+        await meeting.wait()
         running -= 1
 
     async def scene(stage: Stage) -> None:
         invoker = stage.invoker(handler, maximum_concurrency=2)
-        await asyncio.gather(*(invoker.invoke(invocation()) for _ in range(12)))
+        async with asyncio.timeout(10):
+            await asyncio.gather(*(invoker.invoke(invocation()) for _ in range(12)))
 
     on_stage(scene)
     assert most == 2

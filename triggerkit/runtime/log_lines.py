@@ -49,9 +49,9 @@ _LEVEL_COLOURS = {"debug": "2", "info": "32", "warning": "33", "error": "31", "c
 
 def json_line(entry: Mapping[str, object]) -> str:
     """The entry as one line of JSON, the public fields first."""
-    ordered = {name: entry[name] for name in FIELD_ORDER if name in entry}
-    ordered.setdefault("message", message_of(entry))
-    ordered |= {name: value for name, value in entry.items() if name not in ordered}
+    whole = {**entry, "message": message_of(entry)}
+    ordered = {name: whole[name] for name in FIELD_ORDER if name in whole}
+    ordered |= {name: value for name, value in whole.items() if name not in ordered}
     try:
         return msgspec.json.encode(ordered, enc_hook=repr).decode()
     except Exception:  # noqa: BLE001 - half a surrogate pair, a key of another type, a loop

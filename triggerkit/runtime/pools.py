@@ -109,7 +109,7 @@ class HandlerLoop:
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
-        self._over = False
+        self._tell_end: Callable[[], None] | None = None
 
     async def __call__(self, start: Callable[[], Coroutine[object, None, T]], /) -> T:
         """Run `start()` as a task of that loop; cancelling the wait cancels the task.
@@ -131,34 +131,48 @@ class HandlerLoop:
 
     async def close(self, wait_seconds: float = 5.0) -> None:
         """Cancel what still runs, close the loop, and wait so long for that at most."""
-        if self._closing or self._loop is None:
-            self._closing = True
+        first, self._closing = not self._closing, True
+        if not first or self._loop is None:
             return
-        self._closing = True
-        ended = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_cancel_rest(), self._loop))
+        mine = asyncio.get_running_loop()
+        ended: asyncio.Future[None] = mine.create_future()
+
+        def settle() -> None:
+            if not ended.done():
+                ended.set_result(None)
+
+        def tell_end() -> None:
+            with suppress(RuntimeError):  # the engine's loop is closed: it has not waited
+                mine.call_soon_threadsafe(settle)
+
+        self._loop.call_soon_threadsafe(self._stop, self._loop, tell_end)
         await asyncio.wait({ended}, timeout=wait_seconds)
-        self._loop.call_soon_threadsafe(self._stop, self._loop)
 
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
-        while not self._over:
-            # A task of the user's may raise these or stop the loop: the others must go on.
-            with suppress(SystemExit, KeyboardInterrupt):
-                loop.run_forever()
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.close()
+        try:
+            while self._tell_end is None:
+                # A task of the user's may raise these or stop the loop: the others must go on.
+                with suppress(SystemExit, KeyboardInterrupt):
+                    loop.run_forever()
+            _cancel_all(loop)
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            loop.close()
+            if self._tell_end is not None:
+                self._tell_end()
 
-    def _stop(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._over = True
+    def _stop(self, loop: asyncio.AbstractEventLoop, tell_end: Callable[[], None]) -> None:
+        self._tell_end = tell_end
         loop.stop()
 
 
-async def _cancel_rest() -> None:
-    rest = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in rest:
-        task.cancel()
-    if rest:
-        await asyncio.wait(rest)
+def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
+    while rest := asyncio.all_tasks(loop):
+        for task in rest:
+            task.cancel()
+        with suppress(SystemExit, KeyboardInterrupt, RuntimeError):  # one of them stops the loop
+            loop.run_until_complete(asyncio.wait(rest))
 
 
 class HandlerThreads:
