@@ -1,0 +1,459 @@
+"""The one door of a mapping: what is stale, what wakes, what starts and stops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+from core.builders import (
+    ME,
+    PREFIX,
+    SERVICE_SECONDS,
+    after,
+    at,
+    finished,
+    kinds,
+    latest,
+    lease,
+    listing,
+    names,
+    of_kind,
+    only,
+    options,
+    page,
+    record,
+    sessions,
+    settings,
+    shards,
+    tenure,
+)
+from core.test_failure import RAISED
+
+from triggerkit.core.consumer import Phase
+from triggerkit.core.coordinator import Cadence
+from triggerkit.core.decisions import (
+    Create,
+    Decision,
+    Discard,
+    Fetch,
+    FindChildren,
+    Finish,
+    Forget,
+    Invoke,
+    Release,
+    Save,
+    Survey,
+    Take,
+)
+from triggerkit.core.mapping import EventSourceMapping, finished_row
+from triggerkit.core.model import (
+    LATEST,
+    TRIM_HORIZON,
+    Children,
+    Lease,
+    Page,
+    Position,
+    SessionId,
+    ShardId,
+    StopReason,
+)
+from triggerkit.core.outcome import Failed, Succeeded
+from triggerkit.core.reports import (
+    Cancelled,
+    ChildrenFound,
+    Created,
+    CreateFailed,
+    Discarded,
+    Fetched,
+    FetchFailed,
+    Finished,
+    ForgetFailed,
+    Forgotten,
+    Invoked,
+    LeaseLost,
+    NotTaken,
+    Released,
+    Report,
+    Saved,
+    StopAsked,
+    Surveyed,
+    SurveyFailed,
+    TakeFailed,
+    Taken,
+    Woke,
+)
+
+NEVER = float("inf")
+A, B = ShardId("a"), ShardId("b")
+
+
+@dataclass
+class House:
+    """A mapping, the time, and the last decisions."""
+
+    start: Position = TRIM_HORIZON
+    given: dict[str, object] = field(default_factory=dict)
+    seconds: float = 0.0
+    mapping: EventSourceMapping = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.mapping = EventSourceMapping(self.start, settings(options(**self.given)), Cadence())
+
+    def react(self, report: Report, seconds: float | None = None) -> tuple[Decision, ...]:
+        self.seconds = self.seconds if seconds is None else seconds
+        return self.mapping.react(report, at(self.seconds))
+
+    def wake(self, seconds: float) -> tuple[Decision, ...]:
+        return self.react(Woke(), seconds)
+
+    def take(self, shard: str, checkpoint: Position = TRIM_HORIZON, counter: int = 1) -> Fetch:
+        """Hold a shard whose first read is under way."""
+        row = lease(shard, checkpoint, owner=ME, counter=counter)
+        return only(Fetch, self.react(Taken(row)))
+
+    def fetched(self, fetch: Fetch, *numbers: int, ended: bool = False) -> tuple[Decision, ...]:
+        read = page(*numbers, ended=ended)
+        return self.react(Fetched(fetch.lease.shard, fetch.tenure, read))
+
+    def invoked(self, invoke: Invoke, seconds: float | None = None) -> tuple[Decision, ...]:
+        report = Invoked(invoke.lease.shard, invoke.tenure, invoke.batch, Succeeded())
+        return self.react(report, seconds)
+
+
+def joined(*others: str, **given: object) -> House:
+    """A mapping on a worker with a confirmed session; its first survey is under way."""
+    house = House(given=dict(given))
+    assert house.react(sessions(*others)) == (Survey(list_shards=True),)
+    return house
+
+
+# --- a life -----------------------------------------------------------------------------------------
+
+
+def test_from_nothing_to_the_first_call() -> None:
+    house = House()
+    assert house.wake(0.0) == ()
+    assert house.mapping.wake_at_seconds == NEVER, "nothing may begin without a session"
+    house.react(sessions())
+    (create,) = house.react(Surveyed((), listing({"a": ""})))
+    assert isinstance(create, Create)
+    assert kinds(house.react(Created())) == ["Survey"]
+    (take,) = house.react(Surveyed(create.leases))
+    assert take == Take(lease("a"), SessionId(ME))
+    fetch = only(Fetch, house.react(Taken(lease("a", owner=ME, counter=1))))
+    invoke = only(Invoke, house.fetched(fetch, 1, 2))
+    save = only(Save, house.invoked(invoke))
+    assert save.position == after(2)
+    assert [consumer.lease.shard for consumer in house.mapping] == ["a"]
+
+
+@pytest.mark.parametrize(
+    "report",
+    [SurveyFailed(1.0), CreateFailed(1.0), NotTaken(A), TakeFailed(A, 1.0), ForgetFailed(A, 1.0)],
+    ids=lambda report: type(report).__name__,
+)
+def test_what_could_not_be_done_is_not_repeated_at_once(report: Report) -> None:
+    house = joined()
+    house.react(Surveyed((lease("a"),), listing({"a": "", "b": ""})))
+    assert house.react(report, 0.1) == ()
+    assert house.wake(0.2) == ()
+    assert house.mapping.wake_at_seconds > 0.2
+
+
+def test_old_rows_are_forgotten_after_a_complete_listing() -> None:
+    house = joined()
+    old = finished("a", created_seconds=SERVICE_SECONDS - 26 * 3600)
+    child = lease("b", after(1), parents="a", owner="x")
+    decisions = house.react(Surveyed((old, child), listing({"b": ""})))
+    assert only(Forget, decisions).lease == old
+    house.react(Forgotten(A))
+    assert names(house.mapping.coordinator.rows) == ["b"]
+
+
+# --- stale reports ------------------------------------------------------------------------------------
+
+
+def test_a_report_of_a_past_tenure_is_dropped_and_counted() -> None:
+    house = joined()
+    fetch = house.take("a", counter=5)
+    stale = Fetched(A, tenure(4), page(1, 2))
+    assert house.react(stale) == ()
+    assert house.mapping.stale_reports == 1
+    assert house.mapping.consumers[A].outstanding == 0
+    assert "Invoke" in kinds(house.fetched(fetch, 1))
+
+
+def test_a_report_about_a_shard_that_is_not_held_is_dropped_and_counted() -> None:
+    house = joined()
+    assert house.react(FetchFailed(A, tenure(), 1.0)) == ()
+    assert house.react(Cancelled(A, tenure())) == ()
+    assert house.mapping.stale_reports == 2
+
+
+def test_a_shard_is_taken_again_only_after_the_call_of_the_earlier_tenure_came_back() -> None:
+    house = joined()
+    invoke = only(Invoke, house.fetched(house.take("a"), 1))
+    house.react(LeaseLost(A, invoke.tenure))
+    free = lease("a", counter=9)
+    assert of_kind(Take, house.react(Surveyed((free,), listing({"a": ""})), 1.0)) == []
+    assert of_kind(Take, house.wake(30.0)) == []
+    decisions = house.invoked(invoke, 31.0)
+    assert house.mapping.stale_reports == 1
+    assert [take.lease for take in of_kind(Take, decisions)] == [free], "at once"
+
+
+def test_every_call_of_an_earlier_tenure_is_waited_for() -> None:
+    house = joined(parallelization_factor=2, batch_size=1)
+    fetch = house.take("a")
+    read = Page((record(1, key=b""), record(2, key=b"a")))
+    first, second = of_kind(Invoke, house.react(Fetched(A, fetch.tenure, read)))
+    house.react(LeaseLost(A, fetch.tenure))
+    house.react(Surveyed((lease("a", counter=9),), listing({"a": ""})))
+    assert of_kind(Take, house.invoked(first)) == []
+    assert len(of_kind(Take, house.invoked(second))) == 1
+
+
+def test_a_call_of_a_held_shard_that_returns_is_no_reason_to_look_around() -> None:
+    house = joined()
+    house.react(Surveyed((lease("a", owner=ME),), listing({"a": ""})))
+    invoke = only(Invoke, house.fetched(house.take("a"), 1))
+    assert of_kind(Survey, house.invoked(invoke)) == []
+
+
+# --- waking -------------------------------------------------------------------------------------------
+
+
+def test_the_time_to_wake_is_a_level_the_earliest_of_all() -> None:
+    house = joined()
+    house.react(Surveyed((lease("x", owner="y"),), listing({"x": ""})))
+    first, second = house.take("a"), house.take("b")
+    house.react(FetchFailed(A, first.tenure, 0.9))
+    house.react(FetchFailed(B, second.tenure, 0.4))
+    assert house.mapping.wake_at_seconds == 0.4
+    assert house.mapping.wake_at_seconds == 0.4, "asking changes nothing"
+    assert [fetch.lease.shard for fetch in of_kind(Fetch, house.wake(0.4))] == ["b"]
+    assert house.mapping.wake_at_seconds == 0.9
+    assert house.wake(0.5) == ()
+    assert house.mapping.wake_at_seconds == 0.9
+    assert [fetch.lease.shard for fetch in of_kind(Fetch, house.wake(0.9))] == ["a"]
+    assert house.mapping.wake_at_seconds == 1.5, "the next survey"
+
+
+def test_waking_late_does_everything_that_is_due_in_one_call() -> None:
+    house = joined()
+    for shard in ("a", "b", "c"):
+        fetch = house.take(shard)
+        house.react(FetchFailed(ShardId(shard), fetch.tenure, 1.0))
+    assert sorted(kinds(house.wake(50.0))) == ["Fetch", "Fetch", "Fetch"]
+
+
+def test_a_wake_up_that_has_become_later_is_looked_at_and_put_off() -> None:
+    house = joined()
+    fetch = house.take("a")
+    house.react(Surveyed((), listing({})))
+    house.fetched(fetch)  # to be read on at 0.25
+    house.react(FetchFailed(A, fetch.tenure, 0.6))  # a second answer moves it
+    assert house.mapping.wake_at_seconds == 0.25
+    assert house.wake(0.25) == ()
+    assert house.mapping.wake_at_seconds == 0.6
+
+
+def test_a_wake_up_of_a_shard_that_is_gone_does_nothing() -> None:
+    house = joined()
+    fetch = house.take("a")
+    house.react(FetchFailed(A, fetch.tenure, 0.3))
+    house.react(LeaseLost(A, fetch.tenure))
+    assert of_kind(Fetch, house.wake(0.3)) == []
+
+
+def test_waking_for_nothing_decides_nothing_and_leaves_no_wish_in_the_past() -> None:
+    house = joined()
+    house.take("a")
+    for seconds in range(1, 50):
+        assert house.wake(float(seconds)) == ()
+        assert house.mapping.wake_at_seconds > seconds
+
+
+# --- the end of a shard ---------------------------------------------------------------------------------
+
+
+def at_end(house: House, shard: str = "a") -> Finish:
+    """Everything of a shard is read and done; its end is being written."""
+    fetch = house.take(shard)
+    assert only(FindChildren, house.fetched(fetch, ended=True)).tenure == fetch.tenure
+    found = ChildrenFound(fetch.lease.shard, fetch.tenure, Children(shards({"b": shard})))
+    return only(Finish, house.react(found))
+
+
+CHILD = lease("b", parents="a", owner=ME, counter=1)
+
+
+def test_children_that_come_with_the_end_start_at_once() -> None:
+    house = joined()
+    finish = at_end(house)
+    decisions = house.react(Finished(A, finish.tenure, (CHILD,)))
+    assert only(Fetch, decisions).lease == CHILD
+    assert only(Fetch, decisions).position == TRIM_HORIZON
+    assert list(house.mapping.consumers) == ["b"]
+    rows = {row.shard: row for row in house.mapping.coordinator.rows}
+    assert rows[A].finished
+    assert rows[A].counter == finish.lease.counter + 1
+    assert rows[B] == CHILD
+
+
+def test_an_end_without_taken_children_is_followed_by_a_search() -> None:
+    house = joined()
+    house.react(Surveyed((), listing({})))
+    finish = at_end(house)
+    assert kinds(house.react(Finished(A, finish.tenure, ()), 10.0)) == ["Survey"]
+    house.react(Surveyed((finished("a"),)), 10.0)
+    assert only(Survey, house.wake(11.5)).list_shards
+
+
+def test_the_finished_row_has_no_owner_and_a_new_counter() -> None:
+    row = replace(lease("a", after(7), parents="p", owner=ME, counter=4), lost_reason="gone")
+    done = finished_row(row)
+    assert done.finished
+    assert (done.owner, done.counter, done.lost_reason, done.parents) == (None, 5, "gone", ("p",))
+    assert done.key == f"{PREFIX}a"
+
+
+# --- stopping -------------------------------------------------------------------------------------------
+
+
+def test_a_stop_drains_every_shard_and_takes_no_more() -> None:
+    house = joined(batch_size=1)
+    idle = house.take("b")
+    invoke = only(Invoke, house.fetched(house.take("a"), 1, 2))
+    assert not house.mapping.stopped
+    (release,) = house.react(StopAsked(StopReason.REQUESTED))
+    assert isinstance(release, Release)
+    assert release.lease.shard == "b"
+    house.react(Released(B, idle.tenure))
+    assert not house.mapping.stopped, "a call still runs"
+    assert only(Release, house.invoked(invoke)).position == after(1)
+    assert house.react(Released(A, invoke.tenure)) == ()
+    assert house.mapping.stopped
+    assert house.react(Surveyed((lease("a"),), listing({"a": ""}))) == ()
+    assert house.mapping.wake_at_seconds == NEVER
+
+
+def test_a_mapping_with_nothing_is_stopped_at_once() -> None:
+    house = joined()
+    assert house.react(StopAsked(StopReason.REQUESTED)) == ()
+    assert house.mapping.stopped
+
+
+def test_a_take_that_was_under_way_at_a_stop_is_given_back() -> None:
+    house = joined()
+    house.react(StopAsked(StopReason.REQUESTED))
+    (release,) = house.react(Taken(lease("a", after(3), owner=ME, counter=8)))
+    assert isinstance(release, Release)
+    assert release.position == after(3)
+    assert not house.mapping.stopped
+
+
+def test_children_of_an_end_that_was_under_way_at_a_stop_are_given_back() -> None:
+    house = joined()
+    finish = at_end(house)
+    assert house.react(StopAsked(StopReason.REQUESTED)) == ()
+    (release,) = house.react(Finished(A, finish.tenure, (CHILD,)))
+    assert isinstance(release, Release)
+    assert release.lease == CHILD
+    assert house.mapping.consumers[B].phase is Phase.DRAINING
+
+
+def test_an_expired_drain_cancels_and_releases() -> None:
+    house = joined()
+    house.fetched(house.take("a"), 1)
+    assert house.react(StopAsked(StopReason.REQUESTED)) == ()
+    assert kinds(house.react(StopAsked(StopReason.DRAIN_EXPIRED))) == ["Cancel", "Release"]
+    assert house.react(StopAsked(StopReason.REQUESTED)) == (), "a weaker wish changes nothing"
+
+
+# --- sessions -------------------------------------------------------------------------------------------
+
+
+def test_a_new_session_of_this_worker_loses_every_lease() -> None:
+    house = joined()
+    invoke = only(Invoke, house.fetched(house.take("a"), 1))
+    house.take("b")
+    decisions = house.react(sessions(me="me again", dead=[ME]))
+    assert kinds(decisions).count("Cancel") == 2
+    assert house.mapping.consumers == {}
+    assert of_kind(Save, house.invoked(invoke)) == []
+    assert house.mapping.stale_reports == 1
+
+
+def test_what_an_earlier_session_took_is_not_started() -> None:
+    house = joined()
+    house.react(sessions(me="me again"))
+    house.react(Taken(lease("a", owner=ME, counter=1)))
+    assert house.mapping.consumers == {}
+
+
+def test_6_5_rule_3_a_worker_past_its_deadline_pauses_and_goes_on_with_all_its_leases() -> None:
+    house = House()
+    house.react(sessions(deadline_seconds=5.0))
+    fetch = house.take("a")
+    house.seconds = 6.0
+    assert of_kind(Invoke, house.fetched(fetch, 1)) == []
+    assert of_kind(Invoke, house.react(sessions(deadline_seconds=5.0), 7.0)) == [], "no news"
+    (invoke,) = of_kind(Invoke, house.react(sessions(deadline_seconds=12.0), 8.0))
+    assert invoke.deadline_seconds == 12.0
+    assert list(house.mapping.consumers) == ["a"]
+
+
+def test_a_worker_without_a_session_calls_nothing() -> None:
+    house = House()
+    fetch = only(Fetch, house.react(Taken(lease("a", owner=ME, counter=1))))
+    assert of_kind(Invoke, house.fetched(fetch, 1)) == []
+    assert len(of_kind(Invoke, house.react(sessions()))) == 1
+
+
+# --- odd answers ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "row",
+    [finished("a", owner=SessionId(ME)), lease("a", counter=3)],
+    ids=["it is finished", "nobody owns it"],
+)
+def test_a_row_that_cannot_be_held_is_looked_at_again(row: Lease) -> None:
+    house = joined()
+    house.react(Surveyed((), listing({})))
+    assert "Survey" in kinds(house.react(Taken(row), 0.5))
+    assert house.mapping.consumers == {}
+
+
+def test_a_lease_that_is_held_is_not_started_twice() -> None:
+    house = joined()
+    house.take("a")
+    before = house.mapping.consumers[A]
+    house.react(Taken(lease("a", owner=ME, counter=2)))
+    assert house.mapping.consumers[A] is before
+
+
+def test_the_start_rule_reaches_the_rows() -> None:
+    house = House(start=LATEST)
+    house.react(sessions())
+    (create,) = house.react(Surveyed((), listing({"a": "", "b": "a"})))
+    assert isinstance(create, Create)
+    assert [(row.shard, row.checkpoint) for row in create.leases] == [("b", latest())]
+
+
+def test_answers_in_any_order_come_to_the_same_checkpoint() -> None:
+    """A save may answer before or after the next call does."""
+    for saves_first in (True, False):
+        house = joined(batch_size=1, maximum_retry_attempts=0)
+        decisions = house.fetched(house.take("a"), 1, 2)
+        decisions = house.invoked(only(Invoke, decisions))
+        invoke, save = only(Invoke, decisions), only(Save, decisions)
+        row = replace(save.lease, checkpoint=save.position, counter=2)
+        saved = Saved(A, save.tenure, row)
+        failed = Invoked(A, invoke.tenure, invoke.batch, Failed(RAISED))
+        seen = [*house.react(saved if saves_first else failed)]
+        seen += house.react(failed if saves_first else saved)
+        discard = only(Discard, seen)
+        last = only(Save, house.react(Discarded(A, discard.tenure, discard.batch)))
+        assert (last.position, last.lease.counter) == (after(2), 2)
