@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias, TypeVar
 
-from triggerkit.core.locators import Locator
 from triggerkit.core.model import (
     Batch,
     Children,

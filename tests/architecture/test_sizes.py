@@ -9,7 +9,7 @@ import pytest
 from architecture.package_tree import Function, Source, check, package, scoped, suite
 
 MAX_FILE_LINES = 450
-MAX_TEST_FILE_LINES = 650
+MAX_TEST_FILE_LINES = 750
 """Tests mirror the package: the cases of one module stay in one file, and are read row by row."""
 MAX_FUNCTION_LINES = 60
 MAX_PARAMETERS = 7

@@ -1,4 +1,7 @@
-"""The key schema of a new table. Source: DynamoDB API reference, CreateTable."""
+"""The key schema of a new table. Rule: every key attribute is defined, and nothing else is.
+
+Source: DynamoDB API reference, CreateTable.
+"""
 
 from __future__ import annotations
 

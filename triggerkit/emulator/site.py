@@ -1,4 +1,4 @@
-"""What all parts of one emulator share: its state, its time, and who it says it is."""
+"""What all parts of one emulator share. Rule: state, time and identity are told once and asked for here."""
 
 from __future__ import annotations
 

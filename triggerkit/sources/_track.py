@@ -35,7 +35,7 @@ EMPTY_SPACING_SECONDS = 0.2
 """How long an empty answer stands for all mappings at the tip of a shard, where there are several."""
 SKIPPING_SECONDS = 1.0
 """How long one fetch goes on over pages of which nothing is wanted."""
-_NEW_ITERATOR_MAY_HELP = frozenset({EXPIRED_ITERATOR, VALIDATION})
+_ANOTHER_ITERATOR_MAY_HELP = frozenset({EXPIRED_ITERATOR, VALIDATION})
 _ITERATOR_IS_VOID = frozenset({TRIMMED, RESOURCE_NOT_FOUND})
 _TIMESTAMPS_UNKNOWN = frozenset({VALIDATION, "InternalFailure", "InternalServerError"})
 _CONFIRMED_NULLS = 2
@@ -174,7 +174,7 @@ class Track:
             try:
                 return await self._calls.records(self._place.iterator, limit)
             except Refusal as refusal:
-                if refusal.code not in _NEW_ITERATOR_MAY_HELP:
+                if refusal.code not in _ANOTHER_ITERATOR_MAY_HELP:
                     if refusal.code in _ITERATOR_IS_VOID:
                         self._place = replace(self._place, iterator=None)
                     raise

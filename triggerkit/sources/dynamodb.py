@@ -133,7 +133,7 @@ class DynamoDBSource:
         self._openings[shard] = self._openings.get(shard, 0) + 1
         reader = self._readers.get(shard)
         if reader is None:
-            reader = self._readers[shard] = self._new_reader(shard)
+            reader = self._readers[shard] = self._open_reader(shard)
         return reader
 
     def shard_name(self, shard: ShardId) -> str:
@@ -164,7 +164,7 @@ class DynamoDBSource:
             )
         return self._known
 
-    def _new_reader(self, shard: ShardId) -> DynamoDBShardReader:
+    def _open_reader(self, shard: ShardId) -> DynamoDBShardReader:
         known = self._prepared
         arn = known.incarnations.arn_of(shard)
         clock = self._services.clock

@@ -1,4 +1,4 @@
-"""Reading ProjectionExpression."""
+"""Reading ProjectionExpression. Rule: no two of its paths overlap."""
 
 from __future__ import annotations
 
