@@ -36,18 +36,14 @@ BANNED_FIRST = frozenset({"do", "handle", "new", "old"})
 """Only at the start of a longer name: `old_prefix`, not `old`, which is DynamoDB's own word for an image."""
 
 EXEMPT = {
-    "AsyncManager": "Python calls it a context manager",
     "IN_PROCESS": "a process of the operating system",
     "InProcessInvoker": "a process of the operating system",
-    "SyncManager": "Python calls it a context manager",
-    "_manager": "Python calls it a context manager",
     "_MESSAGE_WIDTH": "the log field `message` of API.md",
     "_PROCESSORS": "structlog calls them so",
     "_task": "an asyncio.Task",
     "base_path": "RFC 3986 calls what relative references start from their base",
     "data_received": "asyncio.Protocol names it",
     "error_message": "a log field of API.md; AWS's errors have the same word",
-    "manager": "Python calls it a context manager",
     "message": "the text of an error, in Python and on AWS's wire",
     "message_of": "the log field `message` of API.md",
     "msg": "the parameter of Lambda's own context.log",

@@ -22,9 +22,9 @@ from triggerkit.invokers.places import CoroutineRunner
 from triggerkit.ports import Runner
 
 T = TypeVar("T")
-SyncManager: TypeAlias = AbstractContextManager[object]
-AsyncManager: TypeAlias = AbstractAsyncContextManager[object]
-LifespanFactory: TypeAlias = Callable[[], SyncManager | AsyncManager]
+SyncLife: TypeAlias = AbstractContextManager[object]
+AsyncLife: TypeAlias = AbstractAsyncContextManager[object]
+LifespanFactory: TypeAlias = Callable[[], SyncLife | AsyncLife]
 
 LEAVE_LIMIT_SECONDS = 5.0
 """A thread that a handler never gives back must not hold up the exit for longer."""
@@ -82,29 +82,27 @@ class Lifespan:
                 self._log.warning("lifespan_not_left", group=self._name)
 
     async def _open(self, call: Runner, run: CoroutineRunner) -> None:
-        manager = self._result(await call(lambda: self._guarded(self._factory)))
-        if isinstance(manager, AbstractAsyncContextManager):
-            await self._enter_async(manager, run)
-        elif isinstance(manager, AbstractContextManager):
-            await self._enter_sync(manager, call)
+        life = self._result(await call(lambda: self._guarded(self._factory)))
+        if isinstance(life, AbstractAsyncContextManager):
+            await self._enter_async(life, run)
+        elif isinstance(life, AbstractContextManager):
+            await self._enter_sync(life, call)
         else:
             raise HandlerError(
-                f"lifespan of {self._name!r} returned {manager!r}, not a context manager",
+                f"lifespan of {self._name!r} returned {life!r}, not a context manager",
                 hint="put @contextmanager or @asynccontextmanager above it",
             )
 
-    async def _enter_sync(self, manager: SyncManager, call: Runner) -> None:
-        self._resources = self._result(await call(lambda: self._guarded(manager.__enter__)))
+    async def _enter_sync(self, life: SyncLife, call: Runner) -> None:
+        self._resources = self._result(await call(lambda: self._guarded(life.__enter__)))
 
         async def leaving() -> None:
-            self._report(
-                await call(lambda: self._guarded(lambda: manager.__exit__(None, None, None)))
-            )
+            self._report(await call(lambda: self._guarded(lambda: life.__exit__(None, None, None))))
 
         self._exit = leaving
 
-    async def _enter_async(self, manager: AsyncManager, run: CoroutineRunner) -> None:
-        stay = _Stay(manager, asyncio.get_running_loop())
+    async def _enter_async(self, life: AsyncLife, run: CoroutineRunner) -> None:
+        stay = _Stay(life, asyncio.get_running_loop())
         task = asyncio.ensure_future(run(lambda: self._kept(stay)))
         await asyncio.wait({task, stay.entered}, return_when=asyncio.FIRST_COMPLETED)
         if not stay.entered.done():
@@ -160,8 +158,8 @@ class Lifespan:
 class _Stay:
     """An async context manager held open in one task of the handler loop."""
 
-    def __init__(self, manager: AsyncManager, engine_loop: asyncio.AbstractEventLoop) -> None:
-        self._manager = manager
+    def __init__(self, life: AsyncLife, engine_loop: asyncio.AbstractEventLoop) -> None:
+        self._life = life
         self._engine_loop = engine_loop
         self.entered: asyncio.Future[object] = engine_loop.create_future()
         self._handler_loop: asyncio.AbstractEventLoop | None = None
@@ -169,7 +167,7 @@ class _Stay:
 
     async def live(self) -> None:
         """Enter, tell the engine's loop, and exit once `leave` was called; on the handler loop."""
-        async with self._manager as resources:
+        async with self._life as resources:
             self._handler_loop = asyncio.get_running_loop()
             self._engine_loop.call_soon_threadsafe(self._tell, resources)
             await self._over.wait()
