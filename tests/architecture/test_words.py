@@ -17,6 +17,7 @@ BANNED = frozenset(
     {
         *(
             "manager",
+            "manager",
             "helper",
             "util",
             "common",
