@@ -12,14 +12,16 @@ from types import TracebackType
 from typing import Self
 
 from triggerkit.invokers.calls import HandlerSettings, ShownRecords
-from triggerkit.invokers.inprocess import InProcessInvoker
 from triggerkit.invokers.lifespan import Lifespan, LifespanFactory
 from triggerkit.ports import Clock, Invoker
+from triggerkit.registry import find_invoker
 from triggerkit.runtime.logs import get_logger
 from triggerkit.runtime.pools import HandlerThreads
 from triggerkit.settings import MappingPlan
 from triggerkit.triggers import Trigger
 
+IN_PROCESS = "inprocess"
+"""The invoker of `isolation="none"`, as its entry point names it."""
 DEFAULT_MEMORY_MEGABYTES = 128
 """Lambda's default; told to the handler, not enforced."""
 
@@ -34,7 +36,7 @@ class Handlers:
         self._clock = clock
         self._shown_records: ShownRecords = shown_records
         self._threads = HandlerThreads()
-        self._invokers: dict[str, InProcessInvoker] = {}
+        self._invokers: dict[str, Invoker] = {}
         self._lifespans: dict[int, Lifespan] = {}
         self._closing = AsyncExitStack()
 
@@ -65,7 +67,7 @@ class Handlers:
         """Leave every lifespan and stop the handler threads."""
         await self._closing.aclose()
 
-    def _build(self, plan: MappingPlan) -> InProcessInvoker:
+    def _build(self, plan: MappingPlan) -> Invoker:
         options = plan.options
         settings = HandlerSettings(
             is_async=plan.trigger.is_async,
@@ -75,7 +77,7 @@ class Handlers:
             memory_size_megabytes=options.memory_size or DEFAULT_MEMORY_MEGABYTES,
             shown_records=self._shown_records,
         )
-        return InProcessInvoker(
+        return find_invoker(IN_PROCESS)(
             plan.name,
             plan.trigger.handler,
             settings,

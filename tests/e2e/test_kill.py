@@ -1,0 +1,114 @@
+"""Real servers, real worker processes, `kill -9`: nothing is lost, order holds, duplicates are bounded."""
+
+from __future__ import annotations
+
+import random
+import threading
+from pathlib import Path
+
+import pytest
+from components import DynamoDBLocal, dummy_client
+from e2e.kill_world import KilledWorker, Writers, check_book, create_table, until
+
+from triggerkit.emulator import Emulator, RealClock, serve
+
+SEED = 20_260
+WRITES = 20_000
+KILLS = 20
+BATCH_SIZE = 10
+MOST_OPEN_SHARDS = 4
+
+
+def play(workers: list[KilledWorker], writers: Writers) -> None:
+    """Kill every worker `KILLS` times while the writers write, then let all catch up."""
+    rng = random.Random(SEED)
+    writers.start()
+    for worker in workers:
+        worker.start()
+    pause = threading.Event()
+    while any(worker.kills < KILLS for worker in workers):
+        for worker in workers:
+            seen = len(worker.lines())
+            until(
+                lambda w=worker, n=seen: len(w.lines()) > n or not writers.running,
+                worker.log_tail,
+                60,
+            )
+            pause.wait(rng.uniform(0.0, 0.6))  # the moment of the kill is what is random here
+            worker.kill()
+            worker.start()
+    writers.join()
+    total = sum(len(tokens) for tokens in writers.expected.values())
+    for worker in workers:
+        until(lambda w=worker: w.lines() and len(w.distinct) >= total, worker.log_tail, 180)
+        assert worker.stop() == 0, worker.log_tail()
+
+
+def check(worker: KilledWorker, writers: Writers, most_a_kill: int) -> None:
+    """The books of one worker."""
+    duplicates = check_book(worker.lines(), writers.expected, SEED)
+    print(
+        f"{worker.name}: {worker.kills} kills, {duplicates} duplicates, allowed {most_a_kill} a kill"
+    )
+    assert duplicates <= worker.kills * most_a_kill
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_kill_9_loses_nothing_on_dynamodb_local(
+    dynamodb_local: DynamoDBLocal, tmp_path: Path
+) -> None:
+    endpoint_url = dynamodb_local.endpoint_url
+    create_table(dynamodb_local.client("dynamodb"), "orders")
+    writers = Writers(lambda: dummy_client("dynamodb", endpoint_url), "orders", WRITES, SEED)
+    killed = [
+        KilledWorker(tmp_path, f"lanes-{lanes}", endpoint_url, lanes, BATCH_SIZE)
+        for lanes in (1, 10)
+    ]
+    play(killed, writers)
+    for worker in killed:
+        print(f"{worker.name}: delivered behind the checkpoint at each kill: {worker.behind}")
+        check(worker, writers, max(worker.behind))
+        assert check_book(worker.lines(), writers.expected, SEED) <= sum(worker.behind)
+    for lanes in (1, 10):
+        calm = KilledWorker(tmp_path, f"calm-{lanes}", endpoint_url, lanes, BATCH_SIZE)
+        calm.start("--burst")
+        assert calm.wait() == 0, calm.log_tail()
+        assert check_book(calm.lines(), writers.expected, SEED) == 0, "duplicates without any fault"
+
+
+@pytest.mark.slow
+def test_kill_9_loses_nothing_while_shards_roll_and_split(tmp_path: Path) -> None:
+    emulator = Emulator(clock=RealClock(), seed=SEED)
+    with serve(emulator) as server:
+        create_table(dummy_client("dynamodb", server.endpoint_url), "orders")
+        writers = Writers(
+            lambda: dummy_client("dynamodb", server.endpoint_url), "orders", WRITES, SEED
+        )
+        killed = [
+            KilledWorker(tmp_path, f"lanes-{lanes}", server.endpoint_url, lanes, BATCH_SIZE)
+            for lanes in (1, 10)
+        ]
+        over = threading.Event()
+        reshaping = threading.Thread(target=reshape, args=(emulator, over), daemon=True)
+        reshaping.start()
+        try:
+            play(killed, writers)
+        finally:
+            over.set()
+            reshaping.join()
+        for worker in killed:
+            check(worker, writers, MOST_OPEN_SHARDS * 2 * worker.lanes * BATCH_SIZE)
+
+
+def reshape(emulator: Emulator, over: threading.Event) -> None:
+    """Roll all shards, or split one, every second; at most eight are open at once."""
+    rng = random.Random(SEED)
+    splits = 0
+    while not over.wait(1.0):
+        if splits < 3 and rng.random() < 0.3:
+            shards = emulator.roll("orders")
+            emulator.split("orders", rng.choice(shards))
+            splits += 1
+        else:
+            emulator.roll("orders")
