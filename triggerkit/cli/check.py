@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from triggerkit.cli.flags import Loaded, configuration_flags, load, read_flags, target_argument
-from triggerkit.cli.output import print_json
-from triggerkit.ports import Services, Source
-from triggerkit.registry import open_destination, open_lease_store, open_source
-from triggerkit.runtime.clock import SystemClock
-from triggerkit.runtime.pools import ThreadRunner
-from triggerkit.settings import container_sign, refuse_implicit_state
+from triggerkit.cli.flags import configuration_flags, json_flag, read_flags, switch
+from triggerkit.cli.output import print_json, print_table
+
+if TYPE_CHECKING:
+    from triggerkit.cli.loading import Loaded
+
+CONTROL_PLANE_THREADS = 4
 
 
 @click.command(
@@ -25,24 +25,24 @@ Examples:
   triggerkit check app:handlers
   triggerkit check app:handlers --aws     (asks the streams, too; still changes nothing)""",
 )
-@target_argument
 @configuration_flags
-@click.option(
-    "--aws", is_flag=True, help="Ask for every stream: credentials, permission, on or off."
-)
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@switch("--aws", help="Ask for every stream: credentials, permission, on or off.")
+@json_flag
 def command(**given: Any) -> None:
-    """Check TARGET, the configuration and every locator."""
+    """Check TARGET, the configuration and every locator; touch nothing."""
+    from triggerkit.cli.loading import load
+    from triggerkit.settings import container_sign, refuse_implicit_state
+
     loaded = load(read_flags(given))
     refuse_implicit_state(loaded.settings, container_sign(os.environ))
     found = asyncio.run(check(loaded, ask=given["aws"]))
     if given["as_json"]:
         print_json(found)
         return
-    for mapping in found["triggers"]:
-        asked = f"  {mapping['arn']}" if mapping["arn"] else ""
-        click.echo(f"ok  {mapping['name']}  <-  {mapping['source']}{asked}")
-    click.echo(f"needs  {', '.join(found['iam_actions'])}")
+    print_table(("ok", row["name"], "<-", row["source"], row["arn"]) for row in found["triggers"])
+    click.echo("\nA worker's role needs:")
+    for action in found["iam_actions"]:
+        click.echo(f"  {action}")
 
 
 async def check(loaded: Loaded, *, ask: bool) -> dict[str, Any]:
@@ -51,7 +51,12 @@ async def check(loaded: Loaded, *, ask: bool) -> dict[str, Any]:
     Raises:
         LocatorError, SourceError: the first thing that would stop a start.
     """
-    run = ThreadRunner("control-plane", 4)
+    from triggerkit.ports import Services
+    from triggerkit.registry import open_destination, open_lease_store, open_source
+    from triggerkit.runtime.clock import SystemClock
+    from triggerkit.runtime.pools import ThreadRunner
+
+    run = ThreadRunner("control-plane", CONTROL_PLANE_THREADS)
     clock, settings = SystemClock(), loaded.settings
     services = Services(run, clock, loaded.locator_defaults, settings.base_path)
     rows: list[dict[str, str]] = []
@@ -59,7 +64,7 @@ async def check(loaded: Loaded, *, ask: bool) -> dict[str, Any]:
     async with AsyncExitStack() as closing:
         closing.callback(run.close)
         for plan in settings.mappings:
-            source: Source = open_source(plan.source_locator, services)
+            source = open_source(plan.source_locator, services)
             closing.push_async_callback(source.close)
             closing.push_async_callback(open_lease_store(plan.state, services).close)
             if plan.on_failure is not None:

@@ -1,50 +1,10 @@
-"""`triggerkit demo`. Rule: the real worker on the embedded endpoint; what is shown is what happened.
-
-Nothing leaves this machine: one loopback port, dummy credentials, state in memory, files in a temporary
-folder that is removed.
-"""
+"""`triggerkit demo`. Rule: no account, no configuration, no file left behind."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from io import StringIO
-from pathlib import Path
-from typing import Any
-
 import click
-from rich.console import Console
 
-from triggerkit import Triggers
-from triggerkit.cli.demo_show import DemoShow
-from triggerkit.configuration import load_configuration
-from triggerkit.emulator import Emulator, RealClock, Server, serve
-from triggerkit.errors import InternalError
-from triggerkit.runtime.clock import SystemClock
-from triggerkit.runtime.logs import LogSettings, configure_logging
-from triggerkit.runtime.pools import ThreadRunner
-from triggerkit.runtime.worker import Pools, Worker, WorkerFlags
-from triggerkit.settings import Flags, build_settings
-
-TABLE = "orders"
-POISON = "order-6"
-LIMIT_SECONDS = 60.0
-
-HANDLER = """\
-handlers = Triggers("demo")
-
-@handlers.on("dynamodb://orders", batch_size=4, maximum_retry_attempts=1,
-             bisect_batch_on_function_error=True, on_failure="file:failures.jsonl")
-def bill(event, context):
-    for record in event["Records"]:
-        order = record["dynamodb"].get("NewImage", {})
-        if "total" not in order and record["eventName"] != "REMOVE":
-            raise ValueError("an order without a total")
-"""
+from triggerkit.cli.flags import switch
 
 
 @click.command(
@@ -54,138 +14,12 @@ Examples:
   triggerkit demo
   triggerkit demo --no-color | less""",
 )
-@click.option("--no-color", is_flag=True, help="No colours.")
-def command(*, no_color: bool) -> int:
-    """Watch triggers at work, on this machine alone: batches, a retry, a bisect, a rollover."""
-    console = Console(no_color=no_color, highlight=False, soft_wrap=True)
-    with sandboxed_environment(), tempfile.TemporaryDirectory(prefix="triggerkit-demo-") as folder:
-        restore = configure_logging(LogSettings("json", "critical"), StringIO())
-        try:
-            with serve(Emulator(clock=RealClock())) as server:
-                os.environ["AWS_ENDPOINT_URL"] = server.endpoint_url
-                asyncio.run(asyncio.wait_for(play(server, Path(folder), console), LIMIT_SECONDS))
-        finally:
-            restore()
-    return 0
+@switch("--no-color", help="No colours.")
+def command(*, no_color: bool) -> None:
+    """Watch triggers at work, on this machine alone.
 
+    Batches, a retry, a bisect, a record that is given up, and a shard rollover, in a few seconds.
+    """
+    from triggerkit.cli.playing import demo
 
-@contextmanager
-def sandboxed_environment() -> Iterator[None]:
-    """Dummy credentials and no way to real AWS, for this process and until the end of the demo."""
-    before = dict(os.environ)
-    for name in [name for name in os.environ if name.startswith(("AWS_", "TRIGGERKIT_"))]:
-        del os.environ[name]
-    os.environ.update(
-        AWS_ACCESS_KEY_ID="demo",
-        AWS_SECRET_ACCESS_KEY="demo",  # noqa: S106 - the embedded endpoint takes anything
-        AWS_DEFAULT_REGION="us-east-1",
-        AWS_EC2_METADATA_DISABLED="true",
-        AWS_CONFIG_FILE=os.devnull,
-        AWS_SHARED_CREDENTIALS_FILE=os.devnull,
-    )
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-def make_handlers() -> Triggers[None]:
-    """What the demo shows as `app.py`, for real."""
-    names: dict[str, Any] = {"Triggers": Triggers}
-    exec(compile(HANDLER, "app.py", "exec"), names)  # noqa: S102 - our own text, shown and run alike
-    handlers = names["handlers"]
-    assert isinstance(handlers, Triggers)
-    return handlers
-
-
-async def play(server: Server, folder: Path, console: Console) -> None:
-    """The whole demo."""
-    table = Table()
-    await asyncio.to_thread(table.create)
-    show = DemoShow(console, server.endpoint_url, HANDLER)
-    show.opening()
-    flags = Flags(app="demo", state="memory:")
-    settings = build_settings(
-        make_handlers(), load_configuration(None, folder=folder), flags, os.environ
-    )
-    pools = [ThreadRunner(name, 2) for name in ("lease-store", "control-plane", "destinations")]
-    worker = Worker(settings, WorkerFlags(), Pools(*pools), SystemClock(), show.observe)
-    running = asyncio.ensure_future(worker.run())
-    try:
-        scenes = asyncio.ensure_future(play_scenes(server, table, show, folder))
-        await asyncio.wait({scenes, running}, return_when=asyncio.FIRST_COMPLETED)
-        if not scenes.done():
-            scenes.cancel()
-            await running  # it failed: raise what stopped it
-            raise InternalError("the worker stopped", hint="run it again with -X dev and report it")
-        await scenes
-    finally:
-        worker.stop()
-        await running
-        for pool in pools:
-            pool.close()
-    show.closing()
-
-
-async def play_scenes(server: Server, table: Table, show: DemoShow, folder: Path) -> None:
-    """Write, fail, roll; each scene waits for what it is to show."""
-    show.scene("1  Five orders are written; the handler is called with batches of up to four")
-    await asyncio.to_thread(table.put, range(1, 6))
-    await until(lambda: show.done >= 5)
-
-    show.scene("2  One order in four is broken: retried, bisected, given up; its neighbours go on")
-    await asyncio.to_thread(table.put, range(7, 10), before=[{"id": {"S": POISON}}])
-    await until(lambda: show.done >= 8 and show.discarded == 1)
-    show.failure_record(json.loads((folder / "failures.jsonl").read_text().splitlines()[0]))
-
-    show.scene(
-        "3  The stream's shard rolls over, as it does every few hours: parent first, then child"
-    )
-    await asyncio.to_thread(table.put, range(10, 12))
-    server.emulator.roll(TABLE)
-    await asyncio.to_thread(table.change, 11)
-    await until(lambda: show.done >= 11 and show.shards_finished == 1)
-
-
-async def until(reached: Callable[[], bool]) -> None:
-    """Wait for what the observer sees."""
-    while not reached():
-        await asyncio.sleep(0.02)
-
-
-class Table:
-    """The demo's table, by boto3 as any program would use it."""
-
-    def __init__(self) -> None:
-        import boto3
-
-        self._client = boto3.client("dynamodb")
-
-    def create(self) -> None:
-        """Create it with a stream."""
-        self._client.create_table(
-            TableName=TABLE,
-            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-            BillingMode="PAY_PER_REQUEST",
-            StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
-        )
-
-    def put(self, numbers: range, before: list[dict[str, Any]] | None = None) -> None:
-        """Write `before` as it is, then one whole order a number; one transaction, one batch."""
-        items = (before or []) + [
-            {"id": {"S": f"order-{n}"}, "total": {"N": str(10 * n)}} for n in numbers
-        ]
-        for item in items:
-            self._client.put_item(TableName=TABLE, Item=item)
-
-    def change(self, number: int) -> None:
-        """Change an order that exists."""
-        self._client.update_item(
-            TableName=TABLE,
-            Key={"id": {"S": f"order-{number}"}},
-            UpdateExpression="SET #s = :s",
-            ExpressionAttributeNames={"#s": "status"},
-            ExpressionAttributeValues={":s": {"S": "paid"}},
-        )
+    demo(no_color=no_color)

@@ -1,25 +1,23 @@
 """Flags that several commands share. Rule: a flag is spelled once, and has a `TRIGGERKIT_*` variable.
 
 The variable of a flag is the flag in capitals behind `TRIGGERKIT_`, for every command the same:
-`--log-level` is `TRIGGERKIT_LOG_LEVEL`.
+`--log-level` is `TRIGGERKIT_LOG_LEVEL`. Nothing heavy is imported here: `--help` needs flags only.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from pathlib import Path
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 import click
 
-from triggerkit.configuration import Configuration, apply_env_file, load_configuration
-from triggerkit.errors import UsageError
-from triggerkit.settings import Flags, Settings, build_settings
-from triggerkit.triggers import Triggers
-
 F = TypeVar("F", bound=Callable[..., Any])
+
+LOG_FORMATS = ("auto", "pretty", "json")
+LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
+SHOWN_RECORDS = ("none", "keys", "full")
+VIEW_TYPES = ("KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES")
 
 
 def variable(flag: str) -> str:
@@ -28,8 +26,13 @@ def variable(flag: str) -> str:
 
 
 def flag(name: str, *more: str, **settings: Any) -> Callable[[F], F]:
-    """A click option with its variable."""
+    """A click option with its variable; `name` is the long form."""
     return click.option(name, *more, envvar=variable(name), show_envvar=True, **settings)
+
+
+def switch(name: str, *more: str, **settings: Any) -> Callable[[F], F]:
+    """A flag that is on or off."""
+    return flag(name, *more, is_flag=True, **settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,28 +48,10 @@ class ConfigurationFlags:
     trigger: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     set_: tuple[str, ...] = ()
-    profile: str | None = None
-    region: str | None = None
-    endpoint_url: str | None = None
+    access: Mapping[str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """What the flags lead to. `locator_defaults` are the keys that every locator falls back to."""
-
-    triggers: Triggers[Any] | None
-    configuration: Configuration
-    settings: Settings
-    declared: frozenset[str] = field(default_factory=frozenset)
-    locator_defaults: Mapping[str, str] = field(default_factory=dict)
-
-
-_FLAGS: tuple[Callable[[F], F], ...] = (
-    flag("--env", default="", help="The environment: an overlay of the configuration."),
-    flag("--env-file", type=click.Path(), help="Read environment variables from this file."),
-    flag("--config", type=click.Path(), help="The configuration file."),
-    flag("--app", help="The application's name: begins the names of its state."),
-    flag("--state", help="Where state lives: memory:, sqlite:///FILE."),
+_TRIGGER_FLAGS = (
     flag("--trigger", "-t", multiple=True, metavar="GLOB", help="Only these triggers."),
     flag("--exclude", multiple=True, metavar="GLOB", help="Not these triggers."),
     click.option(
@@ -74,71 +59,94 @@ _FLAGS: tuple[Callable[[F], F], ...] = (
         "set_",
         multiple=True,
         metavar="NAME.OPTION=VALUE",
+        # read by the settings, which name the variable where it is wrong
         help="Set one option of one trigger.  [env var: TRIGGERKIT_SET]",
     ),
-    flag("--profile", help="The AWS profile."),
-    flag("--region", help="The AWS Region."),
-    flag("--endpoint-url", help="Another endpoint, such as http://127.0.0.1:8000."),
+)
+_STATE_FLAGS = (
+    flag("--env", default="", metavar="NAME", help="An overlay of the configuration."),
+    flag("--env-file", type=click.Path(), help="Read environment variables from this file."),
+    flag("--config", type=click.Path(), help="The configuration file."),
+    flag("--app", metavar="NAME", help="The application: begins the names of its state."),
+    flag("--state", metavar="LOCATOR", help="Where state lives: memory:, sqlite:///FILE."),
+)
+_ACCESS_FLAGS = (
+    flag("--profile", metavar="NAME", help="The AWS profile."),
+    flag("--region", metavar="NAME", help="The AWS Region."),
+    flag("--endpoint-url", metavar="URL", help="Another endpoint, as http://127.0.0.1:8000."),
 )
 
 
+def state_flags(command: F) -> F:
+    """Give a command the flags that say which configuration, application and state."""
+    return _decorated(command, _STATE_FLAGS)
+
+
+def access_flags(command: F) -> F:
+    """Give a command the flags that say how AWS is reached."""
+    return _decorated(command, _ACCESS_FLAGS)
+
+
 def configuration_flags(command: F) -> F:
-    """Give a command TARGET and the flags above; it gets them as `**configuration`."""
-    for decorate in reversed(_FLAGS):
-        command = decorate(command)
-    return command
+    """Give a command all flags that bear on which triggers run, and how; and TARGET."""
+    decorated = _decorated(command, (*_STATE_FLAGS, *_TRIGGER_FLAGS, *_ACCESS_FLAGS))
+    return click.argument("target", required=False, envvar=variable("--target"))(decorated)
 
 
-def target_argument(command: F) -> F:
-    """TARGET as an optional argument."""
-    return click.argument("target", required=False, envvar=variable("--target"))(command)
+def logging_flags(command: F) -> F:
+    """Give a command `--log-format`, `--log-level`, `-v` and `-q`."""
+    return _decorated(
+        command,
+        (
+            flag(
+                "--log-format",
+                type=click.Choice(LOG_FORMATS),
+                default="auto",
+                show_default=True,
+                help="auto: pretty in a terminal, JSON lines elsewhere.",
+            ),
+            flag(
+                "--log-level",
+                type=click.Choice(LOG_LEVELS),
+                default="info",
+                show_default=True,
+                help="The least level that is written.",
+            ),
+            switch("--verbose", "-v", help="Everything: --log-level debug."),
+            switch("--quiet", "-q", help="Warnings and errors only."),
+        ),
+    )
+
+
+def json_flag(command: F) -> F:
+    """Give a command `--json`."""
+    return switch("--json", "as_json", help="One JSON document.")(command)
+
+
+def change_flags(command: F) -> F:
+    """Give a command that changes something `--dry-run` and `--yes`."""
+    return _decorated(
+        command,
+        (
+            switch("--dry-run", help="Say what would be done, and do nothing."),
+            switch("--yes", "-y", help="Do not ask."),
+        ),
+    )
+
+
+def access_of(given: Mapping[str, Any]) -> dict[str, str]:
+    """The keys that every locator falls back to, out of a command's parameters."""
+    return {key: given[key] for key in ("profile", "region", "endpoint_url") if given.get(key)}
 
 
 def read_flags(given: Mapping[str, Any]) -> ConfigurationFlags:
     """Pick the configuration flags out of a command's parameters."""
     names = {item.name for item in fields(ConfigurationFlags)}
-    return ConfigurationFlags(**{name: given[name] for name in names & given.keys()})
+    said = {name: given[name] for name in names & given.keys()}
+    return ConfigurationFlags(**said, access=access_of(given))
 
 
-def load(flags: ConfigurationFlags, *, needs_target: bool = True) -> Loaded:
-    """Read the configuration, import the target and settle every option.
-
-    Raises:
-        UsageError, TargetError, OptionError, LocatorError, NoTriggersError: before anything is touched.
-    """
-    from triggerkit.runtime.target import load_target
-
-    if flags.env_file:
-        apply_env_file(Path(flags.env_file), os.environ)
-    configuration = load_configuration(flags.config, folder=Path.cwd(), env=flags.env)
-    triggers: Triggers[Any] | None = None
-    if needs_target:
-        target = flags.target or configuration.target
-        if not target:
-            raise UsageError(
-                "no TARGET",
-                hint='name one, such as app:handlers, or set target = "app:handlers" '
-                "under [tool.triggerkit]",
-            )
-        triggers = load_target(target, folder=configuration.folder)
-    said = Flags(
-        app=flags.app,
-        state=flags.state,
-        target=flags.target,
-        select=flags.trigger,
-        exclude=flags.exclude,
-        overrides=flags.set_,
-    )
-    settings = build_settings(triggers, configuration, said, os.environ)
-    defaults = {
-        "profile": flags.profile,
-        "region": flags.region,
-        "endpoint_url": flags.endpoint_url,
-    }
-    return Loaded(
-        triggers=triggers,
-        configuration=configuration,
-        settings=settings,
-        declared=frozenset(t.name for t in triggers.triggers) if triggers else frozenset(),
-        locator_defaults={key: value for key, value in defaults.items() if value},
-    )
+def _decorated(command: F, flags: tuple[Callable[[F], F], ...]) -> F:
+    for decorate in reversed(flags):
+        command = decorate(command)
+    return command

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from triggerkit.cli.flags import Loaded, configuration_flags, load, read_flags, target_argument
-from triggerkit.cli.output import print_json
-from triggerkit.core.options import read_options
-from triggerkit.settings import MappingPlan
+from triggerkit.cli.flags import configuration_flags, json_flag, read_flags, switch
+from triggerkit.cli.output import print_json, print_table
+
+if TYPE_CHECKING:
+    from triggerkit.cli.loading import Loaded
+    from triggerkit.settings import MappingPlan
 
 
 @click.command(
@@ -20,34 +23,55 @@ Examples:
   triggerkit list app:handlers -v        (every option, and where its value came from)
   triggerkit list --env prod --json""",
 )
-@target_argument
 @configuration_flags
-@click.option("-v", "--verbose", is_flag=True, help="Every option, and where its value came from.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@switch("--verbose", "-v", help="Every option, also those at their default.")
+@json_flag
 def command(**given: Any) -> None:
-    """List the triggers of TARGET, their sources and options."""
+    """List the triggers of TARGET, their sources and options, and where each value came from."""
+    from triggerkit.cli.loading import load
+
     loaded = load(read_flags(given))
     if given["as_json"]:
         print_json(as_document(loaded))
         return
     settings = loaded.settings
-    click.echo(f"app    {settings.namespace}   ({settings.origins['app']})")
-    click.echo(f"state  {settings.state}   ({settings.origins['state']})")
+    print_table(
+        (
+            ("app", settings.namespace, settings.origins["app"]),
+            ("state", settings.state.text, settings.origins["state"]),
+        )
+    )
     for plan in settings.mappings:
-        click.echo()
-        click.echo(f"{plan.name}  <-  {plan.source_locator}   ({plan.trigger.origin})")
-        for option, value in shown_options(plan, everything=given["verbose"]).items():
-            origin = f"   ({plan.provenance[option]})" if option in plan.provenance else ""
-            click.echo(f"  {option} = {value!r}{origin}")
+        off = "" if plan.options.enabled else "   (disabled)"
+        click.echo(f"\n{plan.name}  <-  {plan.source_locator}   {plan.trigger.origin}{off}")
+        print_table(
+            (
+                (option, as_text(value), plan.provenance[option])
+                for option, value in shown_options(plan, everything=given["verbose"]).items()
+            ),
+            indent="  ",
+        )
 
 
-def shown_options(plan: MappingPlan, *, everything: bool) -> dict[str, object]:
-    """The options of a mapping: all, or those that differ from the defaults."""
-    defaults = read_options({})
+def as_text(value: object) -> str:
+    """A value as the configuration would spell it; a dash where there is none."""
+    match value:
+        case None | ():
+            return "-"
+        case bool():
+            return str(value).lower()
+        case _:
+            return str(value)
+
+
+def shown_options(plan: MappingPlan, *, everything: bool) -> Mapping[str, object]:
+    """The options of a mapping: all, or those that somebody has set."""
+    from triggerkit.settings import BUILT_IN
+
     return {
         option: value
         for option, value in plan.options.model_dump().items()
-        if everything or value != getattr(defaults, option)
+        if everything or plan.provenance[option] != BUILT_IN
     }
 
 

@@ -5,23 +5,25 @@ Every error of the tree becomes one message with its hint on stderr and the exit
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from triggerkit import __version__
-from triggerkit.errors import TriggerkitError
+from triggerkit.errors import InternalError, TargetError, TriggerkitError
 
-EXIT_INTERRUPTED_TWICE = 130
+EXIT_INTERRUPTED = 130
 
 COMMANDS = {
-    "check": ("check", "Check the target, the configuration and the locators; touch nothing."),
-    "demo": ("demo", "Watch triggers at work: no account, no configuration, a few seconds."),
+    "check": ("check", "Check target, configuration and locators."),
+    "demo": ("demo", "Watch triggers at work, on this machine alone."),
     "enable-stream": ("enable_stream", "Turn a table's stream on."),
     "invoke": ("invoke", "Call one handler with an event from a file."),
-    "list": ("list", "List triggers, sources and options, and where each value came from."),
+    "list": ("list", "List triggers, their sources and options."),
     "rename": ("rename", "Move the state of a renamed trigger to its new name."),
     "run": ("run", "Run the triggers of TARGET until stopped."),
     "tail": ("tail", "Print the records of a stream as they come."),
@@ -44,6 +46,14 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a reader that has seen enough (`| head`) ends it without a word."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # here, since click itself would call it a failure
+            silence_stdout()
+            return 0
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """One line a command, without importing any."""
         del ctx
@@ -62,8 +72,11 @@ Examples:
   triggerkit list app:handlers -v
   triggerkit tail dynamodb://orders
 
-Exit codes: 0 ok or drained, 1 internal, 2 usage or import, 3 stream (credentials, permission, not
-there), 4 state, 5 no triggers, 12 a handler failed or records were discarded, 130 interrupted twice.""",
+\b
+Exit codes:
+  0 ok or drained   1 a fault of triggerkit   2 usage or import
+  3 stream (credentials, permission, not there)   4 state   5 no triggers
+  12 a handler failed or records were discarded   130 interrupted""",
 )
 @click.version_option(__version__, prog_name="triggerkit")
 def cli() -> None:
@@ -72,28 +85,60 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line; the process ends with an exit code of the table."""
+    code = run_command()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        silence_stdout()
+    sys.exit(code)
+
+
+def silence_stdout() -> None:
+    """Nobody reads any more: Python must not try again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def run_command() -> int:
+    """Run the command that the process was given; its exit code."""
     try:
         result = cli.main(standalone_mode=False)
     except click.exceptions.Abort:
-        click.echo("aborted", err=True)
-        sys.exit(EXIT_INTERRUPTED_TWICE)
+        click.echo("\ninterrupted", err=True)
+        return EXIT_INTERRUPTED
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except TriggerkitError as error:
         show_error(error)
-        sys.exit(error.exit_code)
-    sys.exit(result if isinstance(result, int) else 0)
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 - shown whole
+        show_fault(error)
+        return InternalError.exit_code
+    return result if isinstance(result, int) else 0
 
 
 def show_error(error: TriggerkitError) -> None:
     """The message, the user's own traceback where there is one, and the hint."""
-    from triggerkit.runtime.target import user_traceback
+    if isinstance(error, InternalError):
+        show_fault(error)
+        return
+    if isinstance(error, TargetError):
+        from triggerkit.runtime.target import user_traceback
 
-    if traceback := user_traceback(error):
-        click.echo(traceback.rstrip(), err=True)
+        if shown := user_traceback(error):
+            click.echo(shown.rstrip(), err=True)
     click.echo(f"triggerkit: {error.message}", err=True)
     for note in getattr(error, "__notes__", ()):
         click.echo(f"  {note}", err=True)
     if error.hint:
         click.echo(f"  fix: {error.hint}", err=True)
+
+
+def show_fault(error: Exception) -> None:
+    """A fault of ours: all that helps to find it."""
+    click.echo("".join(traceback.format_exception(error)).rstrip(), err=True)
+    click.echo(
+        f"triggerkit: internal error: {error}\n"
+        f"  fix: please report it with the lines above, version {__version__} and the command",
+        err=True,
+    )

@@ -6,70 +6,69 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar, get_args
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from triggerkit.cli.flags import flag
-from triggerkit.runtime.logs import LogFormat, LogLevel, LogSettings, configure_logging
+EXIT_DECLINED = 130
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True, slots=True)
-class LoggingFlags:
-    """How loud, and in which form."""
-
-    format: LogFormat
-    level: LogLevel
-    app: str = ""
-    env: str = ""
-
-    @classmethod
-    def of(cls, given: Mapping[str, Any]) -> LoggingFlags:
-        """Out of a command's parameters; `-v` and `-q` win over `--log-level`."""
-        level: LogLevel = given["log_level"]
-        if given["verbose"]:
-            level = "debug"
-        elif given["quiet"]:
-            level = "warning"
-        app, env = given.get("app") or "", given.get("env") or ""
-        return cls(given["log_format"], level, app, env)
+if TYPE_CHECKING:
+    from triggerkit.runtime.logs import LogLevel
+    from triggerkit.settings import Settings
 
 
-def logging_flags(command: F) -> F:
-    """Give a command `--log-format`, `--log-level`, `-v` and `-q`."""
-    for decorate in (
-        click.option("-q", "--quiet", is_flag=True, help="Warnings and errors only."),
-        click.option("-v", "--verbose", is_flag=True, help="Everything."),
-        flag(
-            "--log-level",
-            type=click.Choice(get_args(LogLevel)),
-            default="info",
-            show_default=True,
-            help="The least level that is written.",
-        ),
-        flag(
-            "--log-format",
-            type=click.Choice(get_args(LogFormat)),
-            default="auto",
-            show_default=True,
-            help="auto: pretty in a terminal, JSON lines elsewhere.",
-        ),
-    ):
-        command = decorate(command)
-    return command
+def set_up_logging(
+    given: Mapping[str, Any], settings: Settings | None = None
+) -> Callable[[], None]:
+    """Send all logs to stderr; before the user's module is imported, and again when its app is known.
 
+    `given` are a command's parameters; `-v` and `-q` win over `--log-level`.
 
-def set_up_logging(flags: LoggingFlags) -> None:
-    """Send all logs to stderr, before the user's module is imported."""
-    fields = {"app": flags.app, "env": flags.env, "worker": f"{socket.gethostname()}:{os.getpid()}"}
+    Returns:
+        What brings the former configuration back.
+    """
+    from triggerkit.runtime.logs import LogSettings, configure_logging
+
+    level: LogLevel = given["log_level"]
+    if given["verbose"]:
+        level = "debug"
+    elif given["quiet"]:
+        level = "warning"
+    fields = {
+        "app": settings.app if settings else given.get("app"),
+        "env": settings.env if settings else given.get("env"),
+        "worker": f"{socket.gethostname()}:{os.getpid()}",
+    }
     told = {name: value for name, value in fields.items() if value}
-    configure_logging(LogSettings(flags.format, flags.level, told), sys.stderr)
+    return configure_logging(LogSettings(given["log_format"], level, told), sys.stderr)
 
 
 def print_json(value: object) -> None:
     """One JSON document to stdout."""
     click.echo(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def print_table(rows: Iterable[Sequence[str]], indent: str = "") -> None:
+    """Rows in columns, each as wide as its widest cell; to stdout."""
+    lines = [list(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True))
+        click.echo(indent + "  ".join(cells).rstrip())
+
+
+def confirm(question: str) -> None:
+    """Ask on stderr; the command ends here unless the answer is yes. Never call it on a running loop.
+
+    Raises:
+        click.exceptions.Exit: the answer is no or Ctrl-C, or nobody can be asked.
+    """
+    try:
+        agreed = click.confirm(question, err=True)
+    except click.Abort:
+        click.echo(err=True)
+        agreed = False
+    if not agreed:
+        click.echo("nothing was done (--yes answers where nobody can be asked)", err=True)
+        raise click.exceptions.Exit(EXIT_DECLINED)

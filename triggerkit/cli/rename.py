@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from triggerkit.cli.flags import configuration_flags, load, read_flags
-from triggerkit.cli.output import print_json
-from triggerkit.errors import StateError
-from triggerkit.ports import LeaseStore, Services
-from triggerkit.registry import open_lease_store
-from triggerkit.runtime.clock import SystemClock
-from triggerkit.runtime.pools import ThreadRunner
-from triggerkit.settings import Settings
-from triggerkit.triggers import check_name
+from triggerkit.cli.flags import change_flags, json_flag, read_flags, state_flags
+from triggerkit.cli.output import confirm, print_json
+from triggerkit.errors import StateError, UsageError
+
+if TYPE_CHECKING:
+    from triggerkit.ports import LeaseStore
+    from triggerkit.settings import Settings
+
+T = TypeVar("T")
 
 
 @click.command(
@@ -27,49 +29,75 @@ Examples:
 )
 @click.argument("old")
 @click.argument("new")
-@configuration_flags
-@click.option("--dry-run", is_flag=True, help="Say what would be moved, and move nothing.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@state_flags
+@change_flags
+@json_flag
 def command(old: str, new: str, *, dry_run: bool, yes: bool, as_json: bool, **given: Any) -> None:
-    """Move the state of trigger OLD to the name NEW; needs no code of the user's, only --app and --state."""
+    """Move the state of trigger OLD to the name NEW.
+
+    Needs no code of yours, only --app and --state as the worker has them.
+    """
+    from triggerkit.cli.loading import load
+    from triggerkit.triggers import check_name
+
     settings = load(read_flags(given), needs_target=False).settings
     check_name(new, what="trigger")
-    moved = asyncio.run(rename(settings, old, new, really=not dry_run, ask=not (yes or dry_run)))
+    if old == new:
+        raise UsageError(f"{old!r} has that name already", hint="give the new name")
+    count = asyncio.run(with_store(settings, lambda store: count_leases(settings, store, old)))
+    if not dry_run:
+        if not yes:
+            confirm(f"Move {_leases(count)} from {old} to {new}?")
+        prefixes = tuple(f"{settings.namespace}:{name}:" for name in (old, new))
+        count = asyncio.run(with_store(settings, lambda store: store.rename(*prefixes)))
     if as_json:
-        print_json({"old": old, "new": new, "leases": moved, "dry_run": dry_run})
+        print_json({"old": old, "new": new, "leases": count, "dry_run": dry_run})
     else:
-        click.echo(f"{'would move' if dry_run else 'moved'} {moved} leases from {old} to {new}")
+        click.echo(f"{'would move' if dry_run else 'moved'} {_leases(count)} from {old} to {new}")
 
 
-async def rename(settings: Settings, old: str, new: str, *, really: bool, ask: bool) -> int:
-    """Move the rows; how many.
+async def with_store(settings: Settings, use: Callable[[LeaseStore], Awaitable[T]]) -> T:
+    """Open the state that exists, use it and close it.
 
     Raises:
-        StateError: nothing is stored under `old`, a worker holds a row, or `new` has rows already.
+        StateError: there is none, or it cannot be used.
     """
+    from triggerkit.ports import Services
+    from triggerkit.registry import open_lease_store
+    from triggerkit.runtime.clock import SystemClock
+    from triggerkit.runtime.pools import ThreadRunner
+
     run = ThreadRunner("lease-store", 1)
     services = Services(run, SystemClock(), base_path=settings.base_path)
-    store: LeaseStore = open_lease_store(settings.state, services)
+    store = open_lease_store(settings.state, services)
+    if settings.state.scheme == "sqlite":
+        file = Path(settings.base_path, settings.state.name[1:])
+        if not file.exists():  # opening would create it
+            raise StateError(
+                f"{settings.state}: there is no file {file}", hint="say --state as the worker does"
+            )
     try:
         await store.prepare()
-        old_prefix, new_prefix = (f"{settings.namespace}:{name}:" for name in (old, new))
-        leases = await store.read(old_prefix)
-        if not leases:
-            known = {
-                lease.key.removeprefix(f"{settings.namespace}:").split(":", 1)[0]
-                for lease in await store.read(f"{settings.namespace}:")
-            }
-            names = ", ".join(sorted(known)) or "nothing"
-            raise StateError(
-                f"{settings.state} has no state of trigger {old!r} in app {settings.namespace!r}",
-                hint=f"it has: {names}; say --app and --env as the worker does",
-            )
-        if not really:
-            return len(leases)
-        if ask:
-            click.confirm(f"Move {len(leases)} leases from {old} to {new}?", abort=True, err=True)
-        return await store.rename(old_prefix, new_prefix)
+        return await use(store)
     finally:
         await store.close()
         run.close()
+
+
+async def count_leases(settings: Settings, store: LeaseStore, name: str) -> int:
+    """How many leases trigger `name` has. Raises StateError: none."""
+    from triggerkit.runtime.orphans import known_triggers
+
+    leases = await store.read(f"{settings.namespace}:{name}:")
+    if leases:
+        return len(leases)
+    known = {trigger for trigger, _ in await known_triggers(store, settings.namespace)}
+    raise StateError(
+        f"{settings.state} has no state of trigger {name!r} in app {settings.namespace!r}",
+        hint=f"it knows: {', '.join(sorted(known)) or 'nothing of that app'}; "
+        "say --app and --env as the worker does",
+    )
+
+
+def _leases(count: int) -> str:
+    return f"{count} lease{'' if count == 1 else 's'}"

@@ -41,6 +41,15 @@ _LEFT_OUT = frozenset(
     {"timestamp", "level", "message", "event", "app", "env", "worker", "exception"}
 )
 _SHORTENED = frozenset({"shard", "request_id"})
+_SEQUENCE_NUMBERS = frozenset({"first_sequence_number", "last_sequence_number"})
+_QUIET_FIELDS = {
+    "handler_printed": frozenset({"shard", "request_id", "attempt", "stream"}),
+    "batch_done": _SEQUENCE_NUMBERS | {"outcome"},
+    "batch_failed": _SEQUENCE_NUMBERS | {"outcome"},
+    "batch_partly_failed": _SEQUENCE_NUMBERS | {"outcome"},
+    "trigger": frozenset({"source"}),
+}
+"""What a person does not look for in that event; JSON lines have it."""
 _SHORT_LENGTH = 8
 _MESSAGE_WIDTH = 28
 _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
@@ -87,11 +96,17 @@ def message_of(entry: Mapping[str, object]) -> str:
 def _shown_fields(entry: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     names = [name for name in FIELD_ORDER if name in entry]
     names += [name for name in entry if name not in FIELD_ORDER]
+    quiet = _LEFT_OUT | _QUIET_FIELDS.get(str(entry.get("event")), frozenset())
     for name in names:
         value = entry[name]
-        if name in _LEFT_OUT or value is None or (name == "source" and "trigger" in entry):
+        if name in quiet or value is None or (name == "source" and "trigger" in entry):
             continue
-        text = _as_text(value)
+        if name == "attempt" and value == 1:
+            continue
+        if name == "options" and isinstance(value, Mapping):
+            yield from _shown_fields(value)
+            continue
+        text = f"{value:.3g}" if isinstance(value, float) and value < 1000 else _as_text(value)
         if name in _SHORTENED and len(text) > _SHORT_LENGTH + 1:
             text = f"~{text[-_SHORT_LENGTH:]}"
         yield name, json.dumps(text, ensure_ascii=False) if _needs_quotes(text) else text

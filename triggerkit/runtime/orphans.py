@@ -5,6 +5,10 @@ Source: decision 23.
 
 from __future__ import annotations
 
+import shlex
+from dataclasses import dataclass
+from typing import NamedTuple
+
 from triggerkit.errors import OrphanedStateError
 from triggerkit.ports import LeaseStore
 from triggerkit.runtime.logs import get_logger
@@ -12,37 +16,68 @@ from triggerkit.runtime.logs import get_logger
 log = get_logger()
 
 
-async def refuse_orphans(
-    store: LeaseStore,
-    namespace: str,
+class Known(NamedTuple):
+    """A trigger name with a source name, as leases have them."""
+
+    trigger: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Starting:
+    """What is about to start on one lease store; `mappings` are pairs of trigger and source name."""
+
+    app: str
+    env: str
+    state: str
+    mappings: frozenset[tuple[str, str]]
+
+    @property
+    def flags(self) -> str:
+        """What a command needs to find the same state, ready for a shell."""
+        env = f" --env {shlex.quote(self.env)}" if self.env else ""
+        return f"--app {shlex.quote(self.app)}{env} --state {shlex.quote(self.state)}"
+
+
+async def known_triggers(store: LeaseStore, namespace: str) -> frozenset[Known]:
+    """The triggers that the state knows of `app@env`. Raises StateError."""
+    return frozenset(
+        Known(*lease.key.removeprefix(f"{namespace}:").split(":", 2)[:2])
+        for lease in await store.read(f"{namespace}:")
+    )
+
+
+def refuse_orphans(
+    known: frozenset[Known],
+    starting: Starting,
     declared: frozenset[str],
-    starting: frozenset[tuple[str, str]],
     accepted: frozenset[str],
 ) -> None:
     """Compare the names in the state with the declared ones.
 
     Args:
-        store: the lease store.
-        namespace: `app@env`.
+        known: the names in the state.
+        starting: what is about to start.
         declared: every trigger name of the target, selected or not.
-        starting: (trigger name, source name) of the mappings about to start.
         accepted: orphaned names that the user has accepted.
 
     Raises:
         OrphanedStateError: an orphaned name stands beside a new one on the same source.
     """
-    known: set[tuple[str, str]] = set()
-    for lease in await store.read(f"{namespace}:"):
-        name, source = lease.key.removeprefix(f"{namespace}:").split(":", 2)[:2]
-        known.add((name, source))
-    orphans = {(name, source) for name, source in known if name not in declared}
-    for orphan, source in sorted(orphans):
-        newcomers = sorted(n for n, s in starting if s == source and (n, s) not in known)
+    for orphan, source in sorted(known):
+        if orphan in declared:
+            continue
+        newcomers = sorted(n for n, s in starting.mappings if s == source and (n, s) not in known)
         if newcomers and orphan not in accepted:
             raise OrphanedStateError(
                 f"the state knows a trigger {orphan!r} on {source!r}, which is not declared; "
                 f"{newcomers[0]!r} on the same source is new and would start over",
-                hint=f"triggerkit rename {orphan} {newcomers[0]}   (it was renamed), or "
-                f"triggerkit run --accept-orphaned {orphan}   (it is another trigger)",
+                hint=f"if it was renamed: triggerkit rename {orphan} {newcomers[0]} "
+                f"{starting.flags}; if not: add --accept-orphaned {orphan}",
             )
-        log.info("state_orphaned", trigger=orphan, source=source)
+        log.info(
+            "state_orphaned",
+            trigger=orphan,
+            source=source,
+            message="state is kept of a trigger that is not declared",
+        )

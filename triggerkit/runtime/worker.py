@@ -1,7 +1,8 @@
 """The composition root: settings in, a running worker out. Rule: nothing is touched before all was checked.
 
-The order of a start: lease stores, sources, destinations, orphaned names, lifespans; then the engines. The
-order of a stop: machines let go, lifespans end, sessions leave, connections close.
+The order of a start: sources, lease stores, orphaned names, destinations, lifespans; then the engines. A
+source only asks, so a start that it refuses creates no file. The order of a stop: machines let go, lifespans
+end, sessions leave, connections close.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from triggerkit.runtime.handlers import Handlers
 from triggerkit.runtime.journal import Counts, Journal, Observer, ignore
 from triggerkit.runtime.listings import SharedListing
 from triggerkit.runtime.logs import get_logger
-from triggerkit.runtime.orphans import refuse_orphans
+from triggerkit.runtime.orphans import Starting, known_triggers, refuse_orphans
 from triggerkit.runtime.perform import MappingPorts, MembershipPerformer, Performer
 from triggerkit.settings import MappingPlan, Settings
 
@@ -122,11 +123,10 @@ class Worker:
         for plan in self._settings.mappings:
             if not plan.options.enabled:
                 log.info("trigger_disabled", trigger=plan.name, source=plan.source_locator.text)
-        stores = await self._open_stores(plans, closing)
         for plan in plans:
             await self._open_source(plan.source_locator, closing)
+        stores = await self._open_stores(plans, closing)
         destinations = await self._open_destinations(plans, closing)
-        await self._refuse_orphans(plans, stores)
         handlers = Handlers(plans, self._clock, self._flags.shown_records)
         await closing.enter_async_context(handlers)
         for text, store in stores.items():
@@ -143,14 +143,35 @@ class Worker:
                 continue
             store = open_lease_store(plan.state, self._services(self._pools.lease_store))
             closing.push_async_callback(store.close)
-            if await store.prepare():
-                log.info(
-                    "state_created",
-                    state=plan.state.text,
-                    message="no state yet: each trigger starts at its starting_position",
-                )
+            is_new = await store.prepare()
+            await self._look_at_state(plan.state, store, is_new=is_new)
             stores[plan.state.text] = store
         return stores
+
+    async def _look_at_state(self, state: Locator, store: LeaseStore, *, is_new: bool) -> None:
+        """Announce what is about to start anew, and refuse what would do so unnoticed."""
+        namespace = self._settings.namespace
+        known = await known_triggers(store, namespace)
+        if not known:
+            what = "no state yet" if is_new else f"the state has nothing of app {namespace!r} yet"
+            log.info(
+                "state_created" if is_new else "state_empty",
+                state=state.text,
+                message=f"{what}: triggers start at their starting_position",
+            )
+        plans = [plan for plan in self._settings.mappings if plan.options.enabled]
+        starting = {
+            (plan.name, self._sources[plan.source_locator.text][0].name)
+            for plan in plans
+            if plan.state.text == state.text
+        }
+        declared = self._flags.declared_triggers | {plan.name for plan in self._settings.mappings}
+        refuse_orphans(
+            known,
+            Starting(self._settings.app, self._settings.env, state.text, frozenset(starting)),
+            declared,
+            self._flags.accept_orphaned,
+        )
 
     async def _open_source(self, locator: Locator, closing: AsyncExitStack) -> None:
         if locator.text in self._sources:
@@ -178,24 +199,6 @@ class Worker:
             await destination.prepare()
             destinations[plan.on_failure.text] = destination
         return destinations
-
-    async def _refuse_orphans(
-        self, plans: list[MappingPlan], stores: dict[str, LeaseStore]
-    ) -> None:
-        declared = self._flags.declared_triggers | {plan.name for plan in self._settings.mappings}
-        for text, store in stores.items():
-            new = {
-                (plan.name, self._sources[plan.source_locator.text][0].name)
-                for plan in plans
-                if plan.state.text == text
-            }
-            await refuse_orphans(
-                store,
-                self._settings.namespace,
-                declared,
-                frozenset(new),
-                self._flags.accept_orphaned,
-            )
 
     async def _build_engine(
         self,

@@ -1,0 +1,229 @@
+"""One call of a handler from the command line. Rule: on a thread or a loop as in a worker, no stream, no state."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import inspect
+import json
+import sys
+import traceback
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import click
+
+from triggerkit.cli.flags import read_flags
+from triggerkit.cli.loading import load
+from triggerkit.cli.output import print_json, set_up_logging
+from triggerkit.core.model import Batch, Record
+from triggerkit.core.outcome import Outcome, PartlyFailed, Succeeded
+from triggerkit.core.payloads import function_arn
+from triggerkit.errors import HandlerError, UsageError
+from triggerkit.invokers.capture import capturing
+from triggerkit.invokers.context import InvocationContext
+from triggerkit.invokers.endings import ending_of_result, without_own_frames
+from triggerkit.runtime.clock import monotonic_seconds
+from triggerkit.runtime.logs import get_logger
+from triggerkit.runtime.pools import ThreadRunner
+from triggerkit.settings import MappingPlan
+
+_MACHINERY = (
+    f"{Path(__file__).parents[1]}/",
+    f"{Path(asyncio.__file__).parent}/",
+    contextlib.__file__,
+)
+FIRST_ATTEMPT = 1
+
+
+def invoke(name: str | None, event_file: str, given: Mapping[str, Any]) -> int:
+    """Call the handler of trigger `name`; the exit code. `given` are the command's parameters.
+
+    Raises:
+        UsageError: no such trigger, or no such event; and all that `load` raises.
+    """
+    set_up_logging(given)
+    loaded = load(read_flags(given))
+    plan = choose(loaded.settings.mappings, name)
+    event = read_event(event_file)
+    with redirect_stdout(sys.stderr):
+        result = asyncio.run(call(plan, event))
+    if isinstance(result, Raised):
+        shown = without_own_frames(result.error)
+        traceback.print_exception(shown, file=sys.stderr)
+        click.echo(f"triggerkit: {result.by} of trigger {plan.name!r} failed", err=True)
+        return HandlerError.exit_code
+    outcome = read_outcome(plan, event, result)
+    if isinstance(outcome, Succeeded):
+        print_json(result)
+        return 0
+    if isinstance(outcome, PartlyFailed):
+        print_json(result)
+    click.echo(f"triggerkit: handler {plan.name!r}: {describe(outcome)}", err=True)
+    return HandlerError.exit_code
+
+
+def choose(plans: Sequence[MappingPlan], name: str | None) -> MappingPlan:
+    """The trigger of that name, or the only one. Raises UsageError."""
+    names = sorted({plan.name for plan in plans})
+    if name is None and len(names) == 1:
+        return plans[0]
+    for plan in plans:
+        if plan.name == name:
+            return plan
+    what = "there are several triggers" if name is None else f"no trigger is named {name!r}"
+    raise UsageError(what, hint=f"choose one with --name: {', '.join(names)}")
+
+
+def read_event(file: str) -> object:
+    """The JSON value of a file.
+
+    Raises:
+        UsageError: it cannot be read, or is not JSON; with line and column.
+    """
+    shown = "stdin" if file == "-" else repr(file)
+    try:
+        if file == "-":
+            return json.load(sys.stdin)
+        with open(file, encoding="utf-8") as stream:
+            return json.load(stream)
+    except OSError as error:
+        raise UsageError(
+            f"event file {shown}: {error.strerror}", hint="name a JSON file, or - for stdin"
+        ) from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"event file {shown} is not JSON: {error}",
+            hint='write an event such as {"Records": [...]}',
+        ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """What user code raised, with a traceback that starts in it; `by` is handler or lifespan."""
+
+    error: BaseException
+    by: str
+
+
+async def call(plan: MappingPlan, event: object) -> object:
+    """Enter the lifespan, call the handler, leave the lifespan; the result, or a `Raised`."""
+    result: object = None
+    run = ThreadRunner("handler", 1)
+    try:
+        async with AsyncExitStack() as stack:
+            stack.callback(run.close)
+            resources = await _enter(plan, stack)
+            request_id = str(uuid.uuid4())
+            context = _context(plan, event, resources, request_id)
+            told = {"trigger": plan.name, "request_id": request_id, "attempt": FIRST_ATTEMPT}
+            stack.enter_context(capturing(get_logger(), told))  # its log lines count as a handler's
+            result = await _result(plan, event, context, run)
+    except BaseException as error:
+        if _interrupted(error):
+            raise
+        return _raised(error, "lifespan")
+    return result
+
+
+async def _enter(plan: MappingPlan, stack: AsyncExitStack) -> object:
+    if plan.trigger.lifespan is None:
+        return None
+    entering = plan.trigger.lifespan()
+    if isinstance(entering, AbstractAsyncContextManager):
+        return await stack.enter_async_context(entering)
+    return stack.enter_context(entering)
+
+
+def _context(
+    plan: MappingPlan, event: object, resources: object, request_id: str
+) -> InvocationContext[object]:
+    return InvocationContext(
+        plan.name,
+        resources,
+        _remaining(plan.options.timeout),
+        request_id=request_id,
+        function_arn=function_arn(_stream_arn(event), plan.name),
+    )
+
+
+async def _result(
+    plan: MappingPlan, event: object, context: InvocationContext[object], run: ThreadRunner
+) -> object:
+    handler = plan.trigger.handler
+    if not plan.trigger.is_async:
+        inside = contextvars.copy_context()  # else its log lines would not count as a handler's
+        return await run(lambda: inside.run(_call_guarded, lambda: handler(event, context)))
+    try:
+        async with asyncio.timeout(plan.options.timeout):
+            result = handler(event, context)
+            return await result if inspect.isawaitable(result) else result
+    except BaseException as error:
+        if _interrupted(error):
+            raise
+        return _raised(error, "handler")
+
+
+def _call_guarded(handler: Callable[[], object]) -> object:
+    try:
+        return handler()
+    except BaseException as error:  # noqa: BLE001 - a pool's thread lets no SystemExit through
+        return _raised(error, "handler")
+
+
+def _interrupted(error: BaseException) -> bool:
+    """Whether Ctrl-C ends the command, rather than user code the call."""
+    task = asyncio.current_task()
+    return isinstance(error, KeyboardInterrupt) or (task is not None and task.cancelling() > 0)
+
+
+def _raised(error: BaseException, by: str) -> Raised:
+    return Raised(error.with_traceback(_user_frames(error.__traceback__)), by)
+
+
+def _user_frames(frames: TracebackType | None) -> TracebackType | None:
+    """`frames` without those of this package and of the standard library at the start."""
+    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_MACHINERY):
+        frames = frames.tb_next
+    return frames
+
+
+def _remaining(limit_seconds: float | None) -> Callable[[], float]:
+    deadline = float("inf") if limit_seconds is None else monotonic_seconds() + limit_seconds
+    return lambda: deadline - monotonic_seconds()
+
+
+def records_of(event: object) -> list[dict[str, Any]]:
+    """The records of an event; none where it has another shape."""
+    records = event.get("Records") if isinstance(event, dict) else None
+    return [r for r in records if isinstance(r, dict)] if isinstance(records, list) else []
+
+
+def _stream_arn(event: object) -> str:
+    records = records_of(event)
+    return str(records[0].get("eventSourceARN", "")) if records else ""
+
+
+def _sequence_number(record: Mapping[str, Any]) -> str:
+    change = record.get("dynamodb")
+    return str(change.get("SequenceNumber", "")) if isinstance(change, dict) else ""
+
+
+def read_outcome(plan: MappingPlan, event: object, result: object) -> Outcome:
+    """What a worker would make of the result."""
+    records = tuple(Record(_sequence_number(r), 0.0, b"", b"") for r in records_of(event))
+    batch = Batch(0, records, range(len(records)))
+    return ending_of_result(result, batch, "", reports=plan.options.report_batch_item_failures)
+
+
+def describe(outcome: Outcome) -> str:
+    """One line."""
+    if isinstance(outcome, PartlyFailed):
+        return f"failed from record {outcome.index} on ({outcome.failure.error_message})"
+    return str(getattr(getattr(outcome, "failure", None), "error_message", outcome))

@@ -1,0 +1,69 @@
+"""From flags to settings. Rule: all that can be wrong is found here, before anything is touched.
+
+What the user's module prints while it is imported goes to stderr: stdout is for what was asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from triggerkit.cli.flags import ConfigurationFlags
+from triggerkit.configuration import Configuration, apply_env_file, load_configuration
+from triggerkit.errors import UsageError
+from triggerkit.runtime.target import load_target
+from triggerkit.settings import Flags, Settings, build_settings
+from triggerkit.triggers import Triggers
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What the flags lead to. `locator_defaults` are the keys that every locator falls back to."""
+
+    settings: Settings
+    declared: frozenset[str] = field(default_factory=frozenset)
+    locator_defaults: Mapping[str, str] = field(default_factory=dict)
+
+
+def load(flags: ConfigurationFlags, *, needs_target: bool = True) -> Loaded:
+    """Read the configuration, import the target and settle every option.
+
+    Raises:
+        UsageError, TargetError, OptionError, LocatorError, NoTriggersError: before anything is touched.
+    """
+    if flags.env_file:
+        apply_env_file(Path(flags.env_file), os.environ)
+    configuration = load_configuration(flags.config, folder=Path.cwd(), env=flags.env)
+    triggers = _import_target(flags, configuration) if needs_target else None
+    said = Flags(
+        app=flags.app,
+        state=flags.state,
+        target=flags.target,
+        select=flags.trigger,
+        exclude=flags.exclude,
+        overrides=flags.set_,
+    )
+    return Loaded(
+        settings=build_settings(triggers, configuration, said, os.environ),
+        declared=frozenset(t.name for t in triggers.triggers) if triggers else frozenset(),
+        locator_defaults=flags.access or {},
+    )
+
+
+def _import_target(flags: ConfigurationFlags, configuration: Configuration) -> Triggers[Any]:
+    target = flags.target or configuration.target
+    if not target:
+        raise UsageError(
+            "no TARGET",
+            hint='name one, such as app:handlers, or set target = "app:handlers" '
+            "under [tool.triggerkit]",
+        )
+    # relative to where the user stands when the user said it, else to the file that says it
+    folder = Path.cwd() if flags.target else configuration.folder
+    with redirect_stdout(sys.stderr):
+        return load_target(target, folder=folder)

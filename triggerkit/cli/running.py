@@ -1,0 +1,143 @@
+"""The life of `triggerkit run`. Rule: the first signal drains and releases, the second ends at once."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from triggerkit.cli.flags import read_flags
+from triggerkit.cli.loading import Loaded, load
+from triggerkit.cli.main import EXIT_INTERRUPTED
+from triggerkit.cli.output import set_up_logging
+from triggerkit.core.options import read_options
+from triggerkit.errors import HandlerError, NoTriggersError
+from triggerkit.invokers.capture import capture_streams
+from triggerkit.runtime.clock import SystemClock
+from triggerkit.runtime.logs import get_logger
+from triggerkit.runtime.pools import ThreadRunner
+from triggerkit.runtime.worker import Pools, Worker, WorkerFlags
+from triggerkit.settings import MappingPlan, Settings, container_sign, refuse_implicit_state
+
+log = get_logger()
+
+CONTROL_PLANE_THREADS = 8
+"""DescribeStream and GetShardIterator wait on the network; a start with many shards asks for many."""
+DESTINATION_THREADS = 4
+
+
+def run(given: Mapping[str, Any]) -> int:
+    """Run the triggers until stopped; the exit code. `given` are the command's parameters."""
+    restore_logging = set_up_logging(given)
+    loaded = load(read_flags(given))
+    settings = loaded.settings
+    refuse_implicit_state(settings, container_sign(os.environ))
+    if not any(plan.options.enabled for plan in settings.mappings):
+        raise NoTriggersError(
+            "every selected trigger is disabled", hint="set enabled = true on one"
+        )
+    restore_logging()
+    set_up_logging(given, settings)
+    if not given["no_gc_tuning"]:
+        tune_garbage_collector()
+    announce(settings.mappings)
+    flags = WorkerFlags(
+        burst=given["burst"],
+        drain_timeout_seconds=given["drain_timeout"],
+        accept_orphaned=frozenset(given["accept_orphaned"]),
+        declared_triggers=loaded.declared,
+        shown_records=given["log_records"],
+        locator_defaults=loaded.locator_defaults,
+    )
+    return asyncio.run(run_worker(loaded, flags))
+
+
+async def run_worker(loaded: Loaded, flags: WorkerFlags) -> int:
+    """Run one worker in this process; the exit code."""
+    pools = (
+        ThreadRunner("lease-store", 1),
+        ThreadRunner("control-plane", CONTROL_PLANE_THREADS),
+        ThreadRunner("destinations", DESTINATION_THREADS),
+    )
+    worker = Worker(loaded.settings, flags, Pools(*pools), SystemClock())
+    worker.on_ready = lambda: tell_ready(loaded.settings, burst=flags.burst)
+    restore_streams = capture_streams()
+    stop_on_signals(worker)
+    try:
+        await worker.run()
+    finally:
+        restore_streams()
+        for pool in pools:
+            pool.close()
+    done = sum(counts.records_done for counts in worker.counts)
+    discarded = sum(counts.records_discarded for counts in worker.counts)
+    log.info("stopped", records_done=done, records_discarded=discarded)
+    return HandlerError.exit_code if flags.burst and discarded else 0
+
+
+def stop_on_signals(worker: Worker) -> None:
+    """First SIGINT or SIGTERM: drain. Second: the process ends; its leases are free at once."""
+    asked = False
+
+    def on_signal() -> None:
+        nonlocal asked
+        if asked:
+            os._exit(EXIT_INTERRUPTED)
+        asked = True
+        worker.stop()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal)
+
+
+def tune_garbage_collector() -> None:
+    """Imported code is permanent; pages come and go by reference count (performance.md 2.2)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+
+
+def announce(plans: Sequence[MappingPlan]) -> None:
+    """What each trigger will do, as far as it differs from the defaults."""
+    defaults = read_options({})
+    for plan in plans:
+        changed = {
+            name: value
+            for name, value in plan.options.model_dump().items()
+            if value != getattr(defaults, name)
+        }
+        source = plan.source_locator.text
+        log.info(
+            "trigger",
+            trigger=plan.name,
+            source=source,
+            options=changed,
+            message=f"reads {source}",
+        )
+    endless = sorted({plan.name for plan in plans if _never_gives_up(plan)})
+    if endless:
+        log.info(
+            "unlimited_retries",
+            triggers=endless,
+            message="a batch that always fails is retried until its records expire, and holds up its "
+            "shard; maximum_retry_attempts sets a limit",
+        )
+
+
+def tell_ready(settings: Settings, *, burst: bool) -> None:
+    """The start is over."""
+    how = "reading to the tip of every stream" if burst else "running; Ctrl-C drains and stops"
+    log.info("started", state=settings.state.text, message=how)
+
+
+def _never_gives_up(plan: MappingPlan) -> bool:
+    options = plan.options
+    return (
+        options.enabled
+        and options.maximum_retry_attempts < 0
+        and options.maximum_record_age_in_seconds < 0
+    )
