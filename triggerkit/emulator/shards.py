@@ -3,7 +3,7 @@
 Rule: the open shards of an enabled stream cover the hash space without gap or overlap, so every write
 has exactly one shard; children start where their parent ended, so a key's records stay in order along
 the lineage. Sequence numbers grow over the whole emulator and are compared as integers.
-Source: Streams API reference, DescribeStream; spec rules S-9 to S-16.
+Source: Streams API reference, DescribeStream; rules S-9 to S-16.
 """
 
 from __future__ import annotations

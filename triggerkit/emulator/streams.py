@@ -2,7 +2,7 @@
 
 Rule: an open shard always answers with a next iterator; a closed one stops in the same answer as its
 last record. Listing pages follow the order of shard ids, so a page never depends on the one before.
-Source: Streams API reference; spec rules S-9 to S-16.
+Source: Streams API reference; rules S-9 to S-16.
 """
 
 from __future__ import annotations
