@@ -44,7 +44,6 @@ EXEMPT = {
     "base_path": "RFC 3986 calls what relative references start from their base",
     "data_received": "asyncio.Protocol names it",
     "error_message": "a log field of API.md; AWS's errors have the same word",
-    "manager": "Python calls it a context manager",
     "message": "the text of an error, in Python and on AWS's wire",
     "message_of": "the log field `message` of API.md",
     "msg": "the parameter of Lambda's own context.log",
