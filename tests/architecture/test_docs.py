@@ -166,6 +166,16 @@ def test_every_rule_that_the_code_cites_is_written_down() -> None:
     assert not (missing := {k: v for k, v in cited.items() if k not in known}), findings(missing)
 
 
+def test_every_invariant_that_the_code_cites_is_written_down() -> None:
+    page = (CHECKOUT / "docs/leases.md").read_text(encoding="utf-8")
+    known = set(re.findall(r"^\| I(\d+) \|", page, re.MULTILINE))
+    cited: dict[str, str] = {}
+    for source in (*package(), *suite()):
+        for number in re.findall(r"(?:\bI|_i)(\d+)(?=\b|_)", source.text):
+            cited.setdefault(number, source.place)
+    assert not (missing := {k: v for k, v in cited.items() if k not in known}), findings(missing)
+
+
 def test_every_decision_that_the_code_cites_is_written_down() -> None:
     page = (CHECKOUT / "triggerkit/ARCHITECTURE.md").read_text(encoding="utf-8")
     known = set(re.findall(r"^(\d+)\. \*\*", page, re.MULTILINE))
