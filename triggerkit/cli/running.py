@@ -95,7 +95,7 @@ def stop_on_signals(worker: Worker) -> None:
 
 
 def tune_garbage_collector() -> None:
-    """Imported code is permanent; pages come and go by reference count (performance.md 2.2)."""
+    """Imported code is permanent; pages come and go by reference count."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
