@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import io
 import itertools
 import json
@@ -129,7 +130,7 @@ class Stage:
         name: str = "notify",
         **settings: Any,
     ) -> InProcessInvoker:
-        settings.setdefault("is_async", asyncio.iscoroutinefunction(handler))
+        settings.setdefault("is_async", inspect.iscoroutinefunction(handler))
         return InProcessInvoker(
             name,
             handler,

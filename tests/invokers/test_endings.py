@@ -163,6 +163,32 @@ def test_retry_carries_its_delay_and_discard_gives_up() -> None:
     assert outcome_of(discarding, call) == GivenUp(LastFailure("id", "Discard", "bad order"))
 
 
+def test_the_lone_retry_of_a_task_group_counts_as_raised_by_the_handler() -> None:
+    async def asking() -> None:
+        raise Retry(after=5)
+
+    async def breaking() -> None:
+        raise ValueError("bad")
+
+    async def lone(event: object, context: object) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(asking())
+
+    async def mixed(event: object, context: object) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(asking())
+            group.create_task(breaking())
+
+    outcome = outcome_of(lone)
+    assert isinstance(outcome, Failed)
+    assert outcome.retry_after_seconds == 5
+    assert outcome.failure.error_type == "Retry"
+    outcome = outcome_of(mixed)
+    assert isinstance(outcome, Failed)
+    assert outcome.retry_after_seconds is None
+    assert outcome.failure.error_type == "ExceptionGroup"
+
+
 def test_a_record_that_cannot_be_decoded_is_a_failed_call() -> None:
     class Broken:
         raw = b"{"

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -121,6 +125,47 @@ def test_a_closed_pool_refuses_calls_and_ends_its_threads() -> None:
     thread = asyncio.run(scene())
     thread.join(10)
     assert not thread.is_alive()
+
+
+HUNG = """
+import asyncio, threading
+from triggerkit.runtime.pools import HandlerLoop, ThreadRunner
+
+async def main():
+    runner, loop = ThreadRunner("hung", 1), HandlerLoop()
+    began = threading.Barrier(3, timeout=30)
+
+    def hang():
+        began.wait()
+        threading.Event().wait()
+
+    async def hang_there():
+        hang()
+
+    waits = [asyncio.ensure_future(runner(hang)), asyncio.ensure_future(loop(hang_there))]
+    await asyncio.sleep(0)
+    began.wait()
+    runner.close()
+    await loop.close(wait_seconds=0.01)
+    for wait in waits:
+        wait.cancel()
+
+asyncio.run(main())
+print("over")
+"""
+
+
+def test_hung_calls_do_not_hold_up_the_exit_of_the_process() -> None:
+    root = Path(__file__).parents[2]
+    ended = subprocess.run(
+        [sys.executable, "-c", HUNG],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (0, "over\n"), ended.stderr
 
 
 def test_the_inline_runner_calls_on_the_spot() -> None:

@@ -14,13 +14,12 @@ from typing import Any, Literal, TypeAlias
 
 from structlog.typing import FilteringBoundLogger
 
-from triggerkit.core.outcome import Failed, NotInvoked, Outcome
+from triggerkit.core.outcome import Failed, GivenUp, NotInvoked, Outcome
 from triggerkit.invokers.capture import capturing
 from triggerkit.invokers.context import InvocationContext
 from triggerkit.invokers.endings import (
     ending_of_error,
     ending_of_result,
-    fault_of,
     timed_out,
     without_own_frames,
 )
@@ -167,13 +166,17 @@ class Callee:
         self._tell(outcome, invocation)
         return outcome
 
-    def _raised(self, error: BaseException, invocation: Invocation) -> Outcome:
+    def _raised(self, error: BaseException, invocation: Invocation) -> Failed | GivenUp:
         outcome = ending_of_error(error, invocation.request_id)
         if isinstance(outcome, Failed) and outcome.retry_after_seconds is None:
             self._tell(outcome, invocation, without_own_frames(error))
         else:  # Retry and Discard are words of the handler, not faults
-            fault = fault_of(error, invocation.request_id)
-            self.log.warning("handler_refused", **fault._asdict())
+            failure = outcome.failure
+            self.log.warning(
+                "handler_refused",
+                error_type=failure.error_type,
+                error_message=failure.error_message,
+            )
         return outcome
 
     def _tell(

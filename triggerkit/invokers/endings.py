@@ -43,8 +43,13 @@ def ending_of_result(result: object, batch: Batch, request_id: str, *, reports: 
     return read_response(result, batch, request_id) if reports else Succeeded()
 
 
-def ending_of_error(error: BaseException, request_id: str) -> Outcome:
-    """The outcome of a call that raised `error`."""
+def ending_of_error(error: BaseException, request_id: str) -> Failed | GivenUp:
+    """The outcome of a call that raised `error`; a task group's lone Retry or Discard counts too."""
+    alone = error
+    while isinstance(alone, BaseExceptionGroup) and len(alone.exceptions) == 1:
+        alone = alone.exceptions[0]
+    if isinstance(alone, Retry | Discard):
+        error = alone
     failure = LastFailure(request_id, *fault_of(error, request_id))
     match error:
         case Discard():
