@@ -339,6 +339,14 @@ def test_6_7_a_row_that_falls_to_another_is_left_alone_for_one_interval() -> Non
     assert taken_shards(desk.derive(4.5)) == [theirs], "but nothing stays unread"
 
 
+def test_6_7_a_worker_under_its_quota_takes_what_the_preferred_one_left() -> None:
+    theirs = falls_to("b", "b")
+    desk = opened("b")
+    assert taken_shards(desk.surveyed(lease(theirs), seen=listing({theirs: ""}))) == []
+    assert taken_shards(desk.derive(1.4)) == []
+    assert taken_shards(desk.derive(1.5)) == [theirs]
+
+
 def test_6_7_a_worker_takes_its_even_share_before_it_leaves_the_rest_for_a_while() -> None:
     desk = opened("b", "c")
     ids = [f"s{i}" for i in range(6)]

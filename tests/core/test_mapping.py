@@ -258,6 +258,20 @@ def test_a_wake_up_that_has_become_later_is_looked_at_and_put_off() -> None:
     assert house.mapping.wake_at_seconds == 0.6
 
 
+def test_a_wake_up_that_has_become_earlier_comes_then_and_not_twice() -> None:
+    house = joined()
+    fetch = house.take("a")
+    invoke = only(Invoke, house.fetched(fetch, 1))
+    house.wake(0.25)
+    house.react(FetchFailed(A, fetch.tenure, 0.75))
+    retry = Failed(RAISED, retry_after_seconds=0.25)
+    house.react(Invoked(A, invoke.tenure, invoke.batch, retry))
+    assert house.mapping.wake_at_seconds == 0.5
+    assert kinds(house.wake(0.5)) == ["Invoke"]
+    assert kinds(house.wake(1.0)) == ["Fetch"]
+    assert of_kind(Fetch, house.wake(1.1)) == []
+
+
 def test_a_wake_up_of_a_shard_that_is_gone_does_nothing() -> None:
     house = joined()
     fetch = house.take("a")
