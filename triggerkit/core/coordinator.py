@@ -90,6 +90,14 @@ class _Offer:
     since_seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """The last complete listing; `at_seconds` is service time."""
+
+    graph: ShardGraph
+    at_seconds: float
+
+
 class LeaseCoordinator:
     """Decides surveys, rows, takes and clean-up; knows nothing of records."""
 
@@ -99,8 +107,7 @@ class LeaseCoordinator:
         self._cadence = cadence
         self._agenda = _Agenda()
         self._rows: dict[ShardId, Lease] = {}
-        self._listed: ShardGraph | None = None
-        self._listed_at_seconds = 0.0  # service time
+        self._listed: _Listed | None = None
         self._surveyed_at_seconds = NEVER
         self._sessions: Sessions | None = None
         self._offers: dict[ShardId, _Offer] = {}
@@ -241,8 +248,7 @@ class LeaseCoordinator:
         if not listing.complete:
             agenda.listing_at_seconds = now.monotonic_seconds + cadence.first_search_seconds
             return
-        self._listed = ShardGraph(listing.shards)
-        self._listed_at_seconds = listing.service_seconds
+        self._listed = _Listed(ShardGraph(listing.shards), listing.service_seconds)
         if _Errand.CREATE not in agenda.under_way:
             self._missing = missing_leases(
                 listing, self.rows, self._prefix, self._start_at(listing)
@@ -277,11 +283,11 @@ class LeaseCoordinator:
     def _has_unknown_parent(self) -> bool:
         listed = self._listed
         return listed is not None and has_unknown_parent(
-            (*self.rows, *self._missing), listed, self._listed_at_seconds
+            (*self.rows, *self._missing), listed.graph, listed.at_seconds
         )
 
     def _may_have_children(self, lease: Lease, listing: Listing) -> bool:
-        if self._listed is not None and lease.shard in self._listed:
+        if self._listed is not None and lease.shard in self._listed.graph:
             return True
         if lease.created_seconds is None:
             return False
@@ -299,7 +305,9 @@ class LeaseCoordinator:
         sessions, agenda = self._sessions, self._agenda
         if sessions is None or sessions.deadline_seconds <= now.monotonic_seconds:
             return []
-        ready = ready_leases(self.rows, self._listed, self._listed_at_seconds)
+        listed = self._listed
+        graph, at_seconds = (listed.graph, listed.at_seconds) if listed else (None, 0.0)
+        ready = ready_leases(self.rows, graph, at_seconds)
         free = [lease for lease in ready if self._is_free(lease, sessions)]
         self._note_offers(free, now)
         unfinished = sum(1 for lease in self.rows if not lease.finished)
