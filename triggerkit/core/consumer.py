@@ -7,6 +7,7 @@ is finished in one write together with its children.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import assert_never
@@ -39,6 +40,7 @@ from triggerkit.core.model import (
     Tenure,
 )
 from triggerkit.core.options import MappingOptions
+from triggerkit.core.phases import TRANSITIONS, Phase, Step
 from triggerkit.core.progress import Progress
 from triggerkit.core.reading import Reading, first_read_position
 from triggerkit.core.reports import (
@@ -70,36 +72,6 @@ FIRST_CHILDREN_WAIT_SECONDS = 0.1
 """Five tries, doubling: about 3 s in all (leases.md 6.6 rule 4)."""
 
 
-class Phase(Enum):
-    """The life of a consumer. Waiting for a parent is no phase: such a shard holds no lease."""
-
-    RUNNING = "running"
-    DRAINING = "draining"
-    FINISHED = "finished"
-    STOPPED = "stopped"
-
-
-class Step(Enum):
-    """What moves a consumer from one phase to another."""
-
-    STOP_ASKED = "stop asked"
-    SHARD_END_SAVED = "shard end saved"
-    RELEASED = "released"
-    LEASE_LOST = "lease lost"
-
-
-TRANSITIONS: dict[tuple[Phase, Step], Phase] = {
-    (Phase.RUNNING, Step.STOP_ASKED): Phase.DRAINING,
-    (Phase.RUNNING, Step.SHARD_END_SAVED): Phase.FINISHED,
-    (Phase.RUNNING, Step.LEASE_LOST): Phase.STOPPED,
-    (Phase.DRAINING, Step.STOP_ASKED): Phase.DRAINING,
-    (Phase.DRAINING, Step.SHARD_END_SAVED): Phase.FINISHED,
-    (Phase.DRAINING, Step.RELEASED): Phase.STOPPED,
-    (Phase.DRAINING, Step.LEASE_LOST): Phase.STOPPED,
-}
-"""The whole machine; the picture in the documentation is made from it."""
-
-
 class _Work(Enum):
     FETCH = "fetch"
     WRITE = "write"
@@ -116,6 +88,8 @@ class _Saving:
     position: Position
     next_save_seconds: float = 0.0
     retry_seconds: float = 0.0
+    last: Position | None = None
+    """The position of the release, once it is asked for: it may be written already, so it stands."""
 
 
 @dataclass(slots=True)
@@ -289,6 +263,9 @@ class ShardConsumer:
                 self._derive_end(now, decisions)
                 self._derive_save(now, decisions)
             case Phase.DRAINING:
+                if self._stop is StopReason.REQUESTED and self._saving.last is None:
+                    for lane in self._lanes:
+                        self._derive_last_call(lane, now, deadline_seconds, decisions)
                 self._derive_release(now, decisions)
             case Phase.FINISHED | Phase.STOPPED:
                 pass
@@ -371,6 +348,27 @@ class ShardConsumer:
             batch = lane.take(options)
             decisions.append(Invoke(self.lease, self.tenure, batch, deadline_seconds))
 
+    def _derive_last_call(
+        self, lane: Lane, now: Now, deadline_seconds: float, decisions: list[Decision]
+    ) -> None:
+        """Catch up with the other lanes: what they did beyond the watermark would be done again.
+
+        Neither a retry nor a failure record that waits is waited for, else one bad record holds every stop.
+        """
+        options, due = self._settings.options, now.monotonic_seconds
+        if lane.busy or (lane.held is not None and lane.held.not_before_seconds > due):
+            return
+        ready_at = lane.ready_at(options, ended=True)
+        if lane.held is None:
+            if ready_at is None or ready_at > due:
+                return
+            batch = lane.take(options)
+            behind, beyond = batch.split(bisect_left(batch.ordinals, self._progress.accounted_to))
+            lane.put_back(tuple(part for part in (behind, beyond) if len(part)))
+            if not len(behind):
+                return
+        self._derive_lane(lane, now, deadline_seconds, decisions)
+
     def _derive_fetch(self, now: Now, decisions: list[Decision]) -> None:
         reading = self.reading
         if reading.ended or _Work.FETCH in self._under_way:
@@ -429,7 +427,8 @@ class ShardConsumer:
             return
         if self._is_due(self._saving.retry_seconds, now):
             self._under_way.add(_Work.WRITE)
-            decisions.append(Release(self.lease, self.tenure, self.position))
+            self._saving.last = self._saving.last or self.position
+            decisions.append(Release(self.lease, self.tenure, self._saving.last))
 
     # --- for the snapshot -----------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import heapq
 from collections import Counter
 from collections.abc import Iterator
 
-from triggerkit.core.consumer import ConsumerSettings, Phase, ShardConsumer
+from triggerkit.core.consumer import ConsumerSettings, ShardConsumer
 from triggerkit.core.coordinator import Cadence, LeaseCoordinator
 from triggerkit.core.decisions import Decision, Invoke
 from triggerkit.core.model import (
@@ -23,6 +23,7 @@ from triggerkit.core.model import (
     StopReason,
     Tenure,
 )
+from triggerkit.core.phases import Phase
 from triggerkit.core.reports import (
     ConsumerReport,
     Created,

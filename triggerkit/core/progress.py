@@ -59,6 +59,11 @@ class Progress:
         """Records from the watermark on, those accounted for out of order included."""
         return self._admitted - self._watermark
 
+    @property
+    def accounted_to(self) -> int:
+        """Behind the last record that is accounted for, in order or not; ordinals before it are below."""
+        return max((stop for _, stop in self._accounted), default=self._watermark)
+
     def _advance(self) -> None:
         before = self._watermark
         while self._accounted and self._accounted[0][0] <= self._watermark:

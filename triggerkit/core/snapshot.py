@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from triggerkit.core.consumer import Phase, ShardConsumer
+from triggerkit.core.consumer import ShardConsumer
 from triggerkit.core.mapping import EventSourceMapping
 from triggerkit.core.model import Gap, LastFailure, Now, Position, ShardId
+from triggerkit.core.phases import Phase
 
 PAGES_AT_TIP = 5
 """Empty pages in a row that are taken for the tip; a stream may answer some before records come."""
