@@ -288,6 +288,18 @@ class SourceContract:
 
         assert names(run(use))[-5:] == numbered("new", 5)
 
+    def test_a_time_before_the_first_record_is_the_start(self, world: StreamWorld) -> None:
+        async def use() -> list[Record]:
+            async with opened(world) as source:
+                listing = await source.list_shards()
+                world.write("a", "b")
+                long_ago = Position(
+                    PositionKind.AT_TIMESTAMP, at_seconds=listing.service_seconds - 3600
+                )
+                return await read(source.open(await only_open_shard(source)), long_ago, 2)
+
+        assert names(run(use)) == ["a", "b"]
+
     def test_a_closed_reader_can_be_opened_again(self, world: StreamWorld) -> None:
         world.write("a", "b")
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from components import DynamoDBLocal, dummy_client
+from components import DynamoDBLocal, dummy_client, running_dynamodb_local
 from contracts.source_contract import (
     LineageContract,
     SourceContract,
@@ -25,12 +26,13 @@ from sources.fakes import opened as opened_source
 
 from triggerkit.core.locators import parse
 from triggerkit.core.model import TRIM_HORIZON, Listing, Position, Record, after
-from triggerkit.emulator import Damage, Emulator, Server, VirtualClock, serve
+from triggerkit.emulator import Damage, Emulator, EmulatorError, Server, VirtualClock, serve
 from triggerkit.errors import (
     DamagedReplyError,
     EndpointUnreachableError,
     LocatorError,
     OptionError,
+    PermissionDeniedError,
     PositionTrimmedError,
     SourceError,
     SourceNotFoundError,
@@ -181,6 +183,27 @@ def test_the_emulator_drains_and_follows_too(
     emulator: Emulator, server: Server, transport: str
 ) -> None:
     drain_and_follow(TableWorld(server.endpoint_url, transport, emulator=emulator))
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_server_that_dies_and_comes_back_is_read_on(tmp_path: Path, transport: str) -> None:
+    with running_dynamodb_local(tmp_path) as server:
+        world = TableWorld(server.endpoint_url, transport)
+        world.write("a", "b")
+
+        async def use() -> list[Record]:
+            async with opened(world) as source:
+                reader = source.open(await only_open_shard(source))
+                records = await read(reader, TRIM_HORIZON, 2)
+                server.kill()
+                with pytest.raises(EndpointUnreachableError, match="GetRecords"):
+                    await reader.fetch(after(records[-1]), 10)
+                server.start()
+                world.write("c")
+                return records + await read(reader, after(records[-1]), 1)
+
+        assert names(run(use)) == ["a", "b", "c"]
 
 
 def drain_and_follow(world: TableWorld) -> None:
@@ -498,6 +521,26 @@ class TestPrepareNamesTheThingAndTheFix:
         arn = f"arn:aws:dynamodb:us-east-1:999999999999:table/{world.table}"
         with pytest.raises(LocatorError, match="999999999999"):
             self.prepare(arn, server.endpoint_url)
+
+    @pytest.mark.parametrize(
+        ("operation", "text"),
+        [
+            ("DescribeTable", "dynamodb://{}"),
+            ("DescribeStream", "dynamodb://{}"),
+            ("DescribeStream", "{}"),
+        ],
+    )
+    def test_a_permission_that_is_missing(
+        self, emulator: Emulator, server: Server, operation: str, text: str
+    ) -> None:
+        world = TableWorld(server.endpoint_url, "fast")
+        named = world.table if "//" in text else emulator.stream_arns(world.table)[0]
+        emulator.faults.fail(operation, EmulatorError("AccessDeniedException", "not authorized"))
+        with pytest.raises(PermissionDeniedError) as told:
+            self.prepare(text.format(named), server.endpoint_url)
+        assert f"dynamodb:{operation}" in told.value.message
+        assert f"allow dynamodb:{operation}" in told.value.hint
+        assert world.table in told.value.message
 
     def test_nothing_listens(self) -> None:
         with pytest.raises(EndpointUnreachableError, match=r"127\.0\.0\.1:1\b") as told:

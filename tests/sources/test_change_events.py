@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from triggerkit.sources._change_events import to_event, to_events
+from triggerkit.sources._change_events import to_event
 
 ARN = "arn:aws:dynamodb:us-east-1:111111111111:table/test-table/stream/2025-11-25T15:47:02.114"
 WIRE: dict[str, Any] = {
@@ -84,10 +84,31 @@ def test_an_unknown_event_name_and_unknown_fields_pass_through() -> None:
     assert event["dynamodb"]["Future"] == 1
 
 
-def test_a_batch_is_the_same_as_its_records_one_by_one() -> None:
-    raws = [json.dumps({**WIRE, "eventID": str(number)}).encode() for number in range(5)]
-    assert to_events(raws, ARN) == [to_event(raw, ARN) for raw in raws]
-    assert to_events([], ARN) == []
+def in_order_of_aws(wire: dict[str, Any]) -> dict[str, Any]:
+    change = wire["dynamodb"]
+    order = (
+        "ApproximateCreationDateTime", "Keys", "NewImage", "OldImage", "SequenceNumber",
+        "SizeBytes", "StreamViewType",
+    )  # fmt: skip
+    names = ("eventID", "eventName", "eventVersion", "eventSource", "awsRegion")
+    shaped = {name: wire[name] for name in names}
+    return {**shaped, "dynamodb": {n: change[n] for n in order if change.get(n) is not None}}
+
+
+def test_a_record_that_is_in_order_already_becomes_the_same_event() -> None:
+    usual = event_of(in_order_of_aws(WIRE))
+    assert json.dumps(usual) == json.dumps(event_of(WIRE))
+    for image in ("NewImage", "OldImage"):
+        change = {**WIRE["dynamodb"], "NewImage": None, image: {"a": {"S": "b"}}}
+        wire = {**WIRE, "dynamodb": change}
+        assert json.dumps(event_of(in_order_of_aws(wire))) == json.dumps(event_of(wire))
+
+
+def test_nulls_are_left_out_in_order_too() -> None:
+    wire = in_order_of_aws(WIRE)
+    wire["dynamodb"]["NewImage"] = None
+    assert "NewImage" not in event_of(wire)["dynamodb"]
+    assert "dynamodb" not in event_of({**wire, "dynamodb": None})
 
 
 def test_each_call_gives_fresh_objects() -> None:

@@ -199,6 +199,10 @@ class ControlPlane:
     def __init__(self, services: Services) -> None:
         self._services = services
 
+    async def run(self, call: Callable[[], None]) -> None:
+        """Run what asks the service nothing."""
+        await self._services.run(call)
+
     async def call(
         self, call: Callable[[], Answer], *, action: str, thing: str
     ) -> tuple[Answer, float]:

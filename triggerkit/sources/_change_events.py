@@ -7,44 +7,52 @@ is a float, absent images are absent and never null.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from triggerkit.ports import Event
 
 _BEFORE_CHANGE = ("eventID", "eventName", "eventVersion", "eventSource", "awsRegion")
-_IMAGES = ("Keys", "NewImage", "OldImage")
-_AFTER_IMAGES = ("SequenceNumber", "SizeBytes", "StreamViewType")
+_IN_CHANGE = ("Keys", "NewImage", "OldImage", "SequenceNumber", "SizeBytes", "StreamViewType")
 _KNOWN = frozenset({*_BEFORE_CHANGE, "dynamodb", "userIdentity"})
-_KNOWN_OF_CHANGE = frozenset({"ApproximateCreationDateTime", *_IMAGES, *_AFTER_IMAGES})
+_KNOWN_OF_CHANGE = frozenset({"ApproximateCreationDateTime", *_IN_CHANGE})
+_USUAL = (*_BEFORE_CHANGE, "dynamodb")
+_USUAL_CHANGES = frozenset(
+    ("ApproximateCreationDateTime", *(name for name in _IN_CHANGE if name not in absent))
+    for absent in ((), ("NewImage",), ("OldImage",), ("NewImage", "OldImage"))
+)
 _DECODER = msgspec.json.Decoder()
 
 
 def to_event(raw: bytes, stream_arn: str) -> Event:
-    """One element of `event["Records"]`; fields that are not known today come last, as they are."""
-    return _shaped(_DECODER.decode(raw), stream_arn)
+    """One element of `event["Records"]`; fields that are not known today come last, as they are.
+
+    One at a time: decoding a whole batch as one text was slower (5.1 instead of 3.5 us a record).
+    """
+    wire = _DECODER.decode(raw)
+    if tuple(wire) != _USUAL or not _usual_change(wire["dynamodb"]):
+        return _shaped(wire, stream_arn)
+    # In order already, without nulls and without an identity: what is fresh is changed in place.
+    change = wire["dynamodb"]
+    change["ApproximateCreationDateTime"] = float(int(change["ApproximateCreationDateTime"]))
+    wire["eventSourceARN"] = stream_arn
+    return cast("Event", wire)
 
 
-def to_events(raws: list[bytes], stream_arn: str) -> list[Event]:
-    """The elements of a whole batch, decoded in one go."""
-    wires = _DECODER.decode(b"[" + b",".join(raws) + b"]")
-    return [_shaped(wire, stream_arn) for wire in wires]
+def _usual_change(change: dict[str, Any] | None) -> bool:
+    return change is not None and tuple(change) in _USUAL_CHANGES and None not in change.values()
 
 
 def _shaped(wire: dict[str, Any], stream_arn: str) -> Event:
-    event: Event = {}
-    for name in _BEFORE_CHANGE:
-        if (value := wire.get(name)) is not None:
-            event[name] = value
+    event: Event = {name: wire[name] for name in _BEFORE_CHANGE if wire.get(name) is not None}
     change = wire.get("dynamodb")
     if change is not None:
         event["dynamodb"] = _shaped_change(change)
     identity = wire.get("userIdentity")
     if identity is not None:
         event["userIdentity"] = _shaped_identity(identity)
-    if not wire.keys() <= _KNOWN:
-        event.update(_unknown(wire, _KNOWN))
+    event.update(_unknown(wire, _KNOWN))
     event["eventSourceARN"] = stream_arn
     return event
 
@@ -54,14 +62,10 @@ def _shaped_change(wire: dict[str, Any]) -> dict[str, Any]:
     at_seconds = wire.get("ApproximateCreationDateTime")
     if at_seconds is not None:
         change["ApproximateCreationDateTime"] = float(int(at_seconds))
-    for name in _IMAGES:
+    for name in _IN_CHANGE:
         if (value := wire.get(name)) is not None:
             change[name] = value
-    for name in _AFTER_IMAGES:
-        if (value := wire.get(name)) is not None:
-            change[name] = value
-    if not wire.keys() <= _KNOWN_OF_CHANGE:
-        change.update(_unknown(wire, _KNOWN_OF_CHANGE))
+    change.update(_unknown(wire, _KNOWN_OF_CHANGE))
     return change
 
 

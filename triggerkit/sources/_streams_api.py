@@ -82,6 +82,11 @@ class StreamsApi:
         """The boto3 client whose endpoint GetRecords shares."""
         return self._streams
 
+    async def close(self) -> None:
+        """Close connections."""
+        await self._control_plane.run(self._dynamodb.close)
+        await self._control_plane.run(self._streams.close)
+
     async def describe_table(self, name: str) -> Table:
         """One table and its stream."""
         answer, _ = await self._control_plane.call(

@@ -154,6 +154,7 @@ class DynamoDBSource:
         self._openings.clear()
         if self._known is not None:
             await self._known.transport.close()
+            await self._known.api.close()
 
     @property
     def _prepared(self) -> _Prepared:
@@ -206,4 +207,7 @@ async def enable_stream(locator: Locator, services: Services, view_type: str) ->
         )
     with translated():
         api = await connect_api(access_of(locator, target, services), services)
-        return await turn_on(api, target.table, view_type)
+        try:
+            return await turn_on(api, target.table, view_type)
+        finally:
+            await api.close()
