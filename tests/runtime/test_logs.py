@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from typing import Any
 
 import pytest
 import structlog
+from aws_lambda_powertools import Logger
+from invokers.handler_stage import own_streams
 
 from triggerkit.invokers.capture import capturing
 from triggerkit.runtime.logs import LogSettings, configure_logging, get_logger
@@ -206,6 +209,27 @@ def test_lines_of_many_threads_stay_whole() -> None:
     found = entries(stream)
     assert len(found) == 400
     assert [e["number"] for e in found if e["name"] == "t3"] == list(range(50))
+
+
+def test_the_log_is_not_captured_even_when_the_streams_already_are() -> None:
+    with own_streams() as (_, err):
+        assert sys.stderr is not err
+        with logging_to(sys.stderr), inside_a_call():  # type: ignore[arg-type]
+            logging.getLogger("shop").warning("careful")
+            print("hello")
+        assert [entry["message"] for entry in entries(err)] == ["careful", "hello"]
+
+
+def test_a_powertools_logger_tells_each_line_once() -> None:
+    with own_streams() as (_, err):
+        restore = configure_logging(LogSettings(), err)
+        powertools = Logger(service="told-by-powertools")
+        restore()
+        with logging_to(err), inside_a_call():  # configured anew, as `run` does
+            powertools.info("paid")
+        (entry,) = entries(err)
+        assert (entry["event"], entry["trigger"]) == ("handler_printed", "notify")
+        assert json.loads(entry["message"])["message"] == "paid"
 
 
 def test_configuring_can_be_undone() -> None:

@@ -62,18 +62,24 @@ def capture_streams() -> Callable[[], None]:
     return restore
 
 
+def real_stream(stream: TextIO) -> TextIO:
+    """What `stream` was before `capture_streams`: the log itself must not be captured."""
+    found: object = stream
+    return found.real if isinstance(found, ScopedStream) else stream
+
+
 class ScopedStream:
     """A text stream that asks, at each write, whose output this is; else it is the real one."""
 
     def __init__(self, real: TextIO, name: str) -> None:
-        self._real = real
+        self.real = real
         self._name = name
 
     def write(self, text: str, /) -> int:
         """Write to the log of the call that is under way here, or to the real stream."""
         scope = _scope.get()
         if scope is None:
-            return self._real.write(text)
+            return self.real.write(text)
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         scope.write(self._name, text)
@@ -85,7 +91,7 @@ class ScopedStream:
             self.write(line)
 
     def __getattr__(self, name: str) -> Any:  # whatever a stream has besides
-        return getattr(self._real, name)
+        return getattr(self.real, name)
 
 
 class _Scope:

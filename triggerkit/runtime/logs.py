@@ -22,7 +22,7 @@ from typing import Any, Literal, NoReturn, TextIO, TypeAlias, cast
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-from triggerkit.invokers.capture import is_captured
+from triggerkit.invokers.capture import is_captured, real_stream
 from triggerkit.runtime.log_lines import json_line, pretty_line
 
 LogFormat: TypeAlias = Literal["auto", "pretty", "json"]
@@ -50,8 +50,8 @@ class LogSettings:
 def configure_logging(settings: LogSettings, stream: TextIO) -> Callable[[], None]:
     """Send every log entry of the process to `stream`.
 
-    Colours are used in a terminal, unless NO_COLOR is set. Call it before the user's module is
-    imported and before `capture_streams`.
+    Colours are used in a terminal, unless NO_COLOR is set. Call it, and `capture_streams`, before the
+    user's module is imported: loggers made there keep the streams and handlers that they find.
 
     Returns:
         What brings the former configuration back.
@@ -88,7 +88,7 @@ class _Sink:
 
     def __init__(self, settings: LogSettings, stream: TextIO) -> None:
         terminal = _is_terminal(stream)
-        self._stream = stream
+        self._stream = real_stream(stream)
         self._fields = settings.fields
         self._threshold = _NUMBERS[settings.level]
         self._pretty = terminal if settings.format == "auto" else settings.format == "pretty"
@@ -154,17 +154,12 @@ _WRAPPER = structlog.make_filtering_bound_logger(logging.NOTSET)
 
 
 class _RootHandler(logging.Handler):
-    """Brings the records of the standard `logging` module here."""
-
-    def __init__(self, threshold: int) -> None:
-        super().__init__()
-        self._inside = threshold
-        self._outside = max(threshold, logging.WARNING)
+    """Brings the records of the standard `logging` module here, those that the root level passes."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record as an entry with the fields of the call that is under way."""
         inside = is_captured()
-        if record.levelno < (self._inside if inside else self._outside):
+        if not inside and record.levelno < logging.WARNING:
             return
         try:
             message = record.getMessage()
@@ -183,9 +178,13 @@ class _RootHandler(logging.Handler):
         _write(_level_of(record.levelno), entry)
 
 
+_root_handler = _RootHandler()
+"""One for the process's life: Powertools hangs a filter on it that keeps its lines from coming twice."""
+
+
 def _take_root(threshold: int) -> Callable[[], None]:
-    root = logging.getLogger()
-    handler, former_level = _RootHandler(threshold), root.level
+    root, handler = logging.getLogger(), _root_handler
+    former_level, was_there = root.level, handler in root.handlers
     quiet = [logger for logger in map(logging.getLogger, _NOISY) if logger.level == logging.NOTSET]
     for logger in quiet:
         logger.setLevel(logging.WARNING)
@@ -193,7 +192,8 @@ def _take_root(threshold: int) -> Callable[[], None]:
     root.setLevel(threshold)
 
     def restore() -> None:
-        root.removeHandler(handler)
+        if not was_there:
+            root.removeHandler(handler)
         root.setLevel(former_level)
         for logger in quiet:
             logger.setLevel(logging.NOTSET)
