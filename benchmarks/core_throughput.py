@@ -31,7 +31,7 @@ from triggerkit.core.model import (
     SessionId,
     ShardId,
 )
-from triggerkit.core.options import MappingOptions
+from triggerkit.core.options import MappingOptions, read_options
 from triggerkit.core.outcome import Succeeded
 from triggerkit.core.reports import Fetched, Invoked, Report, Saved, Sessions, Taken
 
@@ -164,7 +164,7 @@ def main(count: int) -> None:
     print(f"{'msgspec decodes':24}{peer.records / peer.seconds:>12,.0f}{'':>10}{'1.00':>16}")
     for lanes in (1, 10):
         for batch_size in (100, 1000):
-            options = MappingOptions(batch_size=batch_size, parallelization_factor=lanes)
+            options = read_options({"batch_size": batch_size, "parallelization_factor": lanes})
             core = best(lambda options=options: drive(pages, count, options))  # type: ignore[misc]
             print(
                 f"{f'core, {lanes} lanes of {batch_size}':24}"

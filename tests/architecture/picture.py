@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from triggerkit.core.consumer import TRANSITIONS
+from triggerkit.core.phases import TRANSITIONS
 
 PAGE = Path(__file__).resolve().parents[2] / "triggerkit" / "ARCHITECTURE.md"
 BEGIN, END = "<!-- phases -->", "<!-- /phases -->"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from architecture.picture import BEGIN, END, PAGE, phases_picture, with_picture
 
-from triggerkit.core.consumer import TRANSITIONS
+from triggerkit.core.phases import TRANSITIONS
 
 
 def test_the_picture_of_the_phases_is_the_table() -> None:

@@ -172,9 +172,7 @@ def settings(
     fetch_limit: int = 1000,
 ) -> ConsumerSettings:
     """What consumers share."""
-    return ConsumerSettings(
-        PREFIX, given or MappingOptions(), checkpoint_interval_seconds, fetch_limit
-    )
+    return ConsumerSettings(PREFIX, given or options(), checkpoint_interval_seconds, fetch_limit)
 
 
 def tenure(counter: int = 1, session: str = ME) -> Tenure:

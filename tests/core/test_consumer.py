@@ -29,11 +29,8 @@ from triggerkit.core.batches import lane_of
 from triggerkit.core.consumer import (
     BUFFER_LIMIT_BYTES,
     CHILDREN_TRIES,
-    TRANSITIONS,
     ConsumerSettings,
-    Phase,
     ShardConsumer,
-    Step,
 )
 from triggerkit.core.decisions import (
     Cancel,
@@ -60,6 +57,7 @@ from triggerkit.core.model import (
     StopReason,
 )
 from triggerkit.core.outcome import Failed, Outcome, PartlyFailed, Succeeded
+from triggerkit.core.phases import TRANSITIONS, Phase, Step
 from triggerkit.core.reports import (
     Cancelled,
     ChildrenFailed,
@@ -119,6 +117,12 @@ class Bench:
     def saved(self, save: Save, seconds: float | None = None) -> list[Decision]:
         return self.hear(Saved(SHARD, TENURE, written(save)), seconds)
 
+    def is_in(self, phase: Phase) -> bool:
+        return self.consumer.phase is phase
+
+    def is_settled(self) -> bool:
+        return self.consumer.settled
+
     def stop(self, reason: StopReason = StopReason.REQUESTED) -> list[Decision]:
         return self.consumer.ask_to_stop(reason) + self.derive()
 
@@ -165,7 +169,7 @@ def test_a_shard_is_read_invoked_saved_and_finished() -> None:
     assert bench.consumer.position == after(2)
 
     assert bench.hear(Finished(SHARD, TENURE, ())) == []
-    assert bench.consumer.phase is Phase.FINISHED
+    assert bench.is_in(Phase.FINISHED)
     assert bench.consumer.wake_at_seconds == NEVER
 
 
@@ -177,9 +181,9 @@ def test_progress_is_saved_while_the_shard_is_read_on() -> None:
     assert kinds(bench.derive(0.25)) == ["Fetch"], "reading goes on beside the call"
     (save,) = bench.invoked(only(Invoke, decisions).batch)
     assert save == Save(bench.consumer.lease, TENURE, after(2))
-    assert not bench.consumer.settled
+    assert not bench.is_settled()
     assert bench.saved(save) == []
-    assert bench.consumer.settled
+    assert bench.is_settled()
     assert bench.consumer.lease.counter == 2
     assert bench.consumer.lease.checkpoint == after(2)
 
@@ -252,7 +256,7 @@ def test_a_tenure_reads_on_behind_its_checkpoint() -> None:
     (fetch,) = bench.derive()
     assert isinstance(fetch, Fetch)
     assert fetch.position == after(7)
-    assert bench.consumer.settled
+    assert bench.is_settled()
 
 
 def test_b12_empty_pages_are_followed() -> None:
@@ -577,11 +581,11 @@ def test_a_drain_finishes_what_runs_saves_and_releases() -> None:
     bench = reading(batch_size=1)
     invoke = only(Invoke, bench.fetched(page(1, 2)))
     assert bench.stop() == []
-    assert bench.consumer.phase is Phase.DRAINING
+    assert bench.is_in(Phase.DRAINING)
     (release,) = bench.invoked(invoke.batch)
     assert release == Release(bench.consumer.lease, TENURE, after(1))
     assert bench.hear(Released(SHARD, TENURE)) == []
-    assert bench.consumer.phase is Phase.STOPPED
+    assert bench.is_in(Phase.STOPPED)
 
 
 def test_a_drain_with_nothing_running_releases_at_once() -> None:
@@ -641,7 +645,7 @@ def test_an_end_that_is_on_its_way_when_a_stop_is_asked_still_counts() -> None:
     bench.hear(ChildrenFound(SHARD, TENURE, Children((), final=True)))
     assert bench.stop() == []
     bench.hear(Finished(SHARD, TENURE, ()))
-    assert bench.consumer.phase is Phase.FINISHED
+    assert bench.is_in(Phase.FINISHED)
 
 
 def test_an_end_that_fails_while_a_stop_is_asked_becomes_a_release() -> None:
@@ -662,7 +666,7 @@ def test_a_drain_that_expired_cancels_what_runs_and_releases_without_it() -> Non
     assert bench.hear(Cancelled(SHARD, TENURE)) == []
     assert bench.invoked(invoke.batch) == [], "the release is under way"
     bench.hear(Released(SHARD, TENURE))
-    assert bench.consumer.phase is Phase.STOPPED
+    assert bench.is_in(Phase.STOPPED)
 
 
 def test_a_drain_that_expired_with_nothing_running_has_nothing_to_cancel() -> None:
@@ -675,7 +679,7 @@ def test_a_lost_lease_is_written_no_more() -> None:
     invoke = only(Invoke, bench.fetched(page(1)))
     (cancel,) = bench.hear(LeaseLost(SHARD, TENURE))
     assert cancel == Cancel(bench.consumer.lease, TENURE)
-    assert bench.consumer.phase is Phase.STOPPED
+    assert bench.is_in(Phase.STOPPED)
     assert bench.invoked(invoke.batch) == []
 
 
@@ -683,7 +687,7 @@ def test_a_lease_lost_while_draining_is_written_no_more() -> None:
     bench = reading()
     bench.stop()
     assert kinds(bench.hear(LeaseLost(SHARD, TENURE))) == ["Cancel"]
-    assert bench.consumer.phase is Phase.STOPPED
+    assert bench.is_in(Phase.STOPPED)
 
 
 def test_a_weaker_reason_to_stop_changes_nothing() -> None:

@@ -428,7 +428,9 @@ def reference(
     head: list[int], handler: Handler, retries: int, *, bisect: bool
 ) -> tuple[list[list[int]], list[tuple[list[int], int]]]:
     """The loop that the contract gives in words, written apart from the rewrite rule."""
-    work, seen, documents = [head], [], []
+    work = [head]
+    seen: list[list[int]] = []
+    documents: list[tuple[list[int], int]] = []
     while work:
         left, calls = work.pop(), 0
         while left:

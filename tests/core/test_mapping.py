@@ -29,7 +29,6 @@ from core.builders import (
 )
 from core.test_failure import RAISED
 
-from triggerkit.core.consumer import Phase
 from triggerkit.core.coordinator import Cadence
 from triggerkit.core.decisions import (
     Create,
@@ -58,6 +57,7 @@ from triggerkit.core.model import (
     StopReason,
 )
 from triggerkit.core.outcome import Failed, Succeeded
+from triggerkit.core.phases import Phase
 from triggerkit.core.reports import (
     Cancelled,
     ChildrenFound,
@@ -102,6 +102,9 @@ class House:
     def react(self, report: Report, seconds: float | None = None) -> tuple[Decision, ...]:
         self.seconds = self.seconds if seconds is None else seconds
         return self.mapping.react(report, at(self.seconds))
+
+    def is_stopped(self) -> bool:
+        return self.mapping.stopped
 
     def wake(self, seconds: float) -> tuple[Decision, ...]:
         return self.react(Woke(), seconds)
@@ -339,15 +342,15 @@ def test_a_stop_drains_every_shard_and_takes_no_more() -> None:
     house = joined(batch_size=1)
     idle = house.take("b")
     invoke = only(Invoke, house.fetched(house.take("a"), 1, 2))
-    assert not house.mapping.stopped
+    assert not house.is_stopped()
     (release,) = house.react(StopAsked(StopReason.REQUESTED))
     assert isinstance(release, Release)
     assert release.lease.shard == "b"
     house.react(Released(B, idle.tenure))
-    assert not house.mapping.stopped, "a call still runs"
+    assert not house.is_stopped(), "a call still runs"
     assert only(Release, house.invoked(invoke)).position == after(1)
     assert house.react(Released(A, invoke.tenure)) == ()
-    assert house.mapping.stopped
+    assert house.is_stopped()
     assert house.react(Surveyed((lease("a"),), listing({"a": ""}))) == ()
     assert house.mapping.wake_at_seconds == NEVER
 

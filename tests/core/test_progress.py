@@ -118,3 +118,25 @@ def test_the_position_is_right_while_pages_keep_coming(steps: list[int]) -> None
             done = upto
         assert progress.position == (after(done - 1) if done else TRIM_HORIZON)
         assert progress.outstanding == read - done
+
+
+def test_the_last_record_accounted_for_is_known_whatever_is_missing_before_it() -> None:
+    progress = admitted(4, 4)
+    assert progress.accounted_to == 0
+    progress.account((2, 5))
+    assert progress.accounted_to == 6
+    progress.account(range(2))
+    assert progress.accounted_to == 6
+    progress.account((3, 4))
+    assert progress.accounted_to == 6
+    progress.account(range(6, 8))
+    assert (progress.accounted_to, progress.outstanding) == (8, 0)
+    progress.admit(records(8, 9))
+    assert progress.accounted_to == 8
+
+
+def test_a_record_is_accounted_for_once() -> None:
+    progress = admitted(2, 2)
+    progress.account(range(2))
+    with pytest.raises(AssertionError, match="twice"):
+        progress.account(range(1, 3))

@@ -20,10 +20,10 @@ from core.builders import (
 from core.test_failure import RAISED
 from core.test_mapping import A, House, joined
 
-from triggerkit.core.consumer import Phase
 from triggerkit.core.decisions import Discard, Fetch, Invoke, Save
 from triggerkit.core.model import Gap, ShardId, StopReason
 from triggerkit.core.outcome import Failed
+from triggerkit.core.phases import Phase
 from triggerkit.core.reports import (
     Discarded,
     DiscardFailed,

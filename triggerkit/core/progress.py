@@ -1,12 +1,11 @@
 """The low watermark of one shard. Rule: the position never passes an outstanding record.
 
-Records are numbered as they arrive. What is accounted for comes as intervals of ordinals, in any order
-where lanes run beside each other; the position is the last record before the first one that is missing.
+Records are numbered as they arrive. They are accounted for in any order, since lanes run beside each other;
+the position is the last record before the first one that is missing.
 """
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
 from collections.abc import Sequence
 
@@ -14,16 +13,17 @@ from triggerkit.core.model import Position, Record, after
 
 
 class Progress:
-    """Admit records in stream order, account for them in any order, ask for the position."""
+    """Admit records in stream order, account for each once in any order, ask for the position."""
 
-    __slots__ = ("_accounted", "_admitted", "_pages", "_position", "_watermark")
+    __slots__ = ("_admitted", "_done", "_first", "_pages", "_position", "_watermark")
 
     def __init__(self, start: Position) -> None:
         self._position = start
         self._admitted = 0
         self._watermark = 0
-        self._accounted: list[tuple[int, int]] = []  # heap of [start, stop) beyond the watermark
         self._pages: deque[tuple[int, Sequence[Record]]] = deque()  # first ordinal, its records
+        self._done = bytearray()  # a byte a record of these pages: 1 once accounted for
+        self._first = 0  # the ordinal of the first byte
 
     def admit(self, records: Sequence[Record]) -> range:
         """Number the records of one page; all are outstanding now."""
@@ -31,17 +31,20 @@ class Progress:
         self._admitted += len(records)
         if records:
             self._pages.append((first, records))
+            self._done.extend(bytes(len(records)))
         return range(first, self._admitted)
 
     def account(self, ordinals: Sequence[int]) -> None:
         """These records are done or discarded."""
         if not ordinals:
             return
+        assert ordinals[0] >= self._watermark, "accounted for twice"
+        done, first = self._done, self._first
         if isinstance(ordinals, range) and ordinals.step == 1:
-            heapq.heappush(self._accounted, (ordinals.start, ordinals.stop))
+            done[ordinals.start - first : ordinals.stop - first] = b"\x01" * len(ordinals)
         else:
             for ordinal in ordinals:
-                heapq.heappush(self._accounted, (ordinal, ordinal + 1))
+                done[ordinal - first] = 1
         self._advance()
 
     def move_to(self, position: Position) -> None:
@@ -62,20 +65,21 @@ class Progress:
     @property
     def accounted_to(self) -> int:
         """Behind the last record that is accounted for, in order or not; ordinals before it are below."""
-        return max((stop for _, stop in self._accounted), default=self._watermark)
+        return max(self._watermark, self._first + self._done.rfind(1) + 1)
 
     def _advance(self) -> None:
-        before = self._watermark
-        while self._accounted and self._accounted[0][0] <= self._watermark:
-            _, stop = heapq.heappop(self._accounted)
-            self._watermark = max(self._watermark, stop)
-        if self._watermark == before:
+        missing = self._done.find(0, self._watermark - self._first)
+        watermark = self._admitted if missing < 0 else self._first + missing
+        if watermark == self._watermark:
             return
+        self._watermark = watermark
         while self._pages:
             first, records = self._pages[0]
-            done = self._watermark - first
-            if done > 0:
-                self._position = after(records[min(done, len(records)) - 1])
-            if done < len(records):
-                return
+            count = watermark - first
+            if count > 0:
+                self._position = after(records[min(count, len(records)) - 1])
+            if count < len(records):
+                break
             self._pages.popleft()
+            del self._done[: len(records)]
+            self._first += len(records)
