@@ -13,10 +13,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from triggerkit.emulator.batches import BatchesApi
+from triggerkit.emulator.changes import TTL_IDENTITY, commit
 from triggerkit.emulator.clock import Clock, RealClock
 from triggerkit.emulator.errors import not_found, unknown_operation
 from triggerkit.emulator.faults import Faults
 from triggerkit.emulator.items import ItemsApi
+from triggerkit.emulator.keys import given_key, item_key, table_of
 from triggerkit.emulator.queries import QueriesApi
 from triggerkit.emulator.requests import Request
 from triggerkit.emulator.shards import ShardGraph
@@ -132,6 +134,13 @@ class Emulator:
         with self._lock:
             self._graph(stream).drop(shard)
             self._site.store.save_stream(self._stream(stream))
+
+    def expire_item(self, table: str, key: Mapping[str, Any]) -> None:
+        """Remove an item as Time to Live does: the record carries the service's userIdentity."""
+        with self._lock:
+            found = table_of(self._site, {"TableName": table})
+            place = item_key(found, given_key(found, {"Key": key}))
+            commit(self._site, found, place, None, TTL_IDENTITY)
 
     def expire_iterators(self) -> None:
         """Make every shard iterator handed out so far answer ExpiredIteratorException."""

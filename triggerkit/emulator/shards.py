@@ -51,6 +51,15 @@ class Shard:
         """Tell whether no record can come any more."""
         return self.ending_sequence is not None
 
+    @property
+    def latest_sequence(self) -> int:
+        """The greatest number that belongs to this shard so far."""
+        if self.ending_sequence is not None:
+            return self.ending_sequence
+        if self.records:
+            return self.records[-1].sequence
+        return max(self.starting_sequence, self.trimmed_through)
+
     def after(self, sequence: int) -> int:
         """Return the index of the first record whose number is greater than `sequence`."""
         return bisect_right(self.records, sequence, key=lambda record: record.sequence)

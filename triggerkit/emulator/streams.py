@@ -236,8 +236,7 @@ def _by_number(shard: Shard, kind: str, number: str | None) -> int:
     if not (number.isascii() and number.isdigit()):
         raise invalid_parameter("Invalid SequenceNumber")
     sequence = int(number)
-    beyond = shard.ending_sequence is not None and sequence > shard.ending_sequence
-    if sequence < shard.starting_sequence or beyond:
+    if not shard.starting_sequence <= sequence <= shard.latest_sequence:
         raise validation("Invalid SequenceNumber for the shard")
     if sequence <= shard.trimmed_through:
         raise _trimmed()
