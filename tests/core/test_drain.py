@@ -13,15 +13,19 @@ from triggerkit.core.reports import DiscardFailed, Fetched, Invoked, ReleaseFail
 
 SHARD, TENURE = ShardId("a"), tenure()
 RAISED = Failed(LastFailure("id", "ValueError", "no"))
-SLOW, FAST = (next(k for k in (b"a", b"b", b"c", b"d") if lane_of(k, 2) == lane) for lane in (0, 1))
+LANES = 4  # with a batch size of 1 the fast lane may be three records ahead
+SLOW, FAST = (
+    next(k for k in (b"a", b"b", b"c", b"d", b"e", b"f") if lane_of(k, LANES) == lane)
+    for lane in (0, 1)
+)
 
 
 class Bench:
-    """A consumer with two lanes: records 0, 1 and 4 go to the slow one, 2, 3 and 5 to the fast one."""
+    """A consumer with two lanes in use: records 0, 1 and 4 go to the slow one, 2, 3 and 5 to the fast one."""
 
     def __init__(self, batch_size: int = 1, retries: int = -1) -> None:
         given = options(
-            parallelization_factor=2, batch_size=batch_size, maximum_retry_attempts=retries
+            parallelization_factor=LANES, batch_size=batch_size, maximum_retry_attempts=retries
         )
         settings = ConsumerSettings(PREFIX, given, 0.0)
         self.consumer = ShardConsumer(lease("a", owner="me", counter=1), TENURE, settings)

@@ -76,17 +76,17 @@ class Lane:
         "_offset",
         "_opened_seconds",
         "_runs",
-        "busy",
         "held",
         "number",
+        "under_way",
         "waiting",
         "waiting_bytes",
     )
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.busy = False
-        """One thing under way: an invocation or a discard."""
+        self.under_way: Batch | None = None
+        """What is being invoked or discarded: one thing at a time."""
         self.held: Held | None = None
         self.waiting = 0
         self.waiting_bytes = 0
@@ -114,6 +114,22 @@ class Lane:
     def call_completed(self, now_seconds: float) -> None:
         """The window opens anew."""
         self._opened_seconds = now_seconds
+
+    @property
+    def busy(self) -> bool:
+        """An invocation or a discard is under way."""
+        return self.under_way is not None
+
+    @property
+    def first_ordinal(self) -> int | None:
+        """Of the oldest record that is not accounted for; None when there is none."""
+        if self.under_way is not None:
+            return self.under_way.ordinals[0]
+        if self.held is not None:
+            return self.held.batch.ordinals[0]
+        if self._again:
+            return self._again[0].ordinals[0]
+        return self._runs[0].ordinals[self._offset] if self._runs else None
 
     @property
     def last_failure(self) -> LastFailure | None:

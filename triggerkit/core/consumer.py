@@ -8,6 +8,7 @@ is finished in one write together with its children.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import assert_never
@@ -40,6 +41,7 @@ from triggerkit.core.model import (
     Tenure,
 )
 from triggerkit.core.options import MappingOptions
+from triggerkit.core.pacing import lanes_to_move
 from triggerkit.core.phases import TRANSITIONS, Phase, Step
 from triggerkit.core.progress import Progress
 from triggerkit.core.reading import Reading, first_read_position
@@ -190,16 +192,16 @@ class ShardConsumer:
                 self.lease = replace(self.lease, lost_reason="the shard is gone from the stream")
             case Invoked(batch=batch, outcome=outcome):
                 lane = self._lanes[batch.lane]
-                lane.busy = False
+                lane.under_way = None
                 lane.call_completed(now.monotonic_seconds)
                 self._apply(decide(batch, outcome, self._settings.options, now), lane)
             case Discarded(batch=batch):
                 lane = self._lanes[batch.lane]
-                lane.busy = False
+                lane.under_way = None
                 self._progress.account(batch.ordinals)
             case DiscardFailed(batch=batch, reason=reason, wait_seconds=wait):
                 lane = self._lanes[batch.lane]
-                lane.busy = False
+                lane.under_way = None
                 lane.hold(batch, reason, now.monotonic_seconds + wait)
             case Cancelled():
                 pass  # each call still answers by itself
@@ -257,7 +259,7 @@ class ShardConsumer:
         self.wake_at_seconds = NEVER
         match self.phase:
             case Phase.RUNNING:
-                for lane in self._lanes:
+                for lane in self._moving_lanes(now):
                     self._derive_lane(lane, now, deadline_seconds, decisions)
                 self._derive_fetch(now, decisions)
                 self._derive_end(now, decisions)
@@ -321,6 +323,10 @@ class ShardConsumer:
         self._wake(at_seconds)
         return False
 
+    def _moving_lanes(self, now: Now) -> Sequence[Lane]:
+        options, ended = self._settings.options, self.reading.ended
+        return lanes_to_move(self._lanes, self._progress.ahead, options, now, ended=ended)
+
     def _derive_lane(
         self, lane: Lane, now: Now, deadline_seconds: float, decisions: list[Decision]
     ) -> None:
@@ -329,7 +335,8 @@ class ShardConsumer:
         if lane.held is None:
             self._derive_call(lane, now, deadline_seconds, decisions)
         if lane.held is not None and self._is_due(lane.held.not_before_seconds, now):
-            held, lane.held, lane.busy = lane.held, None, True
+            held, lane.held = lane.held, None
+            lane.under_way = held.batch
             decisions.append(Discard(self.lease, self.tenure, held.batch, held.reason))
 
     def _derive_call(
@@ -344,8 +351,7 @@ class ShardConsumer:
         verdict = expire(lane.take(options), options, now)
         self._apply(verdict, lane)
         if verdict.discarded is None:
-            lane.busy = True
-            batch = lane.take(options)
+            batch = lane.under_way = lane.take(options)
             decisions.append(Invoke(self.lease, self.tenure, batch, deadline_seconds))
 
     def _derive_last_call(

@@ -63,6 +63,11 @@ class Progress:
         return self._admitted - self._watermark
 
     @property
+    def ahead(self) -> int:
+        """Records accounted for beyond the watermark: what a crash now would deliver again."""
+        return self._done.count(1, self._watermark - self._first)
+
+    @property
     def accounted_to(self) -> int:
         """Behind the last record that is accounted for, in order or not; ordinals before it are below."""
         return max(self._watermark, self._first + self._done.rfind(1) + 1)
