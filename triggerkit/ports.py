@@ -244,7 +244,8 @@ class LeaseStore(Protocol):
 class Invocation:
     """One call of a handler, before its event is decoded.
 
-    `deadline_seconds` is monotonic: the earliest of lease deadline, timeout and drain known at the start.
+    `deadline` tells, whenever it is asked and on any thread, until when this worker may act (monotonic
+    seconds; infinite while its beats are confirmed and nothing stops it).
     """
 
     request_id: str
@@ -252,7 +253,7 @@ class Invocation:
     source: Source
     shard: ShardId
     batch: Batch
-    deadline_seconds: float
+    deadline: Callable[[], float]
     function_arn: str = ""
 
     @property

@@ -84,7 +84,7 @@ def invocation(*numbers: str, **changes: Any) -> Invocation:
         "source": StageSource(),
         "shard": SHARD,
         "batch": batch_of(numbers or ("1",)),
-        "deadline_seconds": math.inf,
+        "deadline": lambda: math.inf,
         "function_arn": "arn:aws:lambda:us-east-1:111111111111:function:notify",
     }
     return Invocation(**{**given, **changes})

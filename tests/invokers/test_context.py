@@ -69,7 +69,7 @@ def test_the_earlier_of_deadline_and_timeout_counts(
     async def scene(stage: Stage) -> None:
         ends = SystemClock().now().monotonic_seconds + deadline_seconds
         invoker = stage.invoker(handler, timeout_seconds=timeout_seconds)
-        await invoker.invoke(invocation(deadline_seconds=ends))
+        await invoker.invoke(invocation(deadline=lambda: ends))
 
     on_stage(scene)
     assert 0 < seen[0] <= 5000

@@ -25,6 +25,7 @@ from triggerkit.core.snapshot import snapshot
 from triggerkit.errors import SourceError
 from triggerkit.lease_stores import memory
 from triggerkit.ports import Invocation, LeaseStore, Services
+from triggerkit.runtime.deadline import ActingDeadline
 from triggerkit.runtime.engine import Engine, RunningMapping
 from triggerkit.runtime.journal import Journal
 from triggerkit.runtime.listings import SharedListing
@@ -66,7 +67,7 @@ class World:
         )
         membership = Membership(self.store.fresh_session())
         beats = MembershipPerformer(self.store, clock)
-        self.engine = Engine(membership, beats, (self.running,), clock)
+        self.engine = Engine(membership, beats, (self.running,), clock, ActingDeadline(clock))
         self.clock = clock
 
     async def until(self, reached: Callable[[], bool]) -> None:

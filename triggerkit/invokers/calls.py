@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -136,14 +137,14 @@ class Callee:
 
     def _context(self, invocation: Invocation) -> InvocationContext[object]:
         timeout_seconds = self.settings.timeout_seconds
-        deadline_seconds = invocation.deadline_seconds
-        now = self.clock.now
+        deadline, now = invocation.deadline, self.clock.now
+        limit_seconds = math.inf
         if timeout_seconds is not None:
-            deadline_seconds = min(deadline_seconds, now().monotonic_seconds + timeout_seconds)
+            limit_seconds = now().monotonic_seconds + timeout_seconds
         context = InvocationContext(
             invocation.trigger,
             self.resources,
-            lambda: deadline_seconds - now().monotonic_seconds,
+            lambda: min(deadline(), limit_seconds) - now().monotonic_seconds,
             request_id=invocation.request_id,
             attempt=invocation.attempt,
             function_arn=invocation.function_arn,

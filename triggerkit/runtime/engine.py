@@ -17,6 +17,7 @@ from triggerkit.core.model import StopReason
 from triggerkit.core.reports import MembershipReport, Report, Sessions, StopAsked, Woke
 from triggerkit.core.snapshot import MappingSnapshot, snapshot
 from triggerkit.ports import Clock
+from triggerkit.runtime.deadline import ActingDeadline
 from triggerkit.runtime.journal import Journal
 from triggerkit.runtime.perform import MembershipPerformer, Performer
 
@@ -43,11 +44,13 @@ class Engine:
         beats: MembershipPerformer,
         mappings: tuple[RunningMapping, ...],
         clock: Clock,
+        deadline: ActingDeadline,
     ) -> None:
         self.membership = membership
         self.mappings = mappings
         self._beats = beats
         self._clock = clock
+        self._deadline = deadline
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._sessions: Sessions | None = None
@@ -119,6 +122,7 @@ class Engine:
         sessions = self.membership.sessions
         if sessions is not None and sessions is not self._sessions:
             self._sessions = sessions
+            self._deadline.beat_confirmed(sessions.deadline_seconds)
             for mapping in self.mappings:
                 self.step(mapping, sessions)
         if self._timer is not None:

@@ -7,8 +7,8 @@ nothing raised here reaches the engine.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Hashable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from typing import TypeAlias, assert_never
 
 from triggerkit.core.decisions import (
@@ -111,6 +111,7 @@ class MappingPorts:
     store: LeaseStore
     invoker: Invoker
     destination: Destination | None
+    deadline: Callable[[], float] = field(default=lambda: float("inf"))
 
 
 class Performer:
@@ -216,7 +217,7 @@ class Performer:
             source=self.ports.source,
             shard=shard,
             batch=decision.batch,
-            deadline_seconds=decision.deadline_seconds,
+            deadline=self.ports.deadline,
             function_arn=self.function_arn,
         )
         try:

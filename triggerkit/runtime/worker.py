@@ -23,6 +23,7 @@ from triggerkit.core.snapshot import MappingSnapshot
 from triggerkit.invokers.calls import ShownRecords
 from triggerkit.ports import Clock, Destination, Invoker, LeaseStore, Runner, Services, Source
 from triggerkit.registry import open_destination, open_lease_store, open_source
+from triggerkit.runtime.deadline import ActingDeadline
 from triggerkit.runtime.engine import Engine, RunningMapping
 from triggerkit.runtime.handlers import Handlers
 from triggerkit.runtime.journal import Counts, Journal, Observer, ignore
@@ -79,6 +80,7 @@ class Worker:
         self._engines: list[Engine] = []
         self._journals: list[Journal] = []
         self._sources: dict[str, tuple[Source, SharedListing]] = {}
+        self._deadlines: list[ActingDeadline] = []
         self._stop_asked = asyncio.Event()
         self.on_ready: Callable[[], None] = lambda: None
 
@@ -209,17 +211,20 @@ class Worker:
         closing: AsyncExitStack,
     ) -> Engine:
         membership = Membership(store.fresh_session())
+        deadline = ActingDeadline(self._clock)
+        self._deadlines.append(deadline)
         mappings = tuple(
             self._build_mapping(
                 plan,
                 store,
                 handlers.invoker(plan.name),
                 destinations.get(plan.on_failure.text) if plan.on_failure else None,
+                deadline,
             )
             for plan in plans
         )
         beats = MembershipPerformer(store, self._clock)
-        engine = Engine(membership, beats, mappings, self._clock)
+        engine = Engine(membership, beats, mappings, self._clock, deadline)
 
         async def leave() -> None:
             await engine.close()
@@ -234,6 +239,7 @@ class Worker:
         store: LeaseStore,
         invoker: Invoker,
         destination: Destination | None,
+        deadline: ActingDeadline,
     ) -> RunningMapping:
         source, listing = self._sources[plan.source_locator.text]
         interval = plan.options.checkpoint_interval_seconds
@@ -253,6 +259,7 @@ class Worker:
             store=store,
             invoker=invoker,
             destination=destination,
+            deadline=deadline,
         )
         journal = Journal(plan.name, source, self._clock, self._observe)
         self._journals.append(journal)
@@ -290,6 +297,9 @@ class Worker:
 
     async def _drain(self) -> None:
         log.info("draining", timeout_seconds=self._flags.drain_timeout_seconds)
+        ends_at = self._clock.now().monotonic_seconds + self._flags.drain_timeout_seconds
+        for deadline in self._deadlines:
+            deadline.drain_until(ends_at)
         if await self._stopped_within(StopReason.REQUESTED, self._flags.drain_timeout_seconds):
             return
         log.warning(
