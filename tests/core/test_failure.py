@@ -26,6 +26,8 @@ from triggerkit.core.outcome import (
     NotInvoked,
     Outcome,
     PartlyFailed,
+    RecordFailure,
+    RecordsEnded,
     Succeeded,
 )
 
@@ -349,7 +351,21 @@ def outcomes(size: int) -> st.SearchStrategy[Outcome]:
         st.builds(Failed, st.just(RAISED), st.none() | st.floats(0, 100)),
         st.builds(NotInvoked, st.just("throttled"), st.none() | st.floats(0, 100)),
         st.just(GivenUp(RAISED)),
+        records_ended(size),
     )
+
+
+@st.composite
+def records_ended(draw: st.DrawFn, size: int) -> RecordsEnded:
+    """Each record is done, failed, discarded, or had no turn."""
+    ends = draw(st.lists(st.sampled_from("dfx-"), min_size=size, max_size=size))
+    waits = draw(st.lists(st.none() | st.floats(0, 100), min_size=size, max_size=size))
+    parts = {
+        end: tuple(RecordFailure(i, RAISED, waits[i]) for i, e in enumerate(ends) if e == end)
+        for end in "fx"
+    }
+    done = tuple(index for index, end in enumerate(ends) if end == "d")
+    return RecordsEnded(done, failed=parts["f"], discarded=parts["x"])
 
 
 any_options = st.builds(
@@ -375,8 +391,12 @@ def test_every_record_is_in_exactly_one_of_done_discarded_again(
         parts = [verdict.done, verdict.discarded, *verdict.again]
         kept = [part for part in parts if part is not None]
         assert all(len(part) for part in kept)
-        assert [n for part in kept for n in numbers(part)] == list(range(size)), "order is kept"
-        assert [o for part in kept for o in part.ordinals] == list(range(7, 7 + size))
+        assert all(numbers(part) == sorted(numbers(part)) for part in kept), "order is kept"
+        assert sorted(n for part in kept for n in numbers(part)) == list(range(size))
+        if not any(part.tries for part in kept):
+            assert [n for part in kept for n in numbers(part)] == list(range(size))
+        for part in kept:
+            assert [int(ordinal) - 7 for ordinal in part.ordinals] == numbers(part)
 
 
 @settings(derandomize=True, deadline=None, max_examples=200)
@@ -458,3 +478,123 @@ def test_the_counts_of_a_batch_go_with_both_of_its_parts() -> None:
     first, second = head.split(1)
     assert (numbers(first), numbers(second)) == ([1], [2, 3])
     assert (first.attempts, second.attempts) == (2, 2)
+
+
+# --- records that end one by one ------------------------------------------------------------------
+
+
+def one_by_one(*poison: int, discards: Sequence[int] = (), keys: int = 100) -> Handler:
+    """As `.each` calls: record n has the key n % keys; behind a failed record its key has no turn."""
+
+    def handler(called: list[int], call: int) -> Outcome:
+        done, failed, discarded = [], [], []
+        blocked: set[int] = set()
+        for index, number in enumerate(called):
+            if number % keys in blocked:
+                continue
+            if number in discards:
+                discarded.append(RecordFailure(index, RAISED))
+            elif number in poison:
+                failed.append(RecordFailure(index, RAISED))
+                blocked.add(number % keys)
+            else:
+                done.append(index)
+        if len(done) == len(called):
+            return Succeeded()
+        return RecordsEnded(tuple(done), tuple(failed), tuple(discarded))
+
+    return handler
+
+
+def test_a_record_that_fails_is_called_again_without_its_neighbours_and_leaves_alone() -> None:
+    story = play(batch(1, 2, 3, 4), one_by_one(2), options(maximum_retry_attempts=2))
+    assert story.calls == [[1, 2, 3, 4], [2], [2]]
+    assert story.done == [1, 3, 4]
+    assert story.documents == [([2], EXHAUSTED, 3)]
+
+
+def test_each_record_has_the_whole_allowance_for_itself() -> None:
+    """3 waits for 1, of the same key, and is not tried meanwhile."""
+    story = play(batch(1, 2, 3, 4), one_by_one(1, 3, keys=2), options(maximum_retry_attempts=1))
+    assert story.calls == [[1, 2, 3, 4], [1, 3], [3], [3]]
+    assert story.documents == [([1], EXHAUSTED, 2), ([3], EXHAUSTED, 2)]
+
+
+def test_a_record_that_is_discarded_leaves_before_the_others_are_tried_again() -> None:
+    (given_up, left) = decide(
+        batch(1, 2, 3),
+        RecordsEnded((1,), (RecordFailure(0, RAISED, 9.0),), (RecordFailure(2, REPORTED),)),
+        options(),
+        at(10),
+    ).again
+    assert numbers(given_up) == [3]
+    verdict = expire(given_up, options(), at(10))
+    assert (verdict.discarded, verdict.reason) == (given_up, DiscardReason.DISCARDED_BY_HANDLER)
+    assert (given_up.attempts, given_up.last_failure) == (1, REPORTED)
+    assert (numbers(left), left.attempts, left.not_before_seconds) == ([1], 1, 19.0)
+
+
+def test_the_longest_wait_that_a_record_asks_for_holds_them_all() -> None:
+    failed = (RecordFailure(0, RAISED), RecordFailure(1, REPORTED, 30.0))
+    (left,) = decide(batch(1, 2), RecordsEnded((), failed), options(), at(5)).again
+    assert left.not_before_seconds == 35.0
+    assert left.last_failure == RAISED
+
+
+def test_a_call_that_tried_nothing_costs_no_attempt_and_waits() -> None:
+    (left,) = decide(batch(1, 2), RecordsEnded(()), options(), at(5)).again
+    assert (left.attempts, left.tries) == (0, ())
+    assert left.not_before_seconds > 5
+
+
+def test_what_had_no_turn_goes_on_at_once_when_nothing_failed() -> None:
+    verdict = decide(batch(1, 2), RecordsEnded((0,)), options(), at(5))
+    (left,) = verdict.again
+    assert (numbers(verdict.done or ()), numbers(left)) == ([1], [2])
+    assert (left.attempts, left.not_before_seconds) == (0, 5.0)
+
+
+def test_records_of_an_each_that_are_too_old_leave_one_by_one() -> None:
+    aged = tuple(record(i, at_seconds=OLD) for i in range(2))
+    head = Batch(0, aged, range(2), attempts=3, tries=(1, 3))
+    limited = options(maximum_record_age_in_seconds=60)
+    first = expire(head, limited, at(0))
+    assert (numbers(first.discarded or ()), first.reason) == ([0], TOO_OLD)
+    assert first.discarded is not None
+    assert first.discarded.attempts == 1
+    second = expire(first.again[0], limited, at(0))
+    assert second.discarded is not None
+    assert (numbers(second.discarded), second.discarded.attempts) == ([1], 3)
+
+
+@settings(derandomize=True, deadline=None, max_examples=200)
+@given(
+    size=st.integers(1, 10),
+    poison=st.frozensets(st.integers(0, 9)),
+    discards=st.frozensets(st.integers(0, 9), max_size=2),
+    keys=st.integers(1, 5),
+    retries=st.integers(0, 3),
+    bisect=st.booleans(),
+)
+def test_one_by_one_every_good_record_is_done_once_and_every_bad_one_leaves_alone(
+    size: int,
+    poison: frozenset[int],
+    discards: frozenset[int],
+    keys: int,
+    retries: int,
+    bisect: bool,
+) -> None:
+    tuned = options(maximum_retry_attempts=retries, bisect_batch_on_function_error=bisect)
+    handler = one_by_one(*poison, discards=sorted(discards), keys=keys)
+    story = play(batch(*range(size)), handler, tuned, calls=1000)
+    bad = (poison | discards) & set(range(size))
+    assert sorted(story.done) == sorted(set(range(size)) - bad)
+    assert sorted(n for document, _, _ in story.documents for n in document) == sorted(bad)
+    for document, reason, count in story.documents:
+        (number,) = document
+        told = DiscardReason.DISCARDED_BY_HANDLER if number in discards else EXHAUSTED
+        assert (reason, count) == (told, 1 if number in discards else retries + 1)
+    for key in range(keys):
+        assert [n for n in story.done if n % keys == key] == [
+            n for n in sorted(story.done) if n % keys == key
+        ], "in order within a key"

@@ -10,7 +10,15 @@ from rich.markup import escape
 
 from triggerkit.core.decisions import Decision, Discard, Finish
 from triggerkit.core.model import Batch, Record
-from triggerkit.core.outcome import Failed, GivenUp, NotInvoked, Outcome, PartlyFailed, Succeeded
+from triggerkit.core.outcome import (
+    Failed,
+    GivenUp,
+    NotInvoked,
+    Outcome,
+    PartlyFailed,
+    RecordsEnded,
+    Succeeded,
+)
 from triggerkit.core.reports import Discarded, Finished, Invoked, Report, Saved, Taken
 
 
@@ -100,6 +108,9 @@ class DemoShow:
                 self._line("green", "done", f"{_keys(batch)}{attempt}")
             case PartlyFailed(index=index):
                 self.done += index
+                self._line("yellow", "partly failed", f"{_keys(batch)}{attempt}")
+            case RecordsEnded(done=done):
+                self.done += len(done)
                 self._line("yellow", "partly failed", f"{_keys(batch)}{attempt}")
             case Failed(failure=failure) | GivenUp(failure=failure):
                 why = f"{failure.error_type}: {failure.error_message}"

@@ -127,8 +127,8 @@ class Lane:
             return self.under_way.ordinals[0]
         if self.held is not None:
             return self.held.batch.ordinals[0]
-        if self._again:
-            return self._again[0].ordinals[0]
+        if self._again:  # a record that was given up comes before older ones that are tried again
+            return min(batch.ordinals[0] for batch in self._again)
         return self._runs[0].ordinals[self._offset] if self._runs else None
 
     @property

@@ -3,6 +3,10 @@
 `decide` takes the batch at the head of a lane and what became of it; `expire` runs before each call.
 With a finite quota or age every lane terminates: each call lowers the records outstanding, or the size of
 the head batch, or the attempts left. Source: lambda-contract.md F-1 to F-47.
+
+Where records end one by one (`.each`), each record has the whole allowance for itself and counts its own
+calls. What is done is never called again; what is given up leaves alone, with a failure record of its own;
+the others are called again together, behind the longest wait that one of them asks for. Nothing is bisected.
 """
 
 from __future__ import annotations
@@ -19,6 +23,8 @@ from triggerkit.core.outcome import (
     NotInvoked,
     Outcome,
     PartlyFailed,
+    RecordFailure,
+    RecordsEnded,
     Succeeded,
 )
 
@@ -29,7 +35,10 @@ LONGEST_BACKOFF_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What becomes of a batch: `again` replaces it at the front of its lane, in this order."""
+    """What becomes of a batch: `again` replaces it at the front of its lane, in this order.
+
+    A batch of `again` that is marked as given up is discarded, instead of called, when its turn comes.
+    """
 
     done: Batch | None = None
     discarded: Batch | None = None
@@ -38,21 +47,23 @@ class Verdict:
 
 
 def expire(batch: Batch, options: MappingOptions, now: Now) -> Verdict:
-    """Drop the leading records that are too old (F-41, F-42); the counts of the rest go on."""
+    """Drop what is given up, and the leading records that are too old (F-41, F-42); counts go on."""
+    if batch.given_up is not None:
+        return Verdict(discarded=batch, reason=batch.given_up)
     limit = options.maximum_record_age_in_seconds
     if limit < 0:
         return Verdict(again=(batch,))
     oldest_kept = now.service_seconds - limit
     count = 0
     for record in batch.records:
-        if record.at_seconds > oldest_kept:
-            break
+        if record.at_seconds > oldest_kept or (count and batch.tries):
+            break  # with counts of their own, each record has its own failure record
         count += 1
     if not count:
         return Verdict(again=(batch,))
     old, rest = batch.split(count)
     return Verdict(
-        discarded=old,
+        discarded=replace(old, attempts=old.tries_of(0)),
         reason=DiscardReason.RECORD_AGE_EXCEEDED,
         again=(rest,) if len(rest) else (),
     )
@@ -71,14 +82,64 @@ def decide(batch: Batch, outcome: Outcome, options: MappingOptions, now: Now) ->
         case PartlyFailed(index=index, failure=failure) if index > 0:
             # F-30: the allowance starts again whenever the checkpoint advances
             done, rest = batch.split(index)
-            fresh = replace(rest, attempts=0, last_failure=failure)
+            fresh = replace(rest, attempts=0, tries=(), last_failure=failure)
             return Verdict(done=done, again=(_later(fresh, 1, None, now),))
         case PartlyFailed(failure=failure):
             return _failed(batch, failure, None, options, now)
         case Failed(failure=failure, retry_after_seconds=wait):
             return _failed(batch, failure, wait, options, now)
+        case RecordsEnded(done=(), failed=(), discarded=()):
+            return Verdict(again=(_later(batch, batch.attempts + 1, None, now),))
+        case RecordsEnded():
+            return _one_by_one(batch, outcome, options, now)
         case _:
             assert_never(outcome)
+
+
+def _one_by_one(batch: Batch, outcome: RecordsEnded, options: MappingOptions, now: Now) -> Verdict:
+    limit = options.maximum_retry_attempts
+    leaving = [(each, DiscardReason.DISCARDED_BY_HANDLER) for each in outcome.discarded]
+    staying: dict[int, RecordFailure] = {}
+    for each in outcome.failed:
+        if 0 <= limit <= batch.tries_of(each.index):
+            leaving.append((each, DiscardReason.RETRY_ATTEMPTS_EXHAUSTED))
+        else:
+            staying[each.index] = each
+    leaving.sort(key=lambda pair: pair[0].index)
+    given_up = tuple(_given_up(batch, each, reason) for each, reason in leaving)
+    gone = {*outcome.done, *(each.index for each, _ in leaving)}
+    left = [index for index in range(len(batch)) if index not in gone]
+    return Verdict(
+        done=batch.pick(outcome.done) if outcome.done else None,
+        again=(*given_up, _left(batch, left, staying, now)) if left else given_up,
+    )
+
+
+def _given_up(batch: Batch, each: RecordFailure, reason: DiscardReason) -> Batch:
+    return replace(
+        batch.pick((each.index,)),
+        attempts=batch.tries_of(each.index) + 1,
+        last_failure=each.failure,
+        not_before_seconds=0.0,
+        given_up=reason,
+    )
+
+
+def _left(batch: Batch, indexes: list[int], failed: dict[int, RecordFailure], now: Now) -> Batch:
+    """The records to be called again, as one batch: those that failed, and those that had no turn."""
+    tries = tuple(batch.tries_of(index) + (index in failed) for index in indexes)
+    waits = [0.0]
+    for index, each in failed.items():
+        wait = each.retry_after_seconds
+        own = backoff_seconds(batch.tries_of(index) + 1, batch.pick((index,)))
+        waits.append(own if wait is None else wait)
+    return replace(
+        batch.pick(indexes),
+        attempts=max(tries),
+        tries=tries,
+        last_failure=next((each.failure for each in failed.values()), batch.last_failure),
+        not_before_seconds=now.monotonic_seconds + max(waits),
+    )
 
 
 def _failed(
@@ -90,9 +151,10 @@ def _failed(
 ) -> Verdict:
     if options.bisect_batch_on_function_error and len(batch) > 1:
         # F-34, F-35, F-38: at once, both parts with the full allowance
-        first, second = replace(batch, attempts=0, last_failure=None).split(len(batch) // 2)
-        return Verdict(again=(first, second))
-    tried = replace(batch, attempts=batch.attempts + 1, last_failure=failure)
+        fresh = replace(batch, attempts=0, tries=(), last_failure=None)
+        return Verdict(again=fresh.split(len(batch) // 2))
+    counts = tuple(count + 1 for count in batch.tries)
+    tried = replace(batch, attempts=batch.attempts + 1, tries=counts, last_failure=failure)
     limit = options.maximum_retry_attempts
     if 0 <= limit < tried.attempts:
         return Verdict(discarded=tried, reason=DiscardReason.RETRY_ATTEMPTS_EXHAUSTED)

@@ -136,7 +136,9 @@ class Batch:
     """Consecutive records of one lane, oldest first, and how often they were tried.
 
     `ordinals` number the records within this tenure of the shard; `attempts` counts the calls since the
-    batch last got shorter by progress (F-30, F-31). `not_before_seconds` is monotonic.
+    batch last got shorter by progress (F-30, F-31). `not_before_seconds` is monotonic. Where records end one
+    by one, the batch is what is left of them, `tries` counts the calls of each, and `attempts` is the highest;
+    `given_up` records are not called again: their failure record is next.
     """
 
     lane: int
@@ -145,16 +147,33 @@ class Batch:
     attempts: int = 0
     not_before_seconds: float = 0.0
     last_failure: LastFailure | None = None
+    tries: Sequence[int] = ()
+    """Empty: all records were tried `attempts` times."""
+    given_up: DiscardReason | None = None
 
     def __len__(self) -> int:
         return len(self.records)
 
     def split(self, index: int) -> tuple[Batch, Batch]:
         """The records before `index` and the rest; both keep the counts."""
+        records, ordinals, tries = self.records, self.ordinals, self.tries
         return (
-            replace(self, records=self.records[:index], ordinals=self.ordinals[:index]),
-            replace(self, records=self.records[index:], ordinals=self.ordinals[index:]),
+            replace(self, records=records[:index], ordinals=ordinals[:index], tries=tries[:index]),
+            replace(self, records=records[index:], ordinals=ordinals[index:], tries=tries[index:]),
         )
+
+    def pick(self, indexes: Sequence[int]) -> Batch:
+        """The records at `indexes`, which ascend; each keeps its own count."""
+        return replace(
+            self,
+            records=tuple(self.records[index] for index in indexes),
+            ordinals=tuple(self.ordinals[index] for index in indexes),
+            tries=tuple(self.tries_of(index) for index in indexes),
+        )
+
+    def tries_of(self, index: int) -> int:
+        """How often the record at `index` was tried."""
+        return self.tries[index] if self.tries else self.attempts
 
 
 class DiscardReason(Enum):

@@ -48,6 +48,27 @@ class GivenUp:
     failure: LastFailure
 
 
+@dataclass(frozen=True, slots=True)
+class RecordFailure:
+    """How the call for the record at `index` of the batch failed, or why it was given up."""
+
+    index: int
+    failure: LastFailure
+    retry_after_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsEnded:
+    """Each record came to an end of its own, as with `.each`; one that is named nowhere was not tried.
+
+    All indexes ascend and name a record of the batch once.
+    """
+
+    done: tuple[int, ...]
+    failed: tuple[RecordFailure, ...] = ()
+    discarded: tuple[RecordFailure, ...] = ()
+
+
 class Retry(Exception):  # noqa: N818 - a handler raises it to ask, it tells of no fault
     """Raised by a handler: this attempt failed, try again after a delay of its own.
 
@@ -77,7 +98,7 @@ class Discard(Exception):  # noqa: N818 - a handler raises it to ask, it tells o
         self.why = why
 
 
-Outcome: TypeAlias = Succeeded | PartlyFailed | Failed | NotInvoked | GivenUp
+Outcome: TypeAlias = Succeeded | PartlyFailed | Failed | NotInvoked | GivenUp | RecordsEnded
 
 
 def read_response(response: object, batch: Batch, request_id: str) -> Outcome:

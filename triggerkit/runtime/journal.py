@@ -17,6 +17,7 @@ from triggerkit.core.outcome import (
     NotInvoked,
     Outcome,
     PartlyFailed,
+    RecordsEnded,
     Succeeded,
 )
 from triggerkit.core.reports import (
@@ -168,6 +169,8 @@ class Journal:
                     error_message=failure.error_message,
                     **facts,
                 )
+            case RecordsEnded():
+                self._tell_records(outcome, facts)
             case Failed(failure=failure) | GivenUp(failure=failure):
                 self.counts.failed_calls += 1
                 given_up = isinstance(outcome, GivenUp)
@@ -185,6 +188,26 @@ class Journal:
                 )
             case _:
                 assert_never(outcome)
+
+    def _tell_records(self, outcome: RecordsEnded, facts: dict[str, object]) -> None:
+        """What was not tried waits for a failed record of its key, or for the next owner."""
+        self.counts.records_done += len(outcome.done)
+        first = next(iter((*outcome.failed, *outcome.discarded)), None)
+        if first is None:
+            self._log.info("batch_partly_done", outcome="stopped", done=len(outcome.done), **facts)
+            return
+        self.counts.failed_calls += 1
+        self._log.warning(
+            "batch_partly_failed",
+            outcome="partly_failed",
+            done=len(outcome.done),
+            failed=len(outcome.failed),
+            discarded=len(outcome.discarded),
+            request_id=first.failure.request_id,
+            error_type=first.failure.error_type,
+            error_message=first.failure.error_message,
+            **facts,
+        )
 
     def _facts(self, shard: ShardId, batch: Batch) -> dict[str, object]:
         return {
