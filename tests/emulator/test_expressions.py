@@ -119,6 +119,13 @@ def test_a_set_that_loses_its_last_member_is_removed() -> None:
     assert orders.get("a") == {"pk": {"S": "a"}}
 
 
+def test_an_index_to_remove_means_the_list_as_it_was() -> None:
+    orders = Orders()
+    orders.put("a", l={"L": [{"N": "5"}]})
+    orders.update("a", "SET l[3] = :one REMOVE l[0], l[1]", **given(":one"))
+    assert orders.get("a") == {"pk": {"S": "a"}, "l": {"L": [{"N": "1"}]}}
+
+
 def test_the_old_image_is_untouched_by_an_update_inside_a_document() -> None:
     orders = Orders()
     orders.put("a", **START)

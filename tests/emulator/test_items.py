@@ -240,3 +240,23 @@ def test_a_filter_counts_what_it_read(events: Emulator) -> None:
 def test_indexes_are_refused_with_the_real_backends(events: Emulator) -> None:
     with pytest.raises(EmulatorError, match="secondary indexes; use DynamoDB Local or AWS"):
         events.call("Scan", {"TableName": "events", "IndexName": "by_time"})
+
+
+def test_consumed_capacity_is_told_on_demand() -> None:
+    orders = Orders()
+    asked_for = {"TableName": "orders", "ReturnConsumedCapacity": "TOTAL"}
+    item = {**KEY, "x": {"S": "y" * 5000}}
+    put = orders.call("PutItem", Item=item, **asked_for)
+    assert put == {"ConsumedCapacity": {"TableName": "orders", "CapacityUnits": 5.0}}
+    weak = orders.call("GetItem", Key=KEY, **asked_for)["ConsumedCapacity"]
+    strong = orders.call("GetItem", Key=KEY, ConsistentRead=True, **asked_for)["ConsumedCapacity"]
+    assert (weak["CapacityUnits"], strong["CapacityUnits"]) == (1.0, 2.0)
+    batch = orders.call(
+        "BatchWriteItem",
+        RequestItems={"orders": [{"DeleteRequest": {"Key": KEY}}]},
+        ReturnConsumedCapacity="INDEXES",
+    )
+    assert batch["ConsumedCapacity"] == [
+        {"TableName": "orders", "CapacityUnits": 5, "Table": {"CapacityUnits": 5}}
+    ]
+    assert "ConsumedCapacity" in orders.call("Scan", **asked_for)

@@ -6,10 +6,12 @@ the request. Source: DynamoDB API reference, BatchWriteItem and BatchGetItem.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from triggerkit.emulator.capacity import consumed_by_all, read_units, write_units
 from triggerkit.emulator.changes import commit
 from triggerkit.emulator.errors import validation
 from triggerkit.emulator.expressions.paths import projected
@@ -56,9 +58,12 @@ class BatchesApi:
         writes = [self._write(name, entry) for name, entry in asked]
         if len({(write.table.name, write.key) for write in writes}) < len(writes):
             raise validation(_DUPLICATES)
+        units: Counter[str] = Counter()
         for write in writes:
-            commit(self.site, write.table, write.key, write.result(None))
-        return {"UnprocessedItems": {}}
+            new = write.result(None)
+            old = commit(self.site, write.table, write.key, new)
+            units[write.table.name] += int(write_units(old, new))
+        return {"UnprocessedItems": {}, **consumed_by_all(request, units)}
 
     def batch_get_item(self, request: Request) -> dict[str, Any]:
         """Answer BatchGetItem; what exceeds 16 MB is left unprocessed."""
@@ -73,7 +78,11 @@ class BatchesApi:
         answer = _Answer()
         for name, read in zip(asked, reads, strict=True):
             answer.add(self.site, name, read)
-        return {"Responses": answer.responses, "UnprocessedKeys": answer.unprocessed}
+        return {
+            "Responses": answer.responses,
+            "UnprocessedKeys": answer.unprocessed,
+            **consumed_by_all(request, answer.units),
+        }
 
     def _write(self, name: str, entry: Request) -> Write:
         table = table_of(self.site, {"TableName": name})
@@ -87,7 +96,10 @@ class BatchesApi:
                 "datatypes"
             )
         inner = required_map(entry, given[0])
-        return plan_put(table, inner) if given[0] == "PutRequest" else plan_delete(table, inner)
+        # A request in a batch has no condition; members that belong to single writes are not read.
+        if given[0] == "PutRequest":
+            return plan_put(table, {"Item": inner.get("Item")})
+        return plan_delete(table, {"Key": inner.get("Key")})
 
     def _read(self, name: str, entry: Request) -> _Read:
         refuse_legacy(entry)
@@ -117,11 +129,12 @@ class _Read:
 
 
 class _Answer:
-    __slots__ = ("responses", "size_bytes", "unprocessed")
+    __slots__ = ("responses", "size_bytes", "units", "unprocessed")
 
     def __init__(self) -> None:
         self.responses: dict[str, list[Item]] = {}
         self.unprocessed: dict[str, dict[str, Any]] = {}
+        self.units: dict[str, float] = {}
         self.size_bytes = 0
 
     def add(self, site: Site, name: str, read: _Read) -> None:
@@ -129,9 +142,12 @@ class _Answer:
         found = self.responses.setdefault(name, [])
         for index, key in enumerate(read.keys):
             item = site.store.item(read.table.name, item_key(read.table, key))
+            size_bytes = item_size_bytes(item or {})
+            units = read_units(size_bytes, read.entry)
+            self.units[read.table.name] = self.units.get(read.table.name, 0.0) + units
             if item is None:
                 continue
-            self.size_bytes += item_size_bytes(item)
+            self.size_bytes += size_bytes
             if self.size_bytes > ANSWER_LIMIT_BYTES:
                 self.unprocessed[name] = {**read.entry, "Keys": read.keys[index:]}
                 return

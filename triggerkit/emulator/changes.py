@@ -23,14 +23,14 @@ def commit(
     key: ItemKey,
     new: Item | None,
     identity: dict[str, str] | None = None,
-) -> None:
-    """Replace the item at `key` by `new` (None removes it) and record the change.
+) -> Item | None:
+    """Replace the item at `key` by `new` (None removes it), record the change, return the old item.
 
     `identity` is the userIdentity of a removal by Time to Live.
     """
     old = site.store.item(table.name, key)
     if old == new:
-        return
+        return old
     site.store.write_item(table.name, key, new)
     stream = site.current_stream(table)
     if stream is not None:
@@ -39,6 +39,7 @@ def commit(
         if identity is not None:
             record.wire["userIdentity"] = identity
         site.store.append(stream, shard.shard_id, record)
+    return old
 
 
 def _record(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import threading
+from functools import lru_cache
 from types import TracebackType
 from typing import Self
 
@@ -239,6 +240,7 @@ def _host_name(host: str) -> str:
     return host.partition(":")[0]
 
 
+@lru_cache(maxsize=64)
 def _loopback(host: str) -> bool:
     if host.lower() == "localhost" or host.lower().endswith(".localhost"):
         return True

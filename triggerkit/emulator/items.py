@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from triggerkit.emulator.capacity import consumed, read_units, write_units
 from triggerkit.emulator.changes import commit
 from triggerkit.emulator.errors import condition_failed, invalid_parameter, validation
 from triggerkit.emulator.expressions.apply import updated
@@ -22,7 +23,7 @@ from triggerkit.emulator.expressions.placeholders import read_placeholders
 from triggerkit.emulator.expressions.projections import read_projection
 from triggerkit.emulator.expressions.updates import read_update
 from triggerkit.emulator.keys import check_item_key, given_key, item_key, table_of
-from triggerkit.emulator.requests import Request, chosen, flag, optional_text, required_map
+from triggerkit.emulator.requests import Request, chosen, optional_text, required_map
 from triggerkit.emulator.site import Site
 from triggerkit.emulator.sizes import item_size_bytes
 from triggerkit.emulator.store import ItemKey, Table
@@ -80,33 +81,36 @@ class ItemsApi:
     def put_item(self, request: Request) -> dict[str, Any]:
         """Answer PutItem."""
         returned = _returned(request, ("NONE", "ALL_OLD"))
-        return self._perform(plan_put(table_of(self.site, request), request), returned)
+        return self._perform(request, plan_put(table_of(self.site, request), request), returned)
 
     def delete_item(self, request: Request) -> dict[str, Any]:
         """Answer DeleteItem."""
         returned = _returned(request, ("NONE", "ALL_OLD"))
-        return self._perform(plan_delete(table_of(self.site, request), request), returned)
+        write = plan_delete(table_of(self.site, request), request)
+        return self._perform(request, write, returned)
 
     def update_item(self, request: Request) -> dict[str, Any]:
         """Answer UpdateItem."""
         returned = _returned(request, RETURN_VALUES)
-        return self._perform(plan_update(table_of(self.site, request), request), returned)
+        write = plan_update(table_of(self.site, request), request)
+        return self._perform(request, write, returned)
 
     def get_item(self, request: Request) -> dict[str, Any]:
         """Answer GetItem."""
         refuse_legacy(request)
-        flag(request, "ConsistentRead")
         table = table_of(self.site, request)
         projection = optional_text(request, "ProjectionExpression")
         placeholders = read_placeholders(request, {"ProjectionExpression": projection})
         paths = None if projection is None else read_projection(projection, placeholders)
         placeholders.require_all_used()
         item = self.site.store.item(table.name, item_key(table, given_key(table, request)))
+        units = read_units(item_size_bytes(item or {}), request)
+        capacity = consumed(request, table.name, units)
         if item is None:
-            return {}
-        return {"Item": item if paths is None else projected(item, paths)}
+            return capacity
+        return {"Item": item if paths is None else projected(item, paths), **capacity}
 
-    def _perform(self, write: Write, returned: str) -> dict[str, Any]:
+    def _perform(self, request: Request, write: Write, returned: str) -> dict[str, Any]:
         old = self.site.store.item(write.table.name, write.key)
         new = write.result(old)
         commit(self.site, write.table, write.key, new)
@@ -122,7 +126,8 @@ class ItemsApi:
                 attributes = projected(new or {}, paths)
             case _:
                 attributes = None
-        return {"Attributes": attributes} if attributes else {}
+        capacity = consumed(request, write.table.name, write_units(old, new))
+        return {"Attributes": attributes, **capacity} if attributes else capacity
 
 
 def plan_put(table: Table, request: Request) -> Write:

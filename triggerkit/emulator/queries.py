@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from triggerkit.emulator.capacity import consumed, read_units
 from triggerkit.emulator.errors import EmulatorError, validation
 from triggerkit.emulator.expressions.conditions import read_condition
 from triggerkit.emulator.expressions.evaluate import holds, paths_of
@@ -100,7 +101,7 @@ class QueriesApi:
                 if (_sort_position(table, item) > edge) == forward
                 and _sort_position(table, item) != edge
             ]
-        return _page(table, items, view)
+        return _page(table, items, view, request)
 
     def scan(self, request: Request) -> dict[str, Any]:
         """Answer Scan, also in parallel segments."""
@@ -117,7 +118,7 @@ class QueriesApi:
         if start is not None:
             edge = _scan_position(table, start)
             placed = [pair for pair in placed if pair[0] > edge]
-        return _page(table, [item for _, item in placed], view)
+        return _page(table, [item for _, item in placed], view, request)
 
     def _opened(self, request: Request, key_member: str | None) -> tuple[Table, Placeholders]:
         refuse_legacy(request)
@@ -206,7 +207,7 @@ def _segments(request: Request) -> tuple[int, int]:
     return segment, total
 
 
-def _page(table: Table, items: Iterable[Item], view: _View) -> dict[str, Any]:
+def _page(table: Table, items: Iterable[Item], view: _View, request: Request) -> dict[str, Any]:
     shown: list[Item] = []
     scanned, size_bytes = 0, 0
     last: Item | None = None
@@ -219,7 +220,8 @@ def _page(table: Table, items: Iterable[Item], view: _View) -> dict[str, Any]:
         size_bytes += item_size_bytes(item)
         if view.filter is None or holds(view.filter, item):
             shown.append(item if view.paths is None else projected(item, view.paths))
-    answer: dict[str, Any] = {"Count": len(shown), "ScannedCount": scanned}
+    capacity = consumed(request, table.name, read_units(size_bytes, request))
+    answer: dict[str, Any] = {"Count": len(shown), "ScannedCount": scanned, **capacity}
     if not view.counts_only:
         answer["Items"] = shown
     # DynamoDB names a position whenever Limit was reached, even if nothing follows.

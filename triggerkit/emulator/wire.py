@@ -12,6 +12,7 @@ import json
 import traceback
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 from triggerkit.emulator.engine import Emulator
 from triggerkit.emulator.errors import EmulatorError
@@ -73,13 +74,17 @@ def _internal_failure(target: str) -> dict[str, str]:
 
 
 def _headers(emulator: Emulator, body: bytes) -> tuple[tuple[str, str], ...]:
-    date = email.utils.formatdate(emulator.clock.now_seconds(), usegmt=True)
     return (
-        ("Date", date),
+        ("Date", _date(int(emulator.clock.now_seconds()))),
         ("Content-Type", CONTENT_TYPE),
         ("x-amzn-RequestId", f"{next(_REQUEST_NUMBERS):032X}"),
         ("x-amz-crc32", str(zlib.crc32(body))),
     )
+
+
+@lru_cache(maxsize=4)
+def _date(seconds: int) -> str:
+    return email.utils.formatdate(seconds, usegmt=True)
 
 
 def _corrupted(body: bytes) -> bytes:

@@ -65,7 +65,7 @@ def updated(old: Item, actions: Sequence[Action]) -> Item:
     for path, value in sorted(writes, key=lambda write: _list_order(write[0])):
         new.write(path, value)
     for path in sorted(removals, key=_list_order, reverse=True):
-        new.remove(path)
+        new.remove(path, value_at(old, path) is not None)
     return new.item
 
 
@@ -146,9 +146,11 @@ class _Copy:
         else:
             container[last] = value
 
-    def remove(self, path: Path) -> None:
-        """Take away what is at a path, if anything is."""
+    def remove(self, path: Path, existed: bool) -> None:
+        """Take away what is at a path; what did not exist before the update is not touched."""
         container, last = self._container(path), path[-1]
+        if not existed:
+            return
         if isinstance(last, int):
             del container[last : last + 1]
         else:
