@@ -131,11 +131,9 @@ class SqliteFile:
         is_ours = self._check_format(connection)
         self._use_wal(connection)
         connection.execute(f"PRAGMA synchronous = {self._durability.value}")
-        if is_ours:
-            return False
-        with _write_lock(connection):
-            if self._check_format(connection):
-                return False  # another process was faster
+        with _write_lock(connection):  # also for our own file: what cannot be written shows now
+            if is_ours or self._check_format(connection):
+                return False  # or another process was faster
             for statement in SCHEMA:
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
