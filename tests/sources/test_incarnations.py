@@ -173,6 +173,7 @@ def test_a_deleted_table_is_listed_while_its_stream_can_be_read() -> None:
 def test_a_table_that_is_gone_with_its_streams_is_an_error() -> None:
     with pytest.raises(SourceError, match="'orders'"):
         listed(Dialect())
+    assert children(Dialect(), SECOND.shard_id("x")) == Children((), final=True)
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,11 @@ def test_the_fast_transport_is_taken_unless_a_proxy_is_in_the_way(
     assert transport_for("auto", Access(endpoint_url="http://10.0.0.1:8000")) is BotocoreTransport
 
 
+def test_an_endpoint_behind_a_path_is_left_to_botocore() -> None:
+    assert transport_for("auto", Access(endpoint_url="http://h/streams/")) is BotocoreTransport
+    assert transport_for("auto", Access(endpoint_url="http://h/")) is FastTransport
+
+
 def test_a_ca_bundle_is_honoured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert Path(trusted_certificates(Access())).is_file()
     monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "mine.pem"))

@@ -55,6 +55,16 @@ class Incarnations:
 
     async def list_shards(self) -> Listing:
         """All shards of all streams. Raises Refusal, SourceError."""
+        listing = await self._list_shards()
+        if listing is None:
+            raise SourceError(
+                f"table {self._sample.table!r} in {self._api.region} is gone and its streams with it",
+                hint="what was not read is lost; point the trigger at a table that exists",
+            )
+        return listing
+
+    async def _list_shards(self) -> Listing | None:
+        """The listing; None when not one stream is left."""
         arns = await self._list_arns()
         streams: list[ListedStream] = []
         service_seconds = 0.0
@@ -67,11 +77,13 @@ class Incarnations:
                 continue  # its 24 hours ended between two answers
             streams.append(stream)
             service_seconds = service_seconds or at_seconds
+        if not streams:
+            return None
         return Listing(
             lineage(streams),
             complete=all(stream.whole for stream in streams),
             service_seconds=service_seconds or self._clock.now().service_seconds,
-            live=bool(streams) and streams[-1].live,
+            live=streams[-1].live,
         )
 
     async def children(self, shard: ShardId) -> Children:
@@ -107,7 +119,9 @@ class Incarnations:
         """The roots of the stream that follows; none while there is no newer one with shards."""
         if self._single:
             return ()
-        listing = await self.list_shards()
+        listing = await self._list_shards()
+        if listing is None:
+            return ()
         heirs = tuple(each for each in listing.shards if shard in each.parents)
         if heirs or any(each.id == shard for each in listing.shards):
             return heirs
@@ -135,10 +149,5 @@ class Incarnations:
         if latest:
             arn = parse_stream_arn(latest)
             arns[arn.incarnation] = arn
-        if not arns:
-            raise SourceError(
-                f"table {table!r} in {self._api.region} is gone and its streams with it",
-                hint="what was not read is lost; point the trigger at a table that exists",
-            )
         self._arns.update(arns)
         return sorted(arns.values(), key=lambda arn: arn.label)

@@ -100,7 +100,7 @@ async def connect_api(access: Access, services: Services) -> StreamsApi:
 async def connect_transport(
     api: StreamsApi, choice: TransportChoice, access: Access, services: Services, arn: StreamArn
 ) -> Transport:
-    """The way GetRecords goes: botocore's behind a proxy or when asked for, else the fast one.
+    """The way GetRecords goes: botocore's where it must be or is asked for, else the fast one.
 
     Raises:
         CredentialsError, SourceError, LocatorError: the endpoint cannot be resolved.
@@ -108,7 +108,7 @@ async def connect_transport(
     thing = arn.text
     if choice != "botocore":
         endpoint, tls = await services.run(lambda: _fast_endpoint(api, access, arn))
-        if choice == "fast" or not endpoint.behind_proxy:
+        if choice == "fast" or endpoint.plain:
             key_ring = KeyRing(services.run, lambda: resolve_credentials(access))
             return FastTransport(endpoint, tls, key_ring, services.clock, thing)
     client = await services.run(

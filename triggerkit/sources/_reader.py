@@ -20,7 +20,7 @@ from triggerkit.errors import (
 from triggerkit.ports import Clock
 from triggerkit.sources._lineage import StreamArn
 from triggerkit.sources._pages import Decoded, decoded
-from triggerkit.sources._refusals import RESOURCE_NOT_FOUND, Refusal, translated
+from triggerkit.sources._refusals import RESOURCE_NOT_FOUND, TRIMMED, Refusal, translated
 from triggerkit.sources._streams_api import StreamsApi
 from triggerkit.sources._track import Sharing, Track
 from triggerkit.sources._transport import Transport
@@ -29,9 +29,13 @@ if TYPE_CHECKING:
     from tenacity import AsyncRetrying
 
 MAX_LIMIT = 1000
+READERS = 2
+"""Held to also while a track that was given up still waits for its last answer."""
 ATTEMPTS = 3
 FIRST_WAIT_SECONDS = 0.05
 LONGEST_WAIT_SECONDS = 1.0
+LOST = frozenset({TRIMMED, RESOURCE_NOT_FOUND})
+"""Codes after which a track cannot go on from where it is."""
 REFUSED_SECONDS = 60.0
 """How long a listed shard may be refused before it counts as gone (leases.md 6.6 rule 9)."""
 UNUSED_SECONDS = 60.0
@@ -49,6 +53,7 @@ class ShardConnection:
         self._clock = clock
         self._arn = arn
         self._shard = shard
+        self._reading = asyncio.Semaphore(READERS)
 
     @property
     def thing(self) -> str:
@@ -82,7 +87,8 @@ class ShardConnection:
 
     async def _attempt(self, iterator: str, limit: int) -> Decoded:
         try:
-            reply = await self._transport.get_records(iterator, limit)
+            async with self._reading:
+                reply = await self._transport.get_records(iterator, limit)
         except Refusal as refusal:
             refusal.thing = self.thing
             raise
@@ -140,11 +146,19 @@ class DynamoDBShardReader:
             if shared is None or (not shared.holds(position) and self._unused(shared)):
                 shared = self._shared = self._track(position)
             if shared.holds(position):
-                page = await shared.fetch(position, limit)
+                page = await self._fetch_shared(shared, position, limit)
             else:
                 page = await self._fetch_privately(shared, position, limit)
             if page is not None:
                 return page
+
+    async def _fetch_shared(self, shared: Track, position: Position, limit: int) -> Page | None:
+        try:
+            return await shared.fetch(position, limit)
+        except Refusal as refusal:
+            if refusal.code in LOST and self._shared is shared:
+                self._shared = None  # it leads nowhere: whoever comes next lays it where they are
+            raise
 
     async def _fetch_privately(self, shared: Track, position: Position, limit: int) -> Page | None:
         async with self._private_turn:

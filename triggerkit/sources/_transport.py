@@ -61,6 +61,11 @@ class Endpoint:
     behind_proxy: bool
 
     @property
+    def plain(self) -> bool:
+        """Whether the fast transport can serve it: no proxy in the way, no path to be signed."""
+        return not self.behind_proxy and urlsplit(self.url).path in {"", "/"}
+
+    @property
     def host(self) -> str:
         """The `Host` header: without a port where it is the scheme's own."""
         parts = urlsplit(self.url)
