@@ -13,6 +13,7 @@ from runtime.fakes import (
     inline,
     record,
 )
+
 from triggerkit.core.consumer import ConsumerSettings
 from triggerkit.core.coordinator import Cadence
 from triggerkit.core.locators import parse
