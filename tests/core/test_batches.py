@@ -15,7 +15,7 @@ from triggerkit.core.batches import (
     lane_of,
     split_into_lanes,
 )
-from triggerkit.core.model import Batch, DiscardReason, LastFailure, Record
+from triggerkit.core.model import Batch, DiscardReason, Record
 from triggerkit.core.options import MappingOptions
 
 MEGABYTE = 1024 * 1024
@@ -212,11 +212,17 @@ def test_what_comes_back_waits_for_its_time_even_at_the_end_of_the_shard() -> No
     assert ready_at(lane, given, ended=True) == 42.0
 
 
-def test_a_lane_tells_what_is_tried_again() -> None:
-    lane, why = Lane(0), LastFailure("id", "ValueError", "no")
-    assert (lane.attempts, lane.last_failure) == (0, None)
-    lane.put_back((batch(1, attempts=3, last_failure=why),))
-    assert (lane.attempts, lane.last_failure) == (3, why)
+def test_a_lane_tells_what_it_is_at_and_where_it_begins() -> None:
+    lane = filled(3)
+    assert (lane.head, lane.first_ordinal) == (None, 0)
+    again, held, running = (batch(number, attempts=number) for number in (3, 2, 1))
+    lane.put_back((again,))
+    assert (lane.head, lane.first_ordinal) == (again, 0)
+    lane.hold(held, DiscardReason.RECORD_AGE_EXCEEDED, 9.0)
+    assert lane.head == held
+    lane.under_way = running
+    assert lane.head == running
+    assert (Lane(0).head, Lane(0).first_ordinal) == (None, None)
 
 
 def test_a_batch_that_is_held_is_remembered_with_its_reason() -> None:

@@ -392,7 +392,9 @@ def test_f19_a_partial_report_moves_the_checkpoint() -> None:
     invoke = only(Invoke, bench.fetched(page(1, 2, 3)))
     (save,) = of_kind(Save, bench.invoked(invoke.batch, PartlyFailed(2, RAISED)))
     assert save.position == after(2)
-    assert bench.consumer.last_failure == RAISED
+    (lane,) = bench.consumer.lanes
+    assert lane.head is not None
+    assert lane.head.last_failure == RAISED
 
 
 def test_f45_a_batch_that_is_given_up_moves_the_checkpoint_only_once_it_is_recorded() -> None:

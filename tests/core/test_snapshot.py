@@ -114,6 +114,10 @@ def test_a_batch_that_is_tried_again_shows_its_attempts_and_failure() -> None:
     invoke = only(Invoke, house.fetched(house.take("a"), 1))
     house.react(Invoked(A, invoke.tenure, invoke.batch, Failed(RAISED)))
     assert (the_shard(house).attempts, the_shard(house).last_failure) == (1, RAISED)
+    assert len(of_kind(Invoke, house.wake(1.0))) == 1
+    assert (the_shard(house).attempts, the_shard(house).last_failure) == (1, RAISED), (
+        "meanwhile too"
+    )
 
 
 def test_a_lane_that_waits_for_a_destination_is_shown() -> None:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from triggerkit.core.model import Batch, DiscardReason, LastFailure, Record
+from triggerkit.core.model import Batch, DiscardReason, Record
 from triggerkit.core.options import MappingOptions
 
 PAYLOAD_LIMIT_BYTES = 6 * 1024 * 1024
@@ -123,23 +123,20 @@ class Lane:
     @property
     def first_ordinal(self) -> int | None:
         """Of the oldest record that is not accounted for; None when there is none."""
-        if self.under_way is not None:
-            return self.under_way.ordinals[0]
-        if self.held is not None:
-            return self.held.batch.ordinals[0]
-        if self._again:  # a record that was given up comes before older ones that are tried again
-            return min(batch.ordinals[0] for batch in self._again)
+        started = [self.head, *self._again]
+        begins = [batch.ordinals[0] for batch in started if batch is not None]
+        if begins:  # a record that is given up goes before older ones that are tried again
+            return min(begins)
         return self._runs[0].ordinals[self._offset] if self._runs else None
 
     @property
-    def last_failure(self) -> LastFailure | None:
-        """Of the batch that comes next, if it came back."""
-        return self._again[0].last_failure if self._again else None
-
-    @property
-    def attempts(self) -> int:
-        """Failed calls of the batch that comes next."""
-        return self._again[0].attempts if self._again else 0
+    def head(self) -> Batch | None:
+        """The batch that the lane is at: under way, held, or the next of those that came back."""
+        if self.under_way is not None:
+            return self.under_way
+        if self.held is not None:
+            return self.held.batch
+        return self._again[0] if self._again else None
 
     def ready_at(self, options: MappingOptions, *, ended: bool) -> float | None:
         """When the head batch may go (monotonic; in the past: now), or None without records."""

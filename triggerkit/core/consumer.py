@@ -31,7 +31,6 @@ from triggerkit.core.model import (
     TRIM_HORIZON,
     Children,
     Gap,
-    LastFailure,
     Lease,
     Now,
     Page,
@@ -442,8 +441,3 @@ class ShardConsumer:
     def gaps(self) -> tuple[Gap, ...]:
         """Records lost to retention in this tenure, oldest first."""
         return tuple(self.reading.gaps)
-
-    @property
-    def last_failure(self) -> LastFailure | None:
-        """Of the batch that is tried again, if one is."""
-        return next((lane.last_failure for lane in self._lanes if lane.last_failure), None)

@@ -15,7 +15,7 @@ PAGES_AT_TIP = 5
 
 @dataclass(frozen=True, slots=True)
 class ShardSnapshot:
-    """One held shard. `held_since_attempts` counts failed calls of the batch that is tried again."""
+    """One held shard. `attempts` counts the failed calls of a batch that is tried again or given up."""
 
     shard: ShardId
     phase: Phase
@@ -64,15 +64,16 @@ def snapshot(mapping: EventSourceMapping, now: Now) -> MappingSnapshot:
 def _shard(consumer: ShardConsumer, now: Now) -> ShardSnapshot:
     reading = consumer.reading
     last = reading.last_record_seconds
+    heads = [lane.head for lane in consumer.lanes if lane.head is not None]
     return ShardSnapshot(
         shard=consumer.lease.shard,
         phase=consumer.phase,
         position=consumer.position,
         outstanding=consumer.outstanding,
-        attempts=max(lane.attempts for lane in consumer.lanes),
+        attempts=max((head.attempts for head in heads), default=0),
         holding_failure_record=any(lane.held for lane in consumer.lanes),
         at_tip=reading.empty_pages >= PAGES_AT_TIP and consumer.settled,
         iterator_age_seconds=None if last is None else max(0.0, now.service_seconds - last),
-        last_failure=consumer.last_failure,
+        last_failure=next((head.last_failure for head in heads if head.last_failure), None),
         gaps=consumer.gaps,
     )
