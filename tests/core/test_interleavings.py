@@ -42,6 +42,7 @@ from triggerkit.core.mapping import EventSourceMapping
 from triggerkit.core.model import (
     SHARD_END,
     TRIM_HORIZON,
+    Batch,
     Children,
     LastFailure,
     Lease,
@@ -52,7 +53,15 @@ from triggerkit.core.model import (
     SessionId,
     ShardId,
 )
-from triggerkit.core.outcome import Failed, NotInvoked, Outcome, PartlyFailed, Succeeded
+from triggerkit.core.outcome import (
+    Failed,
+    NotInvoked,
+    Outcome,
+    PartlyFailed,
+    RecordFailure,
+    RecordsEnded,
+    Succeeded,
+)
 from triggerkit.core.reports import (
     ChildrenFailed,
     ChildrenFound,
@@ -194,11 +203,8 @@ class World:
                 return Fetched(shard, tenure, Page(read, ended=ended))
             case Invoke(batch=batch):
                 self.note_delivery(shard, batch.records)
-                outcome = self.outcome(len(batch))
-                done = len(batch) if isinstance(outcome, Succeeded) else 0
-                if isinstance(outcome, PartlyFailed):
-                    done = outcome.index
-                self.note_done(batch.records[:done])
+                outcome = self.outcome(batch)
+                self.note_done([batch.records[index] for index in done_by(outcome, len(batch))])
                 return Invoked(shard, tenure, batch, outcome)
             case Discard(batch=batch, reason=reason):
                 if self.fails():
@@ -206,15 +212,33 @@ class World:
                 self.note_done(batch.records)
                 return Discarded(shard, tenure, batch)
 
-    def outcome(self, size: int) -> Outcome:
+    def outcome(self, batch: Batch) -> Outcome:
         if self.calm or self.random.random() < 0.6:
             return Succeeded()
         failures: list[Outcome] = [
             Failed(RAISED),
-            PartlyFailed(self.random.randrange(size), RAISED),
+            PartlyFailed(self.random.randrange(len(batch)), RAISED),
+            self.one_by_one(batch),
             NotInvoked("throttled"),
         ]
         return self.random.choice(failures)
+
+    def one_by_one(self, batch: Batch) -> RecordsEnded:
+        """As `.each` ends: behind a record that failed, those of its key have no turn."""
+        ends: dict[str, list[int]] = {"done": [], "failed": [], "discarded": []}
+        stuck: set[bytes] = set()
+        for index, record in enumerate(batch.records):
+            if record.key in stuck:
+                continue
+            end = self.random.choice(["done", "done", "failed", "discarded"])
+            ends[end].append(index)
+            if end != "done":
+                stuck.add(record.key)
+        failed, discarded = (
+            tuple(RecordFailure(index, RAISED) for index in ends[end])
+            for end in ("failed", "discarded")
+        )
+        return RecordsEnded(tuple(ends["done"]), failed, discarded)
 
     def answer_of_write(self, decision: Save | Finish | FindChildren, wait: float) -> Report:
         shard, tenure = decision.lease.shard, decision.tenure
@@ -298,6 +322,18 @@ class World:
                 case _:
                     under_way[type(decision)] += 1
         assert not under_way or max(under_way.values()) == 1, under_way
+
+
+def done_by(outcome: Outcome, size: int) -> Sequence[int]:
+    match outcome:
+        case Succeeded():
+            return range(size)
+        case PartlyFailed(index=index):
+            return range(index)
+        case RecordsEnded(done=done):
+            return done
+        case _:
+            return ()
 
 
 @pytest.mark.parametrize("seed", range(150))
