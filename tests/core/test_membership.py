@@ -223,6 +223,25 @@ def test_a_slow_read_does_not_lengthen_a_silence() -> None:
     assert watch(worker, session("b"), start=8.9, until=8.9) == [8.9]
 
 
+def test_a_silence_that_comes_between_two_beats_is_read_then() -> None:
+    worker = Worker()
+    for sent in (0.0, 1.5, 3.0, 4.5):
+        worker.wake(sent)
+        assert worker.beaten(session("b"), sent=sent, back=sent + 0.2) == ()
+    worker.wake(6.0)
+    assert kinds(worker.beaten(session("b"), sent=6.0, back=6.2)) == ["Beat"], "not only at 7.5"
+    assert kinds(worker.beaten(session("b"), sent=6.2, back=6.4)) == ["Bury"]
+    assert worker.membership.wake_at_seconds == pytest.approx(7.7)
+
+
+def test_a_store_that_fails_while_somebody_is_silent_is_not_asked_without_a_pause() -> None:
+    worker = Worker()
+    watch(worker, session("b"), until=4.5)
+    worker.wake(6.0)
+    assert worker.membership.react(BeatFailed(0.4), at(6.1)) == ()
+    assert worker.membership.wake_at_seconds == 6.5
+
+
 def test_a_process_that_is_gone_is_buried_at_once() -> None:
     worker = Worker()
     worker.wake(0.0)

@@ -110,7 +110,6 @@ class Membership:
             self._sightings.clear()
         self._me = replace(self._me, beat=report.session.beat)
         self._beating = False
-        self._beat_at_seconds = sent + BEAT_SECONDS
         self._read_at_seconds = sent
         alive = {s.id: s for s in report.sessions if s.state is not SessionState.DEAD}
         alive.pop(self._me.id, None)
@@ -118,6 +117,7 @@ class Membership:
         self._dead |= {s.id for s in report.sessions if s.state is SessionState.DEAD}
         self._others = {key: session for key, session in alive.items() if key not in self._dead}
         self._sightings = {key: self._sight(other, now) for key, other in self._others.items()}
+        self._beat_at_seconds = self._next_beat_at(now)
         self._conclude()
 
     def _sight(self, other: Session, now: Now) -> _Sighting:
@@ -158,7 +158,20 @@ class Membership:
         seen = self._sightings.get(other.id)
         if seen is None or seen.reads < READS_NEEDED:
             return False
-        silent_seconds = self._read_at_seconds - seen.since_seconds
+        return self._silent_at(other, seen) <= self._read_at_seconds
+
+    def _silent_at(self, other: Session, seen: _Sighting) -> float:
+        """A read that is sent from then on and shows the same beat proves the silence (monotonic)."""
         living = [s.id for s in self._others.values() if s.id != other.id and not s.gone]
         first = first_undertaker(other, [*living, self._me.id]) == self._me.id
-        return silent_seconds >= SILENCE_SECONDS + (0.0 if first else BEAT_SECONDS)
+        return seen.since_seconds + SILENCE_SECONDS + (0.0 if first else BEAT_SECONDS)
+
+    def _next_beat_at(self, now: Now) -> float:
+        """One interval after the last; sooner if that read can prove a silence."""
+        next_at = self._read_at_seconds + BEAT_SECONDS
+        for other in self._others.values():
+            seen = self._sightings[other.id]
+            if seen.reads + 1 < READS_NEEDED or other.id in self._burying or self._is_silent(other):
+                continue
+            next_at = min(next_at, max(now.monotonic_seconds, self._silent_at(other, seen)))
+        return next_at
