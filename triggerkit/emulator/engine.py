@@ -79,6 +79,10 @@ class Emulator:
             answer = perform[1](request)
             return _ENCODER.encode(answer)
 
+    def knows(self, operation: str) -> bool:
+        """Tell whether there is an operation of that name."""
+        return operation in self._operations
+
     def stream_arns(self, table: str) -> list[str]:
         """Return the ARNs of a table's readable streams, oldest first."""
         with self._lock:

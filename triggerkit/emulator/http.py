@@ -10,27 +10,53 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import threading
+from dataclasses import dataclass
 from functools import lru_cache
 from types import TracebackType
 from typing import Self
 
+from triggerkit.emulator.control import PREFIX as CONTROL_PREFIX
+from triggerkit.emulator.control import Control
 from triggerkit.emulator.engine import Emulator
 from triggerkit.emulator.faults import Damage
+from triggerkit.emulator.services import OWN, OtherServices, service_of, unserved
 from triggerkit.emulator.wire import CONTENT_TYPE, Answer, respond
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_BODY_BYTES = 32 * 1024 * 1024
 _REASONS = {200: "OK", 400: "Bad Request", 500: "Internal Server Error"}
 _STOP_SECONDS = 5.0
+_NO_OTHERS = "Point AWS_ENDPOINT_URL_<SERVICE> at something that serves it."
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """What answers behind one port: the emulator, its controls, and other services."""
+
+    emulator: Emulator
+    control: Control | None = None
+    others: OtherServices | None = None
+
+    def serves_elsewhere(self, service: str) -> bool:
+        """Tell whether another service than the emulator takes such a request."""
+        return self.others is not None and service in self.others.served
+
+    def refusal(self, request: _Head) -> Answer | None:
+        """Return the answer to a request that nothing behind the port is for."""
+        if request.service in OWN or not request.service:
+            return None
+        advice = _NO_OTHERS if self.others is None else self.others.advice(request.service)
+        return unserved(request.service, request.headers, advice)
 
 
 class Server:
     """A running server; leave the context or call `close` to stop it."""
 
-    def __init__(self, emulator: Emulator, host: str, port: int) -> None:
+    def __init__(self, behind: Behind, host: str, port: int) -> None:
         if not _loopback(host):
             raise ValueError(f"the embedded endpoint binds loopback only, not {host!r}")
-        self.emulator = emulator
+        self.emulator = behind.emulator
+        self._behind = behind
         self._host = host
         self._port = port
         self._failures: list[OSError] = []
@@ -76,7 +102,7 @@ class Server:
         try:
             listener = self._loop.run_until_complete(
                 self._loop.create_server(
-                    lambda: _Connection(self.emulator, self._connections),
+                    lambda: _Connection(self._behind, self._connections),
                     self._host,
                     self._port,
                     backlog=256,
@@ -95,29 +121,41 @@ class Server:
             listener.close()
             for connection in list(self._connections):
                 connection.abort()
+            for forwarding in asyncio.all_tasks(self._loop):
+                forwarding.cancel()
             # Aborted transports release their sockets in callbacks of the next round.
             self._loop.run_until_complete(asyncio.sleep(0))
             self._loop.run_until_complete(listener.wait_closed())
             self._loop.close()
 
 
-def serve(emulator: Emulator, host: str = "127.0.0.1", port: int = 0) -> Server:
+def serve(
+    emulator: Emulator,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    control: Control | None = None,
+    others: OtherServices | None = None,
+) -> Server:
     """Serve an emulator over HTTP from a thread of its own; port 0 takes a free one.
+
+    `control` opens `/_sim/`; `others` answers for the services that the emulator does not have.
 
     Raises:
         ValueError: `host` is not a loopback address.
         OSError: the port is taken.
     """
-    return Server(emulator, host, port)
+    return Server(Behind(emulator, control, others), host, port)
 
 
 class _Connection(asyncio.Protocol):
     """One client's connection: requests are answered one by one, in order."""
 
-    __slots__ = ("_answering", "_buffer", "_connections", "_emulator", "_transport")
+    __slots__ = ("_answering", "_behind", "_buffer", "_connections", "_forwarding", "_transport")
 
-    def __init__(self, emulator: Emulator, connections: set[_Connection]) -> None:
-        self._emulator = emulator
+    def __init__(self, behind: Behind, connections: set[_Connection]) -> None:
+        self._behind = behind
+        self._forwarding: asyncio.Task[None] | None = None
         self._connections = connections
         self._buffer = b""
         self._answering = False
@@ -162,13 +200,37 @@ class _Connection(asyncio.Protocol):
             self._answer(request, rest[: request.length])
 
     def _answer(self, request: _Head, body: bytes) -> None:
-        answer = respond(self._emulator, request.target, body)
+        if self._behind.serves_elsewhere(request.service):
+            self._answering = True
+            loop = asyncio.get_running_loop()
+            self._forwarding = loop.create_task(self._forward(request, body))
+            return
+        refusal = self._behind.refusal(request)
+        if refusal is not None:
+            self._send(refusal, closes=True)  # the body of an answer to HEAD ends with it
+            return
+        answer = self._respond(request, body)
         if answer.delay_seconds > 0:
             self._answering = True
             loop = asyncio.get_running_loop()
             loop.call_later(answer.delay_seconds, self._answer_late, answer, request.closes)
         else:
             self._send(answer, request.closes)
+
+    def _respond(self, request: _Head, body: bytes) -> Answer:
+        control = self._behind.control
+        if control is not None and request.path.startswith(CONTROL_PREFIX):
+            return control.answer(request.path, request.headers, body)
+        return respond(self._behind.emulator, request.target, body)
+
+    async def _forward(self, request: _Head, body: bytes) -> None:
+        """Let another service answer; the connection ends behind its response."""
+        others = self._behind.others
+        assert others is not None
+        response = await others.answer(request.service, request.whole(body))
+        if self._transport is not None:
+            self._transport.write(response)
+            self._transport.close()
 
     def _answer_late(self, answer: Answer, closes: bool) -> None:
         self._answering = False
@@ -203,14 +265,28 @@ class _Connection(asyncio.Protocol):
 class _Head:
     """The request line and headers of one request."""
 
-    __slots__ = ("awaits_permission", "closes", "length", "refusal", "target")
+    __slots__ = (
+        "_lines",
+        "awaits_permission",
+        "closes",
+        "headers",
+        "length",
+        "path",
+        "refusal",
+        "service",
+        "target",
+    )
 
     def __init__(self, head: bytes) -> None:
         request_line, *lines = head.decode("latin-1").split("\r\n")
+        self._lines = (request_line, *lines)
         headers: dict[str, str] = {}
         for line in lines:
             name, _, value = line.partition(":")
             headers[name.strip().lower()] = value.strip()
+        self.headers = headers
+        self.path = request_line.partition(" ")[2].partition(" ")[0].partition("?")[0]
+        self.service = service_of(request_line, headers)
         length = headers.get("content-length", "0")
         self.length = int(length) if length.isdigit() else -1
         self.target = headers.get("x-amz-target", "")
@@ -220,12 +296,21 @@ class _Head:
         self.awaits_permission = headers.get("expect", "").lower() == "100-continue"
         self.refusal = self._judge(request_line, headers)
 
+    def whole(self, body: bytes) -> bytes:
+        """Return the request as it came, but for one connection of its own."""
+        kept = [
+            line
+            for line in self._lines
+            if line.partition(":")[0].strip().lower() not in ("connection", "expect")
+        ]
+        return "\r\n".join((*kept, "Connection: close", "", "")).encode("latin-1") + body
+
     def _judge(self, request_line: str, headers: dict[str, str]) -> tuple[int, str] | None:
         if not _loopback(_host_name(headers.get("host", ""))):
             return 403, "the Host header must name this machine's loopback"
         if "origin" in headers:
             return 403, "requests of web pages are refused"
-        if not request_line.startswith("POST "):
+        if not request_line.startswith("POST ") and self.service in ("", *OWN):
             return 405, "the embedded endpoint of triggerkit takes POST only"
         if "transfer-encoding" in headers or self.length < 0:
             return 411, "Content-Length is required"
