@@ -237,9 +237,12 @@ class LeaseCoordinator:
         agenda.survey_at_seconds = min(agenda.survey_at_seconds, next_at_seconds)
         self._doubtful.clear()
         self._surveyed_at_seconds = now.monotonic_seconds
+        known = {lease.shard for lease in childless(self.rows)}
         self._rows = {lease.shard: lease for lease in leases}
         if listing is not None:
             self._absorb_listing(listing, now)
+        elif any(lease.shard not in known for lease in childless(self.rows)):
+            self.search_now(now)  # another worker ended a shard, and may be gone since
         elif not agenda.search_seconds and self._has_unknown_parent():
             self.search_now(now)  # a lease that is younger than the last listing
 
