@@ -160,14 +160,19 @@ async def _result(
     if not plan.trigger.is_async:
         inside = contextvars.copy_context()  # else its log lines would not count as a handler's
         return await run(lambda: inside.run(_call_guarded, lambda: handler(event, context)))
+    limit = asyncio.timeout(plan.options.timeout)
     try:
-        async with asyncio.timeout(plan.options.timeout):
+        async with limit:
             result = handler(event, context)
             return await result if inspect.isawaitable(result) else result
     except BaseException as error:
         if _interrupted(error):
             raise
-        return _raised(error, "handler")
+        if not limit.expired():
+            return _raised(error, "handler")
+        late = TimeoutError(f"it ran longer than its timeout of {plan.options.timeout:g} s")
+        where = error if error.__cause__ is None else error.__cause__  # what was cancelled
+        return _raised(late.with_traceback(where.__traceback__), "handler")
 
 
 def _call_guarded(handler: Callable[[], object]) -> object:
