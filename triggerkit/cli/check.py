@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
@@ -30,6 +29,8 @@ Examples:
 @json_flag
 def command(**given: Any) -> None:
     """Check TARGET, the configuration and every locator; touch nothing."""
+    import asyncio
+
     from triggerkit.cli.loading import load
     from triggerkit.settings import container_sign, refuse_implicit_state
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import click
@@ -27,6 +26,8 @@ def command(table: str, view_type: str, *, dry_run: bool, yes: bool, **given: An
 
     A stream that is on already with that view type is fine.
     """
+    import asyncio
+
     from triggerkit.core.locators import parse
     from triggerkit.errors import LocatorError
     from triggerkit.ports import Services

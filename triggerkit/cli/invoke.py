@@ -14,7 +14,7 @@ from triggerkit.cli.flags import configuration_flags, flag, logging_flags
     epilog="""\b
 Examples:
   triggerkit invoke app:handlers -n process_user_table -e event.json
-  triggerkit tail dynamodb://orders -n 1 --as-event | triggerkit invoke app:handlers -n notify -e -
+  triggerkit tail dynamodb://orders -n 1 --as-event | triggerkit invoke app:handlers -e -
 
 \b
 Exit codes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -37,6 +36,8 @@ def command(old: str, new: str, *, dry_run: bool, yes: bool, as_json: bool, **gi
 
     Needs no code of yours, only --app and --state as the worker has them.
     """
+    import asyncio
+
     from triggerkit.cli.loading import load
     from triggerkit.triggers import check_name
 

@@ -1,0 +1,163 @@
+"""Every command's flags and help, looked at by walking the commands."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from typing import get_args
+
+import click
+import pytest
+from click.core import ParameterSource
+from click.testing import CliRunner
+
+from triggerkit.cli import flags
+from triggerkit.cli.main import COMMANDS, cli
+from triggerkit.invokers.calls import ShownRecords
+from triggerkit.runtime.logs import LogFormat, LogLevel
+from triggerkit.sources import _tables
+
+ARGUMENTS = {
+    "enable-stream": ["orders", "KEYS_ONLY"],
+    "invoke": ["app", "-e", "event.json"],
+    "rename": ["old", "new"],
+    "tail": ["dynamodb://orders"],
+}
+HEAVY = (
+    "asyncio",
+    "aiohttp",
+    "boto3",
+    "botocore",
+    "msgspec",
+    "pydantic",
+    "rich",
+    "sqlite3",
+    "structlog",
+)
+CPU_SECONDS = 0.15
+
+
+def command_of(name: str) -> click.Command:
+    found = cli.get_command(click.Context(cli), name)
+    assert found is not None
+    return found
+
+
+def options_of(name: str) -> list[click.Option]:
+    return [param for param in command_of(name).params if isinstance(param, click.Option)]
+
+
+EVERY_OPTION = [(name, option) for name in sorted(COMMANDS) for option in options_of(name)]
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    EVERY_OPTION,
+    ids=lambda value: value.name if hasattr(value, "name") else value,
+)
+def test_a_flag_can_be_given_by_its_variable(
+    name: str, option: click.Option, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = max(option.opts, key=len)
+    assert long.startswith("--")
+    variable = "TRIGGERKIT_" + long[2:].replace("-", "_").upper()
+    if long == "--set":  # the settings read it, so that a mistake is told with the variable's name
+        assert "[env var: TRIGGERKIT_SET]" in (option.help or "")
+        return
+    assert option.envvar == variable
+    value, expected = sample(option)
+    monkeypatch.setenv(variable, value)
+    given = [part for part in ARGUMENTS.get(name, []) if part not in {"-e", "event.json"}]
+    if name == "invoke" and long != "--event":
+        given += ["--event", "event.json"]
+    context = command_of(name).make_context(name, given)
+    assert option.name is not None
+    assert context.get_parameter_source(option.name) is ParameterSource.ENVIRONMENT
+    assert context.params[option.name] == expected
+
+
+def sample(option: click.Option) -> tuple[str, object]:
+    """What the variable may hold, and what the command gets."""
+    if option.is_flag:
+        return "1", True
+    if option.multiple:
+        return "one two", ("one", "two")
+    if isinstance(option.type, click.Choice):
+        return option.type.choices[-1], option.type.choices[-1]
+    if isinstance(option.type, click.FloatRange):
+        return "2.5", 2.5
+    if isinstance(option.type, click.IntRange):
+        return "3", 3
+    return "text", "text"
+
+
+def test_a_variable_means_the_same_for_every_command() -> None:
+    kinds: dict[str, set[tuple[bool, bool]]] = {}
+    for _, option in EVERY_OPTION:
+        kinds.setdefault(max(option.opts, key=len), set()).add((option.is_flag, option.multiple))
+    assert {name: kind for name, kind in kinds.items() if len(kind) > 1} == {}
+
+
+def test_the_choices_are_those_of_the_code_behind_them() -> None:
+    assert get_args(LogFormat) == flags.LOG_FORMATS
+    assert get_args(LogLevel) == flags.LOG_LEVELS
+    assert get_args(ShownRecords) == flags.SHOWN_RECORDS
+    assert flags.VIEW_TYPES == _tables.VIEW_TYPES
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_help_is_one_screen_wide_and_ends_with_examples_that_can_be_run(name: str) -> None:
+    shown = CliRunner().invoke(cli, [name, "--help"], prog_name="triggerkit")
+    assert shown.exit_code == 0
+    assert max(map(len, shown.output.splitlines())) <= 100
+    examples = shown.output.partition("Examples:\n")[2].partition("\n\n")[0].splitlines()
+    assert len(examples) >= 2
+    for line in examples:
+        for part in line.split("|"):
+            words = part.split("   ")[0].strip() if part.strip().startswith("tr") else ""
+            if words:
+                assert_it_parses(words.split()[1:])
+    for option in options_of(name):
+        assert option.help, option.opts
+
+
+def assert_it_parses(arguments: list[str]) -> None:
+    name, *rest = arguments
+    command_of(name).make_context(name, rest)
+
+
+def test_the_first_page_names_every_command_in_a_line() -> None:
+    shown = CliRunner().invoke(cli, ["--help"], prog_name="triggerkit").output
+    section = shown.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
+    assert [line.split()[0] for line in section] == sorted(COMMANDS)
+    assert "Exit codes:" in shown
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], *([name, "--help"] for name in sorted(COMMANDS))]
+)
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    probe = (
+        "import sys\nfrom triggerkit.cli.main import cli\n"
+        f"cli.main({arguments!r}, standalone_mode=False)\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+
+
+def test_help_costs_little() -> None:
+    spent = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(
+            [sys.executable, "-m", "triggerkit", "--help"],
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONWARNINGS": ""},
+            check=True,
+        )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
+    assert min(spent) < CPU_SECONDS, spent

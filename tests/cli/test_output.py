@@ -1,0 +1,126 @@
+"""What commands write: tables, digests of changes, errors and faults."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from triggerkit.cli import main as entry
+from triggerkit.cli.digest import digest, plain_item
+from triggerkit.cli.output import confirm, print_table
+from triggerkit.errors import InternalError, StateLockedError, TriggerkitError
+
+
+def failing(error: BaseException) -> Callable[[], None]:
+    def run() -> None:
+        raise error
+
+    return run
+
+
+@pytest.fixture
+def run_failing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[BaseException], tuple[int, str]]:
+    """Run a command that raises; the exit code and stderr."""
+
+    def run(error: BaseException) -> tuple[int, str]:
+        command = click.Command("fails", callback=failing(error))
+        monkeypatch.setattr(entry.LazyGroup, "get_command", lambda *_: command)
+        monkeypatch.setattr(sys, "argv", ["triggerkit", "fails"])
+        code = entry.run_command()
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        return code, captured.err
+
+    return run
+
+
+Failing = Callable[[BaseException], tuple[int, str]]
+
+
+def test_an_error_is_its_message_and_its_fix(run_failing: Failing) -> None:
+    error = StateLockedError("it is locked", hint="unlock it")
+    error.__cause__ = OSError("deep inside")
+    assert run_failing(error) == (4, "triggerkit: it is locked\n  fix: unlock it\n")
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("a fault"), InternalError("a fault")])
+def test_a_fault_of_ours_shows_everything_and_asks_to_report_it(
+    error: Exception, run_failing: Failing
+) -> None:
+    code, shown = run_failing(error)
+    assert code == 1
+    assert shown.startswith("Traceback (most recent call last):")
+    assert "triggerkit: internal error: a fault" in shown
+    assert "please report it" in shown
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), click.Abort()])
+def test_an_interrupt_is_no_traceback(error: BaseException, run_failing: Failing) -> None:
+    code, shown = run_failing(error)
+    assert (code, shown.strip()) == (130, "interrupted")
+
+
+def test_every_class_of_error_has_an_exit_code_of_the_table() -> None:
+    def below(kind: type[TriggerkitError]) -> set[int]:
+        return {kind.exit_code}.union(*(below(child) for child in kind.__subclasses__()))
+
+    assert below(TriggerkitError) <= {1, 2, 3, 4, 5, 12}
+
+
+def test_a_table_is_as_wide_as_it_must_be(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table([("a", "long one", ""), ("bcd", "x", "y")], indent="  ")
+    assert capsys.readouterr().out == "  a    long one\n  bcd  x         y\n"
+    print_table([])
+    assert capsys.readouterr().out == ""
+
+
+def test_no_input_is_no_agreement() -> None:
+    asking = click.Command("asks", callback=lambda: confirm("Really?"))
+    shown = CliRunner().invoke(asking, input="")
+    assert shown.exit_code == 130
+    assert "nothing was done" in shown.output
+
+
+def test_a_digest_names_the_item_and_what_changed() -> None:
+    change = {
+        "eventName": "MODIFY",
+        "dynamodb": {
+            "ApproximateCreationDateTime": 3661,
+            "Keys": {"id": {"S": "a"}, "at": {"N": "1"}},
+            "OldImage": {
+                "id": {"S": "a"},
+                "at": {"N": "1"},
+                "n": {"N": "1"},
+                "gone": {"BOOL": True},
+            },
+            "NewImage": {"id": {"S": "a"}, "at": {"N": "1"}, "n": {"N": "2"}},
+        },
+    }
+    assert digest(change, 100) == "01:01:01  MODIFY  id=a at=1  n: 1 -> 2  gone: true -> -"
+    assert len(digest(change, 44)) == 44
+    assert digest(change, 44).endswith("…")
+    keys_only = {**change, "dynamodb": {"Keys": {"id": {"S": "a"}}}}
+    assert digest(keys_only, 100) == "00:00:00  MODIFY  id=a"
+
+
+def test_a_record_of_another_kind_is_shown_as_it_is() -> None:
+    assert digest({"kinesis": {"data": "eA=="}}, 100) == '{"kinesis": {"data": "eA=="}}'
+
+
+def test_values_lose_their_type_letters() -> None:
+    item = {
+        "map": {"M": {"x": {"L": [{"N": "1"}, {"NULL": True}, {"SS": ["a"]}]}}},
+        "long": {"S": "x" * 100},
+        "bytes": {"B": "eA=="},
+    }
+    assert plain_item(item) == {
+        "map": '{"x": ["1", null, ["a"]]}',
+        "long": "x" * 39 + "…",
+        "bytes": "eA==",
+    }
