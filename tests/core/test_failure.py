@@ -598,3 +598,11 @@ def test_one_by_one_every_good_record_is_done_once_and_every_bad_one_leaves_alon
         assert [n for n in story.done if n % keys == key] == [
             n for n in sorted(story.done) if n % keys == key
         ], "in order within a key"
+
+
+def test_one_by_one_a_call_that_fails_as_a_whole_counts_for_each_record() -> None:
+    head = batch(0, 1, attempts=1, tries=(1, 0))
+    verdict = decide(head, Failed(RAISED), options(maximum_retry_attempts=1), at(0))
+    given_up, left = verdict.again
+    assert (numbers(given_up), given_up.given_up, given_up.attempts) == ([0], EXHAUSTED, 2)
+    assert (numbers(left), left.given_up, list(left.tries)) == ([1], None, [1])

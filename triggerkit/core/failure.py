@@ -7,6 +7,7 @@ the head batch, or the attempts left. Source: lambda-contract.md F-1 to F-47.
 Where records end one by one (`.each`), each record has the whole allowance for itself and counts its own
 calls. What is done is never called again; what is given up leaves alone, with a failure record of its own;
 the others are called again together, behind the longest wait that one of them asks for. Nothing is bisected.
+A call that fails as a whole counts for each of them.
 """
 
 from __future__ import annotations
@@ -149,12 +150,14 @@ def _failed(
     options: MappingOptions,
     now: Now,
 ) -> Verdict:
+    if batch.tries:
+        every = tuple(RecordFailure(index, failure, wait_seconds) for index in range(len(batch)))
+        return _one_by_one(batch, RecordsEnded((), every), options, now)
     if options.bisect_batch_on_function_error and len(batch) > 1:
         # F-34, F-35, F-38: at once, both parts with the full allowance
-        fresh = replace(batch, attempts=0, tries=(), last_failure=None)
+        fresh = replace(batch, attempts=0, last_failure=None)
         return Verdict(again=fresh.split(len(batch) // 2))
-    counts = tuple(count + 1 for count in batch.tries)
-    tried = replace(batch, attempts=batch.attempts + 1, tries=counts, last_failure=failure)
+    tried = replace(batch, attempts=batch.attempts + 1, last_failure=failure)
     limit = options.maximum_retry_attempts
     if 0 <= limit < tried.attempts:
         return Verdict(discarded=tried, reason=DiscardReason.RETRY_ATTEMPTS_EXHAUSTED)
