@@ -49,6 +49,11 @@ NESTED_RETURN = Divergence(
     "UPDATED_* of a path inside an attribute: AWS answers the touched fragment, DynamoDB Local the "
     "whole attribute",
 )
+FIRST_WRONG = Divergence(
+    r"ValidationException: (The provided|An operand in the update|The document path).*",
+    r"ValidationException: (The provided|An operand in the update|The document path).*",
+    "several actions of one update cannot be applied: nobody says which is told first",
+)
 INNER = "(?:ExpressionAttributeValues contains invalid value: )?"
 FOR_KEY = "(?: for key :v)?"
 NULL_MEMBER = "1 validation error detected: Value null at '\\w+' failed to satisfy .*"
@@ -57,6 +62,7 @@ KEY_MISMATCH = "The provided key element does not match the schema"
 
 DIVERGENCES = (
     NESTED_RETURN,
+    FIRST_WRONG,
     Divergence(r".*reserved keyword: (size|convert)", "ok", RESERVED),
     Divergence("SerializationException: .*", "InternalFailure: .*", STRICT),
     _text("Requested resource not found", "Cannot do operations on a non-existent table", WORDING),
@@ -124,4 +130,16 @@ def divergence(request: dict[str, Any], ours: Outcome, theirs: Outcome) -> Diver
         asked = str(request.get("ReturnValues", "")).startswith("UPDATED")
         nested = asked and re.search(r"[.\[]", request.get("UpdateExpression", ""))
         return NESTED_RETURN if nested else None
-    return next((each for each in DIVERGENCES if each.covers(ours, theirs)), None)
+    listed = next((each for each in DIVERGENCES if each.covers(ours, theirs)), None)
+    if listed is FIRST_WRONG and not several_actions(request.get("UpdateExpression", "")):
+        return None
+    return listed
+
+
+def several_actions(expression: str) -> bool:
+    """Tell whether an update has more than one action."""
+    outside = expression
+    while outside != (outside := re.sub(r"\([^()]*\)", "", outside)):
+        pass
+    clauses = re.findall(r"\b(?:SET|REMOVE|ADD|DELETE)\b", outside, re.IGNORECASE)
+    return "," in outside or len(clauses) > 1

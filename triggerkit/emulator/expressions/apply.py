@@ -95,17 +95,21 @@ def _computed(term: Term, old: Item) -> Value:
             found = value_at(old, attribute.path)
             return found if found is not None else _computed(otherwise, old)
         case ListAppend(first, second):
-            head, tail = _computed(first, old), _computed(second, old)
-            if "L" not in head or "L" not in tail:
-                raise validation(_WRONG_TYPE)
-            return {"L": head["L"] + tail["L"]}
+            head = _typed(first, old, "L")
+            return {"L": head + _typed(second, old, "L")}
         case Arithmetic(operator, left, right):
-            first_number, second_number = _computed(left, old), _computed(right, old)
-            if "N" not in first_number or "N" not in second_number:
-                raise validation(_WRONG_TYPE)
-            return {"N": calculate(first_number["N"], operator, second_number["N"])}
+            number = _typed(left, old, "N")
+            return {"N": calculate(number, operator, _typed(right, old, "N"))}
         case _:
             assert_never(term)
+
+
+def _typed(term: Term, old: Item, kind: str) -> Any:
+    """Return the content of a term that must have the type `kind`."""
+    value = _computed(term, old)
+    if kind not in value:
+        raise validation(_WRONG_TYPE)
+    return value[kind]
 
 
 def _added(current: Value | None, addition: Value) -> Value:
