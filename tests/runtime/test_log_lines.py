@@ -77,3 +77,46 @@ def test_colours_come_only_when_asked_for_also_those_of_a_handler() -> None:
     assert "\x1b" not in pretty_line(entry, colours=False)
     assert "red" in pretty_line(entry, colours=False)
     assert "\x1b[31mred\x1b[0m" in pretty_line(entry, colours=True)
+
+
+def test_a_pretty_line_leaves_out_what_a_person_does_not_look_for() -> None:
+    call = {**ENTRY, "attempt": 1, "first_sequence_number": "1", "last_sequence_number": "3"}
+    numbers = {"duration_seconds": 0.0031416, "iterator_age_seconds": 1234567.0}
+    assert pretty_line({**call, **numbers}, colours=False).split("done")[1].split() == [
+        "trigger=notify",
+        "shard=~1a2b3c4d",
+        "records=3",
+        "iterator_age_seconds=1234567.0",
+        "duration_seconds=0.00314",
+        'extra="two',
+        'words"',
+    ]
+    assert "attempt=2" in pretty_line({**call, "attempt": 2}, colours=False)
+    said = {**ENTRY, "event": "handler_printed", "stream": "stdout", "request_id": "1"}
+    assert pretty_line(said, colours=False).split("printed")[1].split()[:2] == [
+        "trigger=notify",
+        "records=3",
+    ]
+
+
+def test_options_are_shown_one_by_one_and_null_is_not() -> None:
+    entry = {"event": "trigger", "options": {"batch_size": 2, "on_failure": None}}
+    assert pretty_line(entry, colours=False).split() == ["info", "trigger", "batch_size=2"]
+
+
+def test_long_sentences_stand_below_the_line() -> None:
+    entry = {"event": "will_retry", "error_message": "no answer " * 10, "hint": "start it"}
+    first, *below = pretty_line(entry, colours=False).splitlines()
+    assert first.split() == ["info", "will", "retry"]
+    assert [line.strip() for line in below] == [("no answer " * 10).strip(), "fix: start it"]
+    short = pretty_line({"event": "batch_failed", "error_message": "no"}, colours=False)
+    assert short.split()[-1] == "error_message=no"
+
+
+def test_a_traceback_is_not_told_twice() -> None:
+    entry = {"event": "handler_failed", "error_message": "no", "exception": "Traceback\nX: no"}
+    assert pretty_line(entry, colours=False).splitlines()[0].split() == [
+        "info",
+        "handler",
+        "failed",
+    ]

@@ -52,6 +52,9 @@ _QUIET_FIELDS = {
 """What a person does not look for in that event; JSON lines have it."""
 _SHORT_LENGTH = 8
 _MESSAGE_WIDTH = 28
+_LONGEST_INLINE = 60
+_INDENT = " " * 21
+_BELOW = {"error_message": "", "hint": "fix: "}
 _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 _LEVEL_COLOURS = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critical": "1;31"}
 
@@ -81,6 +84,8 @@ def pretty_line(entry: Mapping[str, object], *, colours: bool) -> str:
         f"{message:<{_MESSAGE_WIDTH}}" if fields else message,
     ]
     line = " ".join(part for part in (*parts, fields) if part)
+    for name, text in _told_below(entry):
+        line += f"\n{_INDENT}{_BELOW[name]}{text}"
     exception = entry.get("exception")
     if exception:
         line += "\n" + str(exception).rstrip("\n")
@@ -93,10 +98,22 @@ def message_of(entry: Mapping[str, object]) -> str:
     return str(entry.get("event", "")).replace("_", " ") if message is None else _as_text(message)
 
 
+def _told_below(entry: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Sentences, which would make a wall of the line; a traceback ends with the error's own."""
+    for name in _BELOW:
+        text = _as_text(entry.get(name) or "")
+        is_long = len(text) > _LONGEST_INLINE and not entry.get("exception")
+        if text and (name == "hint" or is_long):
+            yield name, text
+
+
 def _shown_fields(entry: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     names = [name for name in FIELD_ORDER if name in entry]
     names += [name for name in entry if name not in FIELD_ORDER]
-    quiet = _LEFT_OUT | _QUIET_FIELDS.get(str(entry.get("event")), frozenset())
+    below = {name for name, _ in _told_below(entry)}
+    if entry.get("exception"):
+        below |= {"error_type", "error_message"}
+    quiet = _LEFT_OUT | below | _QUIET_FIELDS.get(str(entry.get("event")), frozenset())
     for name in names:
         value = entry[name]
         if name in quiet or value is None or (name == "source" and "trigger" in entry):
