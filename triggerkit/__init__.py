@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from triggerkit.core.changes import Batch, Change, Inserted, Modified, Removed
 from triggerkit.errors import TriggerkitError
 from triggerkit.triggers import Context, Options, Triggers
 
@@ -15,9 +16,14 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Batch",
+    "Change",
     "Context",
     "Discard",
+    "Inserted",
+    "Modified",
     "Options",
+    "Removed",
     "Retry",
     "TriggerkitError",
     "Triggers",

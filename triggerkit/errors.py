@@ -183,6 +183,18 @@ class HandlerError(TriggerkitError):
     exit_code = 12
 
 
+class ImageNotInStream(HandlerError):  # noqa: N818 - the public name
+    """A handler asked for an image that the stream's view type leaves out."""
+
+    code = "image_not_in_stream"
+
+
+class ImageMismatchError(HandlerError):
+    """An image does not fit the type that the handler is annotated with; never shows a value."""
+
+    code = "image_mismatch"
+
+
 class DestinationError(TriggerkitError):
     """A failure record could not be delivered; the lane is held (decision 6)."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, replace
@@ -32,7 +33,16 @@ from triggerkit.errors import (
     OptionError,
     UsageError,
 )
-from triggerkit.handlers import Context, Handler, check_handler, is_async, origin_of
+from triggerkit.handlers import (
+    Context,
+    Handler,
+    TypedFunction,
+    Typing,
+    check_handler,
+    is_async,
+    origin_of,
+    read_typed,
+)
 
 __all__ = [
     "Context",
@@ -47,6 +57,7 @@ __all__ = [
 
 R = TypeVar("R")
 H = TypeVar("H", bound=Handler)
+E = TypeVar("E", bound=TypedFunction)
 Lifespan: TypeAlias = Callable[[], AbstractContextManager[Any] | AbstractAsyncContextManager[Any]]
 Pattern: TypeAlias = str | Mapping[str, object]
 
@@ -87,16 +98,18 @@ class Trigger:
 
     `sources` are locators as written, `${VAR}` unresolved. `options` are the decorator's. `defaults`
     are those of its group and of the groups around it, the nearest winning. `lifespan` is its group's
-    own, else that of the nearest group around it; the same object is entered once.
+    own, else that of the nearest group around it; the same object is entered once. `typing` is None for
+    `.on`: the handler takes Lambda's event and context.
     """
 
     name: str
-    handler: Handler
+    handler: Handler | TypedFunction
     sources: tuple[str, ...]
     options: Mapping[str, object]
     defaults: Mapping[str, object]
     is_async: bool
     lifespan: Lifespan | None
+    typing: Typing | None = None
 
     @property
     def origin(self) -> str:
@@ -175,26 +188,96 @@ class Triggers(Generic[R]):
             DuplicateTriggerError: the group has a trigger of that name.
             OptionError, LocatorError, UsageError: an unknown option, a bad source, a bad name.
         """
-        given: dict[str, object] = {**options}
 
         def declare(handler: H) -> H:
             check_handler(handler)
-            trigger = Trigger(
-                name=_name_of(handler) if name is None else check_name(name, what="trigger name"),
-                handler=handler,
-                sources=sources,
-                options=MappingProxyType(given),
-                defaults=self._defaults,
-                is_async=is_async(handler),
-                lifespan=self._lifespan,
-            )
-            _check_option_names(given, where=f"trigger {trigger.name!r}")
-            _check_sources(trigger)
-            _check_unique((*self._walk(), trigger))
-            self._entries.append(trigger)
+            self._declare(handler, None, name, sources, {**options})
             return handler
 
         return declare
+
+    def each(
+        self, *sources: str, name: str | None = None, **options: Unpack[Options]
+    ) -> Callable[[E], E]:
+        """Call the decorated function with one change at a time.
+
+        The annotation of its first parameter says for which kinds of change it is called and what an
+        item is: `Change[Order]`, `Modified[Order]`, `Inserted[Order] | Removed[Order]`. Without one,
+        all kinds and dict. Other kinds are skipped. A second parameter gets the context.
+
+        The record is the unit of retry and discard: one that fails is tried again without its
+        neighbours, ahead of later records of its key. An async function gets the records of different
+        keys concurrently, at most `maximum_concurrency` of them where that is set; `timeout` is for
+        one record. What it returns is ignored; `bisect_batch_on_function_error` has nothing to do.
+
+        Args:
+            sources: as for `on`.
+            name: as for `on`.
+            options: as for `on`.
+
+        Raises:
+            HandlerSignatureError: wrong parameters, or an annotation that is no change.
+            DuplicateTriggerError, OptionError, LocatorError, UsageError: as for `on`.
+        """
+
+        def declare(handler: E) -> E:
+            around = sys._getframe(1).f_locals  # noqa: SLF001 - where a local class is named
+            typing = read_typed(handler, "each", around)
+            self._declare(handler, typing, name, sources, {**options})
+            return handler
+
+        return declare
+
+    def batch(
+        self, *sources: str, name: str | None = None, **options: Unpack[Options]
+    ) -> Callable[[E], E]:
+        """Call the decorated function with a batch of changes.
+
+        The annotation of its first parameter is `Batch[Change[Order]]`, `Batch[Modified[Order]]` and
+        so on; see `each`. It returns when the whole batch is done, raises when it failed, or names what
+        failed by `batch.fail(item)`. A record that does not fit the type of the item is not in the
+        batch and fails by itself; later records of its key wait for it.
+
+        Args:
+            sources: as for `on`.
+            name: as for `on`.
+            options: as for `on`.
+
+        Raises:
+            HandlerSignatureError: wrong parameters, or an annotation that is no batch of changes.
+            DuplicateTriggerError, OptionError, LocatorError, UsageError: as for `on`.
+        """
+
+        def declare(handler: E) -> E:
+            around = sys._getframe(1).f_locals  # noqa: SLF001 - where a local class is named
+            typing = read_typed(handler, "batch", around)
+            self._declare(handler, typing, name, sources, {**options})
+            return handler
+
+        return declare
+
+    def _declare(
+        self,
+        handler: Handler | TypedFunction,
+        typing: Typing | None,
+        name: str | None,
+        sources: tuple[str, ...],
+        options: Mapping[str, object],
+    ) -> None:
+        trigger = Trigger(
+            name=_name_of(handler) if name is None else check_name(name, what="trigger name"),
+            handler=handler,
+            sources=sources,
+            options=MappingProxyType(options),
+            defaults=self._defaults,
+            is_async=is_async(handler),
+            lifespan=self._lifespan,
+            typing=typing,
+        )
+        _check_option_names(options, where=f"trigger {trigger.name!r}")
+        _check_sources(trigger)
+        _check_unique((*self._walk(), trigger))
+        self._entries.append(trigger)
 
     def include(self, *groups: Triggers[Any], prefix: str = "") -> None:
         """Take in other groups, with what they declare later too.

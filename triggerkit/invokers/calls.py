@@ -11,11 +11,11 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from structlog.typing import FilteringBoundLogger
 
-from triggerkit.core.outcome import Failed, GivenUp, NotInvoked, Outcome
+from triggerkit.core.outcome import Failed, GivenUp, NotInvoked, Outcome, Succeeded
 from triggerkit.invokers.capture import capturing
 from triggerkit.invokers.context import InvocationContext
 from triggerkit.invokers.endings import (
@@ -53,6 +53,8 @@ class Ticket:
 
     def __init__(self) -> None:
         self.cancelled = False
+        self.heeded = False
+        """A sync call that looks at `cancelled` now and then, and stops by itself."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[object] | None = None
 
@@ -64,7 +66,7 @@ class Ticket:
         """Cancel the call; whether that can stop it, now that it has begun."""
         self.cancelled = True
         if self._loop is None or self._task is None:
-            return False
+            return self.heeded
         with suppress(RuntimeError):  # its loop is closed: nothing runs there any more
             self._loop.call_soon_threadsafe(self._strike)
         return True
@@ -87,8 +89,28 @@ class Ticket:
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """How one call of the handler ended, and what it raised."""
+
+    outcome: Outcome
+    error: BaseException | None = None
+
+
+class Called(Protocol):
+    """What an invoker calls: a handler with everything around it."""
+
+    def call(self, invocation: Invocation, ticket: Ticket) -> Outcome:
+        """Call a sync handler; on its thread."""
+        ...
+
+    async def call_async(self, invocation: Invocation, ticket: Ticket) -> Outcome:
+        """Call an async handler; in a task of the handler loop."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Callee:
-    """A handler and everything that its calls have in common."""
+    """A handler and everything that its calls have in common; itself calls with Lambda's event."""
 
     handler: Handler
     settings: HandlerSettings
@@ -96,46 +118,89 @@ class Callee:
     log_stream_name: str
     clock: Clock
     log: FilteringBoundLogger
+    takes_context: bool = True
+    """False: the handler gets None for the context, and ignores it."""
+    reads_result: bool = True
+    """False: what the handler returns tells nothing and is not looked at."""
 
-    def call(self, invocation: Invocation) -> Outcome:
+    def call(self, invocation: Invocation, ticket: Ticket) -> Outcome:  # noqa: ARG002 - cannot stop
         """Call a sync handler; on its thread, in a copy of that thread's context."""
         return contextvars.copy_context().run(self._call, invocation)
 
     def _call(self, invocation: Invocation) -> Outcome:
-        with capturing(self.log, _fields(invocation)):
-            try:
-                event = decode(invocation)
-                result = self.handler(event, self._context(invocation))
-                return self._returned(result, invocation)
-            except BaseException as error:  # noqa: BLE001 - SystemExit must not end the thread
-                return self._raised(error, invocation)
+        with capturing(self.log, call_fields(invocation)):
+            ending = self.attempt(lambda: decode(invocation), invocation, invocation.attempt)
+            return self.told(ending, invocation)
 
     async def call_async(self, invocation: Invocation, ticket: Ticket) -> Outcome:
         """Call an async handler; in a task of the handler loop."""
+        with capturing(self.log, call_fields(invocation)):
+            argument = lambda: decode(invocation)  # noqa: E731 - decoded where errors are endings
+            ending = await self.attempt_async(argument, invocation, invocation.attempt, ticket)
+            return self.told(ending, invocation)
+
+    def attempt(
+        self, argument: Callable[[], object], invocation: Invocation, number: int
+    ) -> Ending:
+        """Call the handler with what `argument` makes; `number` is 1 for a first attempt."""
+        try:
+            result = self.handler(argument(), self._context(invocation, number))
+            return Ending(self._outcome_of(result, invocation))
+        except BaseException as error:  # noqa: BLE001 - SystemExit must not end the thread
+            return Ending(ending_of_error(error, invocation.request_id), error)
+
+    async def attempt_async(
+        self,
+        argument: Callable[[], object],
+        invocation: Invocation,
+        number: int,
+        ticket: Ticket,
+    ) -> Ending:
+        """The same, awaited; `ticket` cancels it."""
         ticket.hold()
         if ticket.cancelled:
-            return CANCELLED
-        with capturing(self.log, _fields(invocation)):
-            limit = asyncio.timeout(self.settings.timeout_seconds)
-            try:
-                event = decode(invocation)
-                async with limit:
-                    result = await self.handler(event, self._context(invocation))
-            except BaseException as error:  # not even SystemExit may end the loop
-                if limit.expired():
-                    return self._timed_out(invocation)
-                if ticket.was_cancelled(error):
-                    return CANCELLED
-                if _is_from_outside(error):
-                    raise
-                return self._raised(error, invocation)
-            finally:
-                ticket.let_go()
-            if limit.expired():  # it swallowed its cancelling: Lambda would have killed it
+            return Ending(CANCELLED)
+        limit = asyncio.timeout(self.settings.timeout_seconds)
+        try:
+            value = argument()
+            async with limit:
+                result = await self.handler(value, self._context(invocation, number))
+        except BaseException as error:  # not even SystemExit may end the loop
+            if limit.expired():
                 return self._timed_out(invocation)
-            return self._returned(result, invocation)
+            if ticket.was_cancelled(error):
+                return Ending(CANCELLED)
+            if _is_from_outside(error):
+                raise
+            return Ending(ending_of_error(error, invocation.request_id), error)
+        finally:
+            ticket.let_go()
+        if limit.expired():  # it swallowed its cancelling: Lambda would have killed it
+            return self._timed_out(invocation)
+        return Ending(self._outcome_of(result, invocation))
 
-    def _context(self, invocation: Invocation) -> InvocationContext[object]:
+    def told(self, ending: Ending, invocation: Invocation) -> Outcome:
+        """Log an attempt that failed; its outcome."""
+        outcome, error = ending.outcome, ending.error
+        match outcome:
+            case Failed(retry_after_seconds=None):
+                self._tell(
+                    outcome, invocation, None if error is None else without_own_frames(error)
+                )
+            case Failed(failure=failure) | GivenUp(failure=failure):
+                # Retry and Discard are words of the handler, not faults
+                self.log.warning(
+                    "handler_refused",
+                    error_type=failure.error_type,
+                    error_message=failure.error_message,
+                )
+            case _:
+                pass
+        return outcome
+
+    def _context(self, invocation: Invocation, number: int) -> InvocationContext[object] | None:
+        if not self.takes_context:
+            return None
         timeout_seconds = self.settings.timeout_seconds
         deadline, now = invocation.deadline, self.clock.now
         limit_seconds = math.inf
@@ -146,39 +211,24 @@ class Callee:
             self.resources,
             lambda: min(deadline(), limit_seconds) - now().monotonic_seconds,
             request_id=invocation.request_id,
-            attempt=invocation.attempt,
+            attempt=number,
             function_arn=invocation.function_arn,
         )
         context.memory_limit_in_mb = str(self.settings.memory_size_megabytes)
         context.log_stream_name = self.log_stream_name
         return context
 
-    def _returned(self, result: object, invocation: Invocation) -> Outcome:
+    def _outcome_of(self, result: object, invocation: Invocation) -> Outcome:
+        if not (self.reads_result or asyncio.iscoroutine(result)):
+            return Succeeded()
         reports = self.settings.report_batch_item_failures
         outcome = ending_of_result(result, invocation.batch, invocation.request_id, reports=reports)
         if asyncio.iscoroutine(result):
             result.close()  # else Python warns later that it was never awaited
-        if isinstance(outcome, Failed):
-            self._tell(outcome, invocation)
         return outcome
 
-    def _timed_out(self, invocation: Invocation) -> Outcome:
-        outcome = timed_out(invocation.request_id, self.settings.timeout_seconds or 0.0)
-        self._tell(outcome, invocation)
-        return outcome
-
-    def _raised(self, error: BaseException, invocation: Invocation) -> Failed | GivenUp:
-        outcome = ending_of_error(error, invocation.request_id)
-        if isinstance(outcome, Failed) and outcome.retry_after_seconds is None:
-            self._tell(outcome, invocation, without_own_frames(error))
-        else:  # Retry and Discard are words of the handler, not faults
-            failure = outcome.failure
-            self.log.warning(
-                "handler_refused",
-                error_type=failure.error_type,
-                error_message=failure.error_message,
-            )
-        return outcome
+    def _timed_out(self, invocation: Invocation) -> Ending:
+        return Ending(timed_out(invocation.request_id, self.settings.timeout_seconds or 0.0))
 
     def _tell(
         self, outcome: Failed, invocation: Invocation, error: BaseException | None = None
@@ -217,7 +267,8 @@ def _keys(event: Event) -> object:
     return None
 
 
-def _fields(invocation: Invocation) -> dict[str, object]:
+def call_fields(invocation: Invocation) -> dict[str, object]:
+    """What every log line of the call tells."""
     return {
         "trigger": invocation.trigger,
         "source": invocation.source.name,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -18,9 +19,12 @@ from structlog.typing import FilteringBoundLogger
 
 from triggerkit.core.outcome import Outcome
 from triggerkit.errors import OptionError
-from triggerkit.invokers.calls import CANCELLED, Callee, Handler, HandlerSettings, Ticket
+from triggerkit.invokers.calls import CANCELLED, Called, Callee, Handler, HandlerSettings, Ticket
+from triggerkit.invokers.each import EachCallee
 from triggerkit.invokers.lifespan import Lifespan
 from triggerkit.invokers.places import CoroutineRunner, Places
+from triggerkit.invokers.typed import TypedHandler
+from triggerkit.invokers.whole import BatchCallee
 from triggerkit.ports import Clock, Invocation, Runner
 
 T = TypeVar("T")
@@ -31,7 +35,8 @@ class InProcessInvoker:
 
     Args:
         name: the trigger's name.
-        handler: takes event and context; a coroutine function when `settings.is_async`.
+        handler: takes event and context, or is a `TypedHandler`; a coroutine function when
+            `settings.is_async`.
         settings: the trigger's options.
         lifespan: that of its group, shared with the group's other triggers; None for none.
         places: the threads for user code; whoever made them closes them.
@@ -45,7 +50,7 @@ class InProcessInvoker:
     def __init__(
         self,
         name: str,
-        handler: Handler,
+        handler: Handler | TypedHandler,
         settings: HandlerSettings,
         *,
         lifespan: Lifespan | None,
@@ -61,7 +66,9 @@ class InProcessInvoker:
         self._turns = Turns(limit if settings.is_async else limit or 1)
         self._tickets: dict[str, Ticket] = {}
         stream = _log_stream_name(clock.now().service_seconds)
-        self._callee = Callee(handler, settings, None, stream, clock, log)
+        callee = Callee(handler, settings, None, stream, clock, log)
+        self._callee = _typed(callee, handler) if isinstance(handler, TypedHandler) else callee
+        self._called = _called(self._callee)
 
     async def start(self) -> None:
         """Enter the lifespan, if the group has one and no other trigger has entered it.
@@ -73,10 +80,8 @@ class InProcessInvoker:
             return
         call: Runner = OnLoop(self._loop) if self._thread is None else self._thread
         resources = await self._lifespan.enter(call, self._loop)
-        old = self._callee
-        self._callee = Callee(
-            old.handler, old.settings, resources, old.log_stream_name, old.clock, old.log
-        )
+        self._callee = replace(self._callee, resources=resources)
+        self._called = _called(self._callee)
 
     async def invoke(self, invocation: Invocation) -> Outcome:
         """Wait for a turn, call the handler, and tell how it ended."""
@@ -114,10 +119,10 @@ class InProcessInvoker:
             await self._lifespan.leave()
 
     async def _call(self, invocation: Invocation, ticket: Ticket) -> Outcome:
-        callee = self._callee
+        called = self._called
         if self._thread is None:
-            return await self._loop(lambda: callee.call_async(invocation, ticket))
-        return await self._thread(lambda: callee.call(invocation))
+            return await self._loop(lambda: called.call_async(invocation, ticket))
+        return await self._thread(lambda: called.call(invocation, ticket))
 
 
 class Turns:
@@ -177,6 +182,22 @@ class OnLoop:
             return call()
 
         return await self._loop(start)
+
+
+def _typed(callee: Callee, handler: TypedHandler) -> Callee:
+    reads_result = handler.unit == "batch" and callee.settings.report_batch_item_failures
+    return replace(callee, takes_context=handler.takes_context, reads_result=reads_result)
+
+
+def _called(callee: Callee) -> Called:
+    handler, limit = callee.handler, callee.settings.maximum_concurrency
+    match handler:
+        case TypedHandler(unit="each"):
+            return EachCallee(callee, handler, asyncio.Semaphore(limit) if limit else None)
+        case TypedHandler():
+            return BatchCallee(callee, handler)
+        case _:
+            return callee
 
 
 def _check(name: str, settings: HandlerSettings) -> None:

@@ -11,8 +11,9 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
-from triggerkit.invokers.calls import HandlerSettings, ShownRecords
+from triggerkit.invokers.calls import Handler, HandlerSettings, ShownRecords
 from triggerkit.invokers.lifespan import Lifespan, LifespanFactory
+from triggerkit.invokers.typed import TypedHandler, typed_handler
 from triggerkit.ports import Clock, Invoker
 from triggerkit.registry import find_invoker
 from triggerkit.runtime.logs import get_logger
@@ -79,7 +80,7 @@ class Handlers:
         )
         return find_invoker(IN_PROCESS)(
             plan.name,
-            plan.trigger.handler,
+            callable_of(plan.trigger),
             settings,
             lifespan=self._lifespan(plan.trigger),
             places=self._threads,
@@ -97,3 +98,20 @@ class Handlers:
             log = get_logger()
             known = self._lifespans[id(factory)] = Lifespan(name, factory, log)
         return known
+
+
+def callable_of(trigger: Trigger) -> Handler | TypedHandler:
+    """What an invoker calls for `trigger`: the function, or a typed one with its models built.
+
+    Raises:
+        HandlerSignatureError: an annotation names what does not exist, or a model cannot be built.
+    """
+    typing = trigger.typing
+    if typing is None:
+        return trigger.handler
+    return typed_handler(
+        typing.wish,
+        trigger.handler,
+        is_async=trigger.is_async,
+        takes_context=typing.takes_context,
+    )
