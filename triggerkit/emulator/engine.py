@@ -7,9 +7,11 @@ is one consistent state and the stream's order is the order of commits.
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, cast
 
 from triggerkit.emulator.batches import BatchesApi
@@ -18,6 +20,7 @@ from triggerkit.emulator.clock import Clock, RealClock
 from triggerkit.emulator.errors import not_found, unknown_operation
 from triggerkit.emulator.faults import Faults
 from triggerkit.emulator.items import ItemsApi
+from triggerkit.emulator.journal import LATEST_SECONDS, open_store
 from triggerkit.emulator.keys import given_key, item_key, table_of
 from triggerkit.emulator.queries import QueriesApi
 from triggerkit.emulator.requests import Request
@@ -29,13 +32,18 @@ from triggerkit.emulator.tables import TablesApi
 
 DYNAMODB = "DynamoDB_20120810"
 STREAMS = "DynamoDBStreams_20120810"
+_GENERATION = "iterator_generation"
 
 
 class Emulator:
     """DynamoDB tables and streams in this process.
 
-    `shards` is how many shards a new stream begins with. `faults` plans what goes wrong; `calls`
+    `shards` is how many shards a new stream begins with; `path` is the file that keeps tables, items,
+    streams and iterators over a restart, memory unless given. `faults` plans what goes wrong; `calls`
     counts calls by operation. All methods may be called from any thread.
+
+    Raises:
+        StateError: `path` cannot be used; its kinds tell a newer format and a file in use apart.
     """
 
     def __init__(
@@ -45,13 +53,24 @@ class Emulator:
         account: str = "000000000000",
         seed: int = 0,
         shards: int = 1,
+        path: str | os.PathLike[str] | None = None,
     ) -> None:
         self.clock = RealClock() if clock is None else clock
         self.faults = Faults()
         self.calls: Counter[str] = Counter()
         self._lock = threading.RLock()
-        self._site = Site(MemoryStore(), self.clock, region, account, seed, shards)
+        store = MemoryStore() if path is None else open_store(path)
+        self._site = Site(store, self.clock, region, account, seed, shards)
         self._operations = _operations(self._site, self.faults)
+        # What was already seen stays in the past, also when this clock is behind the last one.
+        latest_seconds = float(store.recall(LATEST_SECONDS) or 0)
+        self.clock.advance(max(0.0, latest_seconds - self.clock.now_seconds()))
+        self.faults.iterator_generation = int(store.recall(_GENERATION) or 0)
+
+    def close(self) -> None:
+        """Close the file, if there is one; the emulator is not used after that."""
+        with self._lock:
+            self._site.store.close()
 
     def call(self, operation_target: str, request: Mapping[str, Any]) -> dict[str, Any]:
         """Carry out one operation and return its answer, which belongs to the caller.
@@ -71,7 +90,7 @@ class Emulator:
         perform = self._operations.get(operation)
         if perform is None or service not in ("", perform[0]):
             raise unknown_operation(operation)
-        with self._lock:
+        with self._turn():
             self.calls[operation] += 1
             planned = self.faults.planned_error(operation)
             if planned is not None:
@@ -85,13 +104,13 @@ class Emulator:
 
     def stream_arns(self, table: str) -> list[str]:
         """Return the ARNs of a table's readable streams, oldest first."""
-        with self._lock:
+        with self._turn():
             streams = self._site.store.streams()
             return [stream.arn for stream in streams if stream.table_name == table]
 
     def open_shards(self, stream: str) -> list[str]:
         """Return the ids of the open shards, in the order of their hash ranges."""
-        with self._lock:
+        with self._turn():
             return [shard.shard_id for shard in self._graph(stream).open_shards()]
 
     def roll(self, stream: str, shard: str | None = None) -> list[str]:
@@ -99,7 +118,7 @@ class Emulator:
 
         `stream` is a stream ARN or the name of a table whose stream is on.
         """
-        with self._lock:
+        with self._turn():
             graph = self._graph(stream)
             closing = [each.shard_id for each in graph.open_shards()] if shard is None else [shard]
             now_seconds = self.clock.now_seconds()
@@ -114,7 +133,7 @@ class Emulator:
 
         `at` is the first hash of the second child, in the middle unless given.
         """
-        with self._lock:
+        with self._turn():
             graph = self._graph(stream)
             shard_id = self.open_shards(stream)[0] if shard is None else shard
             children = graph.split(shard_id, self.clock.now_seconds(), at)
@@ -126,7 +145,7 @@ class Emulator:
 
         Shards stay listed; `drop_shard` takes a closed one away.
         """
-        with self._lock:
+        with self._turn():
             graph = self._graph(stream)
             for each in graph.listed() if shard is None else [graph.shard(shard)]:
                 last = each.records[-1].sequence if each.records else 0
@@ -135,26 +154,36 @@ class Emulator:
 
     def drop_shard(self, stream: str, shard: str) -> None:
         """Take a closed shard off the listing, as the end of its retention does."""
-        with self._lock:
+        with self._turn():
             self._graph(stream).drop(shard)
             self._site.store.save_stream(self._stream(stream))
 
     def expire_item(self, table: str, key: Mapping[str, Any]) -> None:
         """Remove an item as Time to Live does: the record carries the service's userIdentity."""
-        with self._lock:
+        with self._turn():
             found = table_of(self._site, {"TableName": table})
             place = item_key(found, given_key(found, {"Key": key}))
             commit(self._site, found, place, None, TTL_IDENTITY)
 
     def expire_iterators(self) -> None:
         """Make every shard iterator handed out so far answer ExpiredIteratorException."""
-        with self._lock:
+        with self._turn():
             self.faults.expire_iterators()
+            self._site.store.remember(_GENERATION, str(self.faults.iterator_generation))
 
     def advance(self, seconds: float) -> None:
         """Move the emulator's time forward."""
-        with self._lock:
+        with self._turn():
             self.clock.advance(seconds)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Hold the lock, and make the changes durable before anybody hears of them."""
+        with self._lock:
+            try:
+                yield
+            finally:
+                self._site.store.settle(self.clock.now_seconds())
 
     def _graph(self, stream: str) -> ShardGraph:
         return self._stream(stream).graph

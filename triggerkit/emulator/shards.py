@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -90,6 +90,12 @@ class ShardGraph:
             self._add(None, low, high, now_seconds)
         self._index()
 
+    def restore(self, shards: Iterable[Shard]) -> None:
+        """Take up the shards of an earlier life; called once, instead of `grow`."""
+        self.shards = {shard.shard_id: shard for shard in shards}
+        self._open = [shard for shard in self.shards.values() if not shard.closed]
+        self._index()
+
     def shard(self, shard_id: str) -> Shard:
         """Return a listed shard.
 
@@ -147,22 +153,25 @@ class ShardGraph:
     def retain(self, now_seconds: float) -> bool:
         """Forget records older than 24 hours, and closed shards that have nothing left.
 
-        Returns whether it looked; it does so once a second, since reads ask for it all the time.
+        Returns whether anything went. It looks once a second, since reads ask for it all the time.
         """
         if now_seconds < self._next_retention_seconds:
             return False
         self._next_retention_seconds = now_seconds + 1
         horizon = now_seconds - RETENTION_SECONDS
+        changed = False
         for shard in list(self.shards.values()):
             if shard.records and shard.records[0].created_seconds < horizon:
                 count = bisect_right(
                     shard.records, horizon, key=lambda record: record.created_seconds
                 )
                 shard.drop_through(shard.records[count - 1].sequence)
+                changed = True
             done = shard.closed_seconds is not None and shard.closed_seconds < horizon
             if done and not shard.records:
                 del self.shards[shard.shard_id]
-        return True
+                changed = True
+        return changed
 
     def drop(self, shard_id: str) -> None:
         """Take a closed shard off the listing at once, with its records."""
