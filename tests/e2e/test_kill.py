@@ -68,6 +68,8 @@ def test_kill_9_loses_nothing_on_dynamodb_local(
     play(killed, writers)
     for worker in killed:
         print(f"{worker.name}: delivered behind the checkpoint at each kill: {worker.behind}")
+        # what the lanes did beyond the watermark, and what they did while one save was under way
+        assert max(worker.behind) <= 2 * worker.lanes * BATCH_SIZE
         check(worker, writers, max(worker.behind))
         assert check_book(worker.lines(), writers.expected, SEED) <= sum(worker.behind)
     for lanes in (1, 10):
