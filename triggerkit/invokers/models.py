@@ -38,6 +38,8 @@ def reader_of(model: Any, where: str) -> Reader:
         return _as_it_is
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(_readable(model))
+        if not getattr(adapter, "pydantic_complete", True):  # it would tell at the first item
+            adapter.rebuild(raise_errors=True)
         schema = adapter.core_schema
     except (PydanticUserError, NameError, TypeError) as error:
         raise HandlerSignatureError(
@@ -126,8 +128,10 @@ def _readable(model: Any) -> Any:
 def _rebuilt(model: Any) -> Any:
     fields: dict[str, Any] = {}
     for name, hint in typing.get_type_hints(model, include_extras=True).items():
-        while get_origin(hint) in (Required, NotRequired):
-            (hint,) = get_args(hint)
+        # under PEP 563 `__required_keys__` knows the class's own `total` only, not what a field says
         wrap: Any = Required if name in model.__required_keys__ else NotRequired
+        if get_origin(hint) in (Required, NotRequired):
+            wrap = get_origin(hint)
+            (hint,) = get_args(hint)
         fields[name] = wrap[_readable(hint)]
     return typing_extensions.TypedDict(model.__name__, fields)  # type: ignore[operator]
