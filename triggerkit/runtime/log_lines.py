@@ -123,10 +123,20 @@ def _shown_fields(entry: Mapping[str, object]) -> Iterator[tuple[str, str]]:
         if name == "options" and isinstance(value, Mapping):
             yield from _shown_fields(value)
             continue
-        text = f"{value:.3g}" if isinstance(value, float) and value < 1000 else _as_text(value)
+        text = _in_words(value)
         if name in _SHORTENED and len(text) > _SHORT_LENGTH + 1:
             text = f"~{text[-_SHORT_LENGTH:]}"
         yield name, json.dumps(text, ensure_ascii=False) if _needs_quotes(text) else text
+
+
+def _in_words(value: object) -> str:
+    match value:
+        case float() if abs(value) < 1000:
+            return f"{value:.3g}"
+        case list() | tuple():
+            return ",".join(map(_as_text, value))
+        case _:
+            return _as_text(value)
 
 
 def _needs_quotes(text: str) -> bool:

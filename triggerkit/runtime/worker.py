@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 
 from triggerkit.core.consumer import ConsumerSettings
 from triggerkit.core.coordinator import Cadence
-from triggerkit.core.locators import Locator
 from triggerkit.core.mapping import EventSourceMapping
 from triggerkit.core.membership import Membership
 from triggerkit.core.model import LATEST, TRIM_HORIZON, Position, StopReason
@@ -59,6 +58,15 @@ class WorkerFlags:
     declared_triggers: frozenset[str] = frozenset()
     shown_records: ShownRecords = "none"
     locator_defaults: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """The adapters by the texts of their locators, each opened once."""
+
+    sources: dict[str, Source] = field(default_factory=dict)
+    stores: dict[str, LeaseStore] = field(default_factory=dict)
+    destinations: dict[str, Destination] = field(default_factory=dict)
 
 
 class Worker:
@@ -125,32 +133,41 @@ class Worker:
         for plan in self._settings.mappings:
             if not plan.options.enabled:
                 log.info("trigger_disabled", trigger=plan.name, source=plan.source_locator.text)
-        for plan in plans:
-            await self._open_source(plan.source_locator, closing)
-        stores = await self._open_stores(plans, closing)
-        destinations = await self._open_destinations(plans, closing)
+        opened = self._open(plans, closing)
+        for text, source in opened.sources.items():
+            await self._prepare_source(text, source)
+        for text, store in opened.stores.items():
+            is_new = await store.prepare()
+            await self._look_at_state(text, store, is_new=is_new)
+        for destination in opened.destinations.values():
+            await destination.prepare()
         handlers = Handlers(plans, self._clock, self._flags.shown_records)
         await closing.enter_async_context(handlers)
-        for text, store in stores.items():
+        for text, store in opened.stores.items():
             mine = [plan for plan in plans if plan.state.text == text]
-            engine = await self._build_engine(mine, store, destinations, handlers, closing)
+            engine = await self._build_engine(mine, store, opened.destinations, handlers, closing)
             self._engines.append(engine)
 
-    async def _open_stores(
-        self, plans: list[MappingPlan], closing: AsyncExitStack
-    ) -> dict[str, LeaseStore]:
-        stores: dict[str, LeaseStore] = {}
+    def _open(self, plans: list[MappingPlan], closing: AsyncExitStack) -> _Opened:
+        """Open every adapter, which reads its locator and touches nothing yet."""
+        opened = _Opened()
         for plan in plans:
-            if plan.state.text in stores:
-                continue
-            store = open_lease_store(plan.state, self._services(self._pools.lease_store))
-            closing.push_async_callback(store.close)
-            is_new = await store.prepare()
-            await self._look_at_state(plan.state, store, is_new=is_new)
-            stores[plan.state.text] = store
-        return stores
+            source, state, failure = plan.source_locator, plan.state, plan.on_failure
+            if source.text not in opened.sources:
+                services = self._services(self._pools.control_plane)
+                opened.sources[source.text] = open_source(source, services)
+                closing.push_async_callback(opened.sources[source.text].close)
+            if state.text not in opened.stores:
+                services = self._services(self._pools.lease_store)
+                opened.stores[state.text] = open_lease_store(state, services)
+                closing.push_async_callback(opened.stores[state.text].close)
+            if failure is not None and failure.text not in opened.destinations:
+                services = self._services(self._pools.destinations)
+                opened.destinations[failure.text] = open_destination(failure, services)
+                closing.push_async_callback(opened.destinations[failure.text].close)
+        return opened
 
-    async def _look_at_state(self, state: Locator, store: LeaseStore, *, is_new: bool) -> None:
+    async def _look_at_state(self, state: str, store: LeaseStore, *, is_new: bool) -> None:
         """Announce what is about to start anew, and refuse what would do so unnoticed."""
         namespace = self._settings.namespace
         known = await known_triggers(store, namespace)
@@ -158,49 +175,30 @@ class Worker:
             what = "no state yet" if is_new else f"the state has nothing of app {namespace!r} yet"
             log.info(
                 "state_created" if is_new else "state_empty",
-                state=state.text,
+                state=state,
                 message=f"{what}: triggers start at their starting_position",
             )
         plans = [plan for plan in self._settings.mappings if plan.options.enabled]
         starting = {
             (plan.name, self._sources[plan.source_locator.text][0].name)
             for plan in plans
-            if plan.state.text == state.text
+            if plan.state.text == state
         }
         declared = self._flags.declared_triggers | {plan.name for plan in self._settings.mappings}
         refuse_orphans(
             known,
-            Starting(self._settings.app, self._settings.env, state.text, frozenset(starting)),
+            Starting(self._settings.app, self._settings.env, state, frozenset(starting)),
             declared,
             self._flags.accept_orphaned,
         )
 
-    async def _open_source(self, locator: Locator, closing: AsyncExitStack) -> None:
-        if locator.text in self._sources:
-            return
-        source = open_source(locator, self._services(self._pools.control_plane))
-        closing.push_async_callback(source.close)
+    async def _prepare_source(self, text: str, source: Source) -> None:
         await source.prepare()
         for known, listing in self._sources.values():
             if known.name == source.name:  # two locators, one stream: at most two readers a shard
-                self._sources[locator.text] = (known, listing)
+                self._sources[text] = (known, listing)
                 return
-        self._sources[locator.text] = (source, SharedListing(source, self._clock))
-
-    async def _open_destinations(
-        self, plans: list[MappingPlan], closing: AsyncExitStack
-    ) -> dict[str, Destination]:
-        destinations: dict[str, Destination] = {}
-        for plan in plans:
-            if plan.on_failure is None or plan.on_failure.text in destinations:
-                continue
-            destination = open_destination(
-                plan.on_failure, self._services(self._pools.destinations)
-            )
-            closing.push_async_callback(destination.close)
-            await destination.prepare()
-            destinations[plan.on_failure.text] = destination
-        return destinations
+        self._sources[text] = (source, SharedListing(source, self._clock))
 
     async def _build_engine(
         self,
