@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from triggerkit import Batch, Change, Context, Inserted, Modified, Removed, Triggers
 from triggerkit.errors import HandlerSignatureError
 from triggerkit.handlers import Typing
-from triggerkit.runtime.handlers import callable_of
+from triggerkit.runtime.handlers import callable_of, event_handler_of
 
 if TYPE_CHECKING:
     from decimal import Decimal as OnlyForTypes
@@ -324,7 +324,7 @@ def event_handler(function: Callable[..., Any], unit: str) -> Callable[[Any, Any
     handlers = Triggers("shop")
     getattr(handlers, unit)("dynamodb://orders", name="it")(function)
     (trigger,) = handlers.triggers
-    return callable_of(trigger).as_event_handler()  # type: ignore[union-attr]
+    return event_handler_of(trigger)
 
 
 def test_a_typed_handler_can_be_called_with_an_event() -> None:
@@ -336,6 +336,13 @@ def test_a_typed_handler_can_be_called_with_an_event() -> None:
     event = {"Records": [element("1"), element("2", "MODIFY")]}
     assert event_handler(handler, "each")(event, "context") is None
     assert seen == [Order(id="1"), "context"]
+
+
+def test_an_event_handler_is_called_as_it_is() -> None:
+    def handler(event: object, context: object) -> tuple[object, object]:
+        return event, context
+
+    assert event_handler(handler, "on")("event", "context") == ("event", "context")
 
 
 def test_a_batch_answers_an_event_with_the_failures_that_it_named() -> None:

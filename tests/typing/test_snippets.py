@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
 from mypy import api
 
 SNIPPETS = Path(__file__).parent / "snippets"
@@ -36,3 +41,24 @@ def test_the_snippets_have_exactly_the_errors_that_they_mark(tmp_path: Path) -> 
         if (match := REPORTED.match(line))
     }
     assert found == expected(files), out
+
+
+def test_pyright_accepts_and_refuses_the_same_lines() -> None:
+    beside = Path(sys.executable).with_name("pyright")
+    pyright = str(beside) if beside.exists() else shutil.which("pyright")
+    if pyright is None:
+        pytest.skip("pyright is not installed: pip install pyright")
+    files = sorted(SNIPPETS.glob("typed_handlers*.py"))
+    done = subprocess.run(
+        [pyright, "--outputjson", "--pythonpath", sys.executable, *map(str, files)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    found = {
+        (Path(each["file"]).name, each["range"]["start"]["line"] + 1)
+        for each in json.loads(done.stdout)["generalDiagnostics"]
+        if each["severity"] == "error"
+    }
+    assert found == {(name, line) for name, line, _ in expected(files)}, done.stdout

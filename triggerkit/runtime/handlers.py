@@ -115,3 +115,13 @@ def callable_of(trigger: Trigger) -> Handler | TypedHandler:
         is_async=trigger.is_async,
         takes_context=typing.takes_context,
     )
+
+
+def event_handler_of(trigger: Trigger) -> Handler:
+    """The trigger's function as one that takes an event and a context, for a call without a stream.
+
+    Raises:
+        HandlerSignatureError: as `callable_of`.
+    """
+    called = callable_of(trigger)
+    return called.as_event_handler() if isinstance(called, TypedHandler) else called
