@@ -260,6 +260,7 @@ def test_the_emulator_still_answers_beside_other_services(server: Server) -> Non
             "sqs",
         ),
         ("POST / HTTP/1.1", {"authorization": "Basic Credential"}, ""),
+        ("GET /b/k?AWSAccessKeyId=A&Signature=x%3D&Expires=1 HTTP/1.1", {}, "s3"),
     ],
 )
 def test_the_service_is_the_one_that_a_request_is_signed_for(

@@ -63,11 +63,14 @@ _TRIGGER_FLAGS = (
         help="Set one option of one trigger.  [env var: TRIGGERKIT_SET]",
     ),
 )
-_STATE_FLAGS = (
+_PROJECT_FLAGS = (
     flag("--env", default="", metavar="NAME", help="An overlay of the configuration."),
     flag("--env-file", type=click.Path(), help="Read environment variables from this file."),
     flag("--config", type=click.Path(), help="The configuration file."),
     flag("--app", metavar="NAME", help="The application: begins the names of its state."),
+)
+_STATE_FLAGS = (
+    *_PROJECT_FLAGS,
     flag("--state", metavar="LOCATOR", help="Where state lives: memory:, sqlite:///FILE."),
 )
 _ACCESS_FLAGS = (
@@ -90,6 +93,12 @@ def access_flags(command: F) -> F:
 def configuration_flags(command: F) -> F:
     """Give a command all flags that bear on which triggers run, and how; and TARGET."""
     decorated = _decorated(command, (*_STATE_FLAGS, *_TRIGGER_FLAGS, *_ACCESS_FLAGS))
+    return click.argument("target", required=False, envvar=variable("--target"))(decorated)
+
+
+def project_flags(command: F) -> F:
+    """Give a command the flags that say which code and configuration; and TARGET."""
+    decorated = _decorated(command, (*_PROJECT_FLAGS, *_TRIGGER_FLAGS))
     return click.argument("target", required=False, envvar=variable("--target"))(decorated)
 
 

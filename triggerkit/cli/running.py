@@ -6,7 +6,7 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from triggerkit.cli.flags import read_flags
@@ -55,8 +55,10 @@ def run(given: Mapping[str, Any]) -> int:
     return asyncio.run(run_worker(loaded, flags))
 
 
-async def run_worker(loaded: Loaded, flags: WorkerFlags) -> int:
-    """Run one worker in this process; the exit code."""
+async def run_worker(
+    loaded: Loaded, flags: WorkerFlags, begin: Callable[[Worker], None] | None = None
+) -> int:
+    """Run one worker in this process; the exit code. `begin` gets it before it runs."""
     pools = (
         ThreadRunner("lease-store", 1),
         ThreadRunner("control-plane", CONTROL_PLANE_THREADS),
@@ -66,6 +68,8 @@ async def run_worker(loaded: Loaded, flags: WorkerFlags) -> int:
     worker.on_ready = lambda: tell_ready(loaded.settings, burst=flags.burst)
     restore_streams = capture_streams()
     stop_on_signals(worker)
+    if begin is not None:
+        begin(worker)
     try:
         await worker.run()
     finally:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from triggerkit.cli.flags import access_flags, access_of, flag, switch
+from triggerkit.cli.flags import access_flags, flag, switch
 
 
 @click.command(
@@ -22,12 +22,14 @@ Examples:
 @flag("--count", "-n", type=click.IntRange(min=1), metavar="N", help="Stop after so many records.")
 @switch("--json", "as_json", help="One record a line, whole, as a handler gets it.")
 @switch("--as-event", help="One event with all records, at the end: what `invoke` reads.")
+@switch("--aws", help="From AWS, although a `dev` runs in this folder.")
 @access_flags
 def command(source: str, **given: Any) -> None:
     """Print the records of SOURCE as they come, until interrupted.
 
     In a terminal a line is a digest: time, what happened, keys, and what changed. Elsewhere it is JSON.
     """
+    from triggerkit.cli.dev_link import access_through_dev
     from triggerkit.cli.following import Shown, tail
 
     shown = Shown(
@@ -36,4 +38,4 @@ def command(source: str, **given: Any) -> None:
         as_json=given["as_json"],
         as_event=given["as_event"],
     )
-    tail(source, shown, access_of(given))
+    tail(source, shown, access_through_dev(given, source))

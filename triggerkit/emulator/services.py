@@ -21,6 +21,10 @@ UNSERVED_STATUS = 501
 UNSERVED_CODE = "UnservedService"
 
 _SCOPE = re.compile(r"Credential=[^/,&\s]+(?:/|%2F)\d{8}(?:/|%2F)[^/%]*(?:/|%2F)([a-z0-9-]+)", re.I)
+_UNSCOPED_S3_URL = re.compile(
+    r"[?&]AWSAccessKeyId=\S+&Signature=|[?&]Signature=\S+&AWSAccessKeyId="
+)
+"""What boto3 still makes of a presigned URL in us-east-1; only S3 takes it."""
 _SERVICE_OF_TARGET = {"DynamoDB": "dynamodb", "DynamoDBStreams": "dynamodb", "Kinesis": "kinesis"}
 
 
@@ -49,6 +53,8 @@ def service_of(request_line: str, headers: Mapping[str, str]) -> str:
     signed = _SCOPE.search(headers.get("authorization", "")) or _SCOPE.search(request_line)
     if signed is not None:
         return signed[1].lower()
+    if _UNSCOPED_S3_URL.search(request_line):
+        return "s3"
     return _SERVICE_OF_TARGET.get(headers.get("x-amz-target", "").partition("_")[0], "")
 
 

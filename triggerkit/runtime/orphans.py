@@ -15,6 +15,9 @@ from triggerkit.runtime.logs import get_logger
 
 log = get_logger()
 
+ANY_NAME = "*"
+"""Accepted instead of names: all of them."""
+
 
 class Known(NamedTuple):
     """A trigger name with a source name, as leases have them."""
@@ -59,7 +62,7 @@ def refuse_orphans(
         known: the names in the state.
         starting: what is about to start.
         declared: every trigger name of the target, selected or not.
-        accepted: orphaned names that the user has accepted.
+        accepted: orphaned names that the user has accepted; `*` is every name.
 
     Raises:
         OrphanedStateError: an orphaned name stands beside a new one on the same source.
@@ -68,7 +71,7 @@ def refuse_orphans(
         if orphan in declared:
             continue
         newcomers = sorted(n for n, s in starting.mappings if s == source and (n, s) not in known)
-        if newcomers and orphan not in accepted:
+        if newcomers and accepted.isdisjoint({orphan, ANY_NAME}):
             raise OrphanedStateError(
                 f"the state knows a trigger {orphan!r} on {source!r}, which is not declared; "
                 f"{newcomers[0]!r} on the same source is new and would start over",

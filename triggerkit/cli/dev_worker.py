@@ -1,0 +1,149 @@
+"""The worker of `triggerkit dev`, a process that lives until code changes. Rule: started by `dev` only.
+
+Its environment is the sandbox already; its one argument holds the flags as JSON. It makes missing tables,
+loads the user's code and runs it as `triggerkit run` does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, assert_never
+
+from triggerkit.cli.flags import read_flags
+from triggerkit.cli.loading import Loaded, load
+from triggerkit.cli.main import EXIT_INTERRUPTED, show_error, show_fault
+from triggerkit.cli.output import set_up_logging
+from triggerkit.cli.running import announce, run_worker
+from triggerkit.configuration import load_configuration
+from triggerkit.core.locators import parse
+from triggerkit.errors import (
+    HandlerError,
+    InternalError,
+    NoTriggersError,
+    TargetError,
+    TriggerkitError,
+)
+from triggerkit.runtime.child import ParentLine
+from triggerkit.runtime.dev_plans import localized, tables_named
+from triggerkit.runtime.dev_tables import DevTable, Made, ensure_table, read_tables
+from triggerkit.runtime.logs import get_logger
+from triggerkit.runtime.orphans import ANY_NAME
+from triggerkit.runtime.reload import WAITS_FOR_CHANGE
+from triggerkit.runtime.worker import Worker, WorkerFlags
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+log = get_logger()
+
+
+def main() -> int:
+    """Run until the parent wants an end; the exit code."""
+    given = json.loads(sys.argv[1])
+    line = ParentLine(given.pop("line"))
+    try:
+        return work(given, line)
+    except TriggerkitError as error:
+        show_error(error)
+        return WAITS_FOR_CHANGE if is_in_code(error) else error.exit_code
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - shown whole
+        show_fault(error)
+        return InternalError.exit_code
+    finally:
+        line.close()
+
+
+def is_in_code(error: TriggerkitError) -> bool:
+    """Whether the user's code is at fault, so that a change of it can help."""
+    raised = isinstance(error, TargetError) and error.__cause__ is not None
+    return raised or isinstance(error, HandlerError) or bool(getattr(error, "__notes__", ()))
+
+
+def work(given: Mapping[str, Any], line: ParentLine) -> int:
+    """Make tables, load the code, run it.
+
+    Raises:
+        TriggerkitError: the code, the configuration or the tables are not as they must be.
+    """
+    restore_logging = set_up_logging(given)
+    flags = replace(read_flags(given), env_file=None)  # `dev` has read it, before the sandbox
+    configuration = load_configuration(flags.config, folder=Path.cwd(), env=flags.env)
+    declared = read_tables(configuration, os.environ)
+    make_tables(declared)
+    loaded = local(load(flags), given["state"])
+    if not any(plan.options.enabled for plan in loaded.settings.mappings):
+        raise NoTriggersError(
+            "every selected trigger is disabled", hint="set enabled = true on one"
+        )
+    known = {table.name for table in declared}
+    named = tables_named(loaded.settings.mappings)
+    make_tables(DevTable(name) for name in named if name not in known)
+    restore_logging()
+    set_up_logging(given, loaded.settings)
+    announce(loaded.settings.mappings)
+    worker_flags = WorkerFlags(
+        drain_timeout_seconds=given["drain_timeout"],
+        accept_orphaned=frozenset({ANY_NAME}),  # renaming is part of writing code
+        declared_triggers=loaded.declared,
+        shown_records=given["log_records"],
+    )
+    return asyncio.run(run_worker(loaded, worker_flags, lambda worker: follow(worker, line)))
+
+
+def local(loaded: Loaded, state: str) -> Loaded:
+    """The same on local tables, with the state of `dev`."""
+    return replace(loaded, settings=localized(loaded.settings, parse(state)))
+
+
+def follow(worker: Worker, line: ParentLine) -> None:
+    """Stop the worker when the parent wants it; tell the parent when the worker reads."""
+    tell_ready = worker.on_ready
+
+    def on_ready() -> None:
+        tell_ready()
+        line.ready()
+
+    worker.on_ready = on_ready
+    line.begin(worker.stop)
+
+
+def make_tables(tables: Iterable[DevTable]) -> None:
+    """Create what is missing, and say so. Raises UsageError, SourceError."""
+    import boto3
+
+    client: Any = None
+    try:
+        for table in tables:
+            client = client or boto3.client("dynamodb")
+            tell_made(table, ensure_table(client, table))
+    finally:
+        if client is not None:
+            client.close()
+
+
+def tell_made(table: DevTable, made: Made) -> None:
+    """One line for a table that was made or changed."""
+    count = len(table.items)
+    seeded = f", {count} item{'' if count == 1 else 's'} of its seed" if count else ""
+    match made:
+        case Made.CREATED:
+            told = f"table {table.name} created: key {table.key_text}, {table.view_type}{seeded}"
+        case Made.STREAM_ON:
+            told = f"table {table.name}: stream turned on, {table.view_type}"
+        case Made.KEPT:
+            return
+        case _:
+            assert_never(made)
+    log.info("table_made", table=table.name, key=table.key_text, message=told)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

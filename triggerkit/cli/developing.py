@@ -1,0 +1,217 @@
+"""The life of `triggerkit dev`. Rule: all is checked before a file is written or a port is opened.
+
+One process holds the endpoint and watches the files; the worker is a child, so that code is loaded anew
+whole and a handler that hangs can be ended. Both end together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import shlex
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from triggerkit.cli.dev_link import FOLDER, DevLink, claimed, publish, refuse_second
+from triggerkit.cli.output import set_up_logging
+from triggerkit.configuration import Configuration, apply_env_file, load_configuration
+from triggerkit.emulator import Emulator, Server, serve
+from triggerkit.emulator.control import Control
+from triggerkit.errors import UsageError
+from triggerkit.runtime.child import start_child
+from triggerkit.runtime.dev_tables import read_tables
+from triggerkit.runtime.local_services import Address, LocalServices, read_backend
+from triggerkit.runtime.reload import INTERRUPTED, Reloader, watched
+from triggerkit.runtime.sandbox import REGION, exported, reaching_aws, sandboxed
+
+HOST = "127.0.0.1"
+TABLES_FILE = "dev.db"
+STATE_FILE = "dev-state.db"
+STATE = f"sqlite:///{FOLDER}/{STATE_FILE}"
+LAST_STEPS_SECONDS = 6.0
+"""After the drain: how long a worker may take to release and to close."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the flags lead to, all of it checked."""
+
+    given: Mapping[str, Any]
+    configuration: Configuration
+    backend: Address | None
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the configuration; `.triggerkit` is in it."""
+        return self.configuration.folder
+
+
+def develop(given: Mapping[str, Any]) -> int:
+    """Serve and run until stopped; the exit code. `given` are the command's parameters.
+
+    Raises:
+        UsageError, StateError: before anything is touched.
+    """
+    restore_logging = set_up_logging(given)
+    plan = read_plan(given)
+    refuse_second(plan.folder)
+    refuse_taken(plan.given["port"])
+    try:
+        with ExitStack() as closing:
+            place = closing.enter_context(claimed(plan.folder))
+            if plan.given["fresh"]:
+                throw_away(place)
+            server, link = open_endpoint(plan, place, closing)
+            publish(place, link)
+            greet(plan, link)
+            return asyncio.run(supervise(plan, server.endpoint_url))
+    finally:
+        restore_logging()
+
+
+def read_plan(given: Mapping[str, Any]) -> Plan:
+    """Read the configuration and check what can be checked without the user's code.
+
+    Raises:
+        UsageError, LocatorError: no target, a wrong `[dev.tables]`, a backend that is none.
+    """
+    if given["env_file"]:
+        apply_env_file(Path(given["env_file"]), os.environ)
+    configuration = load_configuration(given["config"], folder=Path.cwd(), env=given["env"])
+    if not (given["target"] or configuration.target):
+        raise UsageError(
+            "no TARGET",
+            hint='name one, such as app:handlers, or set target = "app:handlers" '
+            "under [tool.triggerkit]",
+        )
+    read_tables(configuration, os.environ)
+    backend = read_backend(given["backend"]) if given["backend"] else None
+    return Plan(given, configuration, backend)
+
+
+def refuse_taken(port: int) -> None:
+    """Raises UsageError: another program listens on `port`."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((HOST, port))
+            trial.listen()
+        except OSError as error:
+            raise UsageError(
+                f"port {port} of {HOST} cannot be used: {error.strerror}",
+                hint="choose another with --port N, or any free one with --port 0",
+            ) from None
+
+
+def throw_away(place: Path) -> None:
+    """Remove tables and positions of earlier runs."""
+    for name in (TABLES_FILE, STATE_FILE):
+        for file in place.glob(f"{name}*"):
+            file.unlink()
+
+
+def open_endpoint(plan: Plan, place: Path, closing: ExitStack) -> tuple[Server, DevLink]:
+    """Open the tables and the port.
+
+    Raises:
+        StateError: the file of the tables cannot be used. UsageError: the port was taken just now.
+    """
+    others = LocalServices(plan.backend)
+    closing.callback(others.close)
+    emulator = Emulator(region=REGION, path=None if plan.backend else place / TABLES_FILE)
+    closing.callback(emulator.close)
+    token = secrets.token_urlsafe(32)
+    try:
+        server = closing.enter_context(
+            serve(
+                emulator, HOST, plan.given["port"], control=Control(emulator, token), others=others
+            )
+        )
+    except OSError as error:
+        raise UsageError(f"the port cannot be used: {error}", hint="choose --port N") from None
+    return server, DevLink(server.endpoint_url, os.getpid(), token, plan.given["backend"] or "")
+
+
+def greet(plan: Plan, link: DevLink) -> None:
+    """Where it is, and how other programs find it."""
+    what = f"DynamoDB of {link.backend}" if link.backend else "DynamoDB and DynamoDB Streams"
+    click.echo(f"triggerkit dev: {what} at {link.endpoint_url}, for this machine only")
+    if not plan.backend:
+        click.echo(
+            f"Tables and positions are kept in {plan.folder / FOLDER}; --fresh forgets them."
+        )
+    if plan.given["aws"]:
+        click.echo("Handlers reach AWS for everything but DynamoDB, with your credentials (--aws).")
+    click.echo("\nFor other programs, of any AWS SDK:")
+    for name, value in exported(link.endpoint_url).items():
+        click.echo(f"  export {name}={shlex.quote(value)}")
+    click.echo()
+    sys.stdout.flush()
+
+
+async def supervise(plan: Plan, endpoint_url: str) -> int:
+    """Run the worker, anew at each change, until a signal; the exit code."""
+    prepared = reaching_aws if plan.given["aws"] else sandboxed
+    environ = prepared(os.environ, endpoint_url)
+    given = {**plan.given, "state": STATE}
+
+    def words(line: int) -> Sequence[str]:
+        question = json.dumps({**given, "line": line})
+        return (sys.executable, "-B", "-P", "-m", "triggerkit.cli.dev_worker", question)
+
+    reloader = Reloader(
+        lambda: start_child(words, environ, lambda: reloader.worker_is_ready()),
+        nothing() if plan.given["no_reload"] else watched(*what_to_watch(plan)),
+        plan.given["drain_timeout"] + LAST_STEPS_SECONDS,
+    )
+    running = asyncio.ensure_future(reloader.run())
+    stop_on_signals(reloader, running)
+    try:
+        return await running
+    except asyncio.CancelledError:
+        return INTERRUPTED
+
+
+def stop_on_signals(reloader: Reloader, running: asyncio.Future[int]) -> None:
+    """First SIGINT or SIGTERM: the worker drains. Second: it is killed."""
+    asked = False
+
+    def on_signal() -> None:
+        nonlocal asked
+        if asked:
+            running.cancel()
+        asked = True
+        reloader.stop()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal)
+
+
+def what_to_watch(plan: Plan) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """Folders with code, and single files."""
+    folders = {Path.cwd(), plan.folder.resolve()}
+    target = plan.given["target"]
+    if target and "/" in target:
+        place = Path(target.partition(":")[0]).resolve().parent
+        folders.add(place)
+    inner = {one for one in folders if any(outer in one.parents for outer in folders)}
+    files = (plan.configuration.path,) if plan.configuration.path else ()
+    return tuple(sorted(folder for folder in folders - inner if folder.is_dir())), files
+
+
+async def nothing() -> AsyncIterator[Sequence[Path]]:
+    """No change, ever; the worker's end is the end."""
+    changes: tuple[Sequence[Path], ...] = ()
+    for change in changes:
+        yield change

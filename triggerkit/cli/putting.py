@@ -1,0 +1,170 @@
+"""What `triggerkit put` does. Rule: everything is read and checked before anything is written."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from triggerkit.cli.dev_link import enter, require_dev
+from triggerkit.cli.flags import access_of
+from triggerkit.cli.output import confirm
+from triggerkit.configuration import load_configuration
+from triggerkit.errors import SourceNotFoundError, TriggerkitError, UsageError
+from triggerkit.runtime.dev_tables import asking, check_keys_of, keys_of
+from triggerkit.runtime.item_json import Item, read_item, read_items, same_item
+
+ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be written: items, or one key to delete."""
+
+    table: str
+    items: Sequence[Item]
+    deletes: bool = False
+
+    @property
+    def told(self) -> str:
+        """What is done, behind a verb."""
+        if self.deletes:
+            return f"the item with that key from {self.table}"
+        count = len(self.items)
+        return f"{count} item{'' if count == 1 else 's'} into {self.table}"
+
+
+def put(table: str, item: str | None, given: Mapping[str, Any]) -> None:
+    """Write; `given` are the command's parameters.
+
+    Raises:
+        UsageError: no JSON, no item, no such key, no running `dev`. SourceError: no such table, refused.
+    """
+    order = read_order(table, item, given)
+    client, where = connect(given)
+    try:
+        check(client, order, where)
+        verb = "delete" if order.deletes else "put"
+        if given["dry_run"]:
+            click.echo(f"would {verb} {order.told} of {where}")
+            return
+        if given["aws"] and not given["yes"]:
+            confirm(f"{verb.capitalize()} {order.told} of {where}?")
+        click.echo(delete(client, order) if order.deletes else write(client, order))
+    finally:
+        client.close()
+
+
+def read_order(table: str, item: str | None, given: Mapping[str, Any]) -> Order:
+    """Read what is to be written. Raises UsageError: not exactly one thing, or not JSON."""
+    file, key = given["file"], given["delete"]
+    said = [one for one in (item, file, key) if one is not None]
+    if len(said) != 1:
+        what = "nothing to write" if not said else "more than one of JSON, --file and --delete"
+        raise UsageError(what, hint="give JSON, or --file FILE, or --delete JSON")
+    if item is not None:
+        return Order(table, [read_item(item, "the item")])
+    if key is not None:
+        return Order(table, [read_item(key, "the key")], deletes=True)
+    return Order(table, read_items(_text(file), "stdin" if file == "-" else file))
+
+
+def connect(given: Mapping[str, Any]) -> tuple[Any, str]:
+    """A client of DynamoDB, and the place in words.
+
+    Raises:
+        UsageError: no `dev` runs, or a flag about AWS is given without --aws. SourceError.
+    """
+    from triggerkit.sources._aws import Access, open_client, open_session
+
+    access = Access(**access_of(given))
+    if given["aws"]:
+        session = open_session(access)
+        client = open_client(session, "dynamodb", access, attempts=ATTEMPTS)
+        return client, f"AWS ({client.meta.region_name}, {client.meta.endpoint_url})"
+    if access != Access():
+        raise UsageError(
+            "--profile, --region and --endpoint-url are for AWS",
+            hint="add --aws, or leave them out",
+        )
+    configuration = load_configuration(given["config"], folder=Path.cwd())
+    link = require_dev(configuration.folder)
+    enter(link)
+    client = open_client(open_session(access), "dynamodb", access, attempts=ATTEMPTS)
+    return client, f"dev at {link.endpoint_url}"
+
+
+def check(client: Any, order: Order, where: str) -> None:
+    """Compare every item with the table's key.
+
+    Raises:
+        SourceNotFoundError: no such table. UsageError: a key that does not fit.
+    """
+    keys = keys_of(_described(client, order.table, where))
+    for number, item in enumerate(order.items, start=1):
+        many = len(order.items) > 1
+        check_keys_of(item, keys, f"item {number}" if many else "the item")
+        more = [name for name in item if name not in dict(keys)] if order.deletes else []
+        if more:
+            raise UsageError(
+                f"the key has {more[0]!r}, which is no key of {order.table}",
+                hint=f"the table's key is {','.join(map(':'.join, keys))}",
+            )
+
+
+def write(client: Any, order: Order) -> str:
+    """Put the items in their order; what happened, in words. Raises UsageError, SourceError."""
+    same = 0
+    for number, item in enumerate(order.items):
+        try:
+            with asking("dynamodb:PutItem", order.table):
+                found = client.put_item(TableName=order.table, Item=item, ReturnValues="ALL_OLD")
+        except TriggerkitError as error:
+            if number:
+                error.add_note(f"the first {number} of {len(order.items)} items were written")
+            raise
+        same += same_item(found.get("Attributes", {}), item)
+    unchanged = f" ({same} already like that: no stream record)" if same else ""
+    return f"put {order.told}{unchanged}"
+
+
+def delete(client: Any, order: Order) -> str:
+    """Delete the item; what happened, in words. Raises UsageError, SourceError."""
+    with asking("dynamodb:DeleteItem", order.table):
+        found = client.delete_item(
+            TableName=order.table, Key=order.items[0], ReturnValues="ALL_OLD"
+        )
+    if "Attributes" not in found:
+        return f"{order.table} has no item with that key: nothing to delete"
+    return f"deleted {order.told}"
+
+
+def _described(client: Any, table: str, where: str) -> Mapping[str, Any]:
+    try:
+        with asking("dynamodb:DescribeTable", table):
+            described: Mapping[str, Any] = client.describe_table(TableName=table)["Table"]
+    except SourceNotFoundError:
+        from triggerkit.core.options import nearest
+
+        with asking("dynamodb:ListTables", table):
+            names = client.list_tables()["TableNames"]
+        hint = nearest(table, names) if names else "it has no tables yet"
+        raise SourceNotFoundError(f"{where} has no table {table!r}", hint=hint) from None
+    return described
+
+
+def _text(file: str) -> str:
+    try:
+        if file == "-":
+            return sys.stdin.read()
+        return Path(file).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"{file!r} cannot be read: {error.strerror}", hint="name a file of JSON, or - for stdin"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file!r} cannot be read: {error}", hint="it must be UTF-8") from None

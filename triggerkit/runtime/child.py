@@ -1,0 +1,123 @@
+"""A worker in a process of its own. Rule: it never outlives the one who started it.
+
+Parent and child hold the two ends of a socket. The child tells how far it is; when the parent's end is
+closed, also because the parent was killed, the child drains and ends. No signal is used for that: Ctrl-C
+reaches both, and a second signal would end the child at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+
+BEGUN = b"b"
+"""The child listens to its socket; before, a signal ends it and nothing is lost."""
+READY = b"r"
+"""The child's worker reads."""
+
+
+class WorkerChild:
+    """Implements `reload.Child`."""
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, ours: socket.socket, on_ready: Callable[[], None]
+    ) -> None:
+        self._child = process
+        self._ours = ours
+        self._has_begun = False
+        self._is_stopping = False
+        self._hearing = asyncio.create_task(self._hear(on_ready))
+
+    async def wait(self) -> int:
+        """See `Child`."""
+        code = await self._child.wait()
+        self._hearing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._hearing
+        self._ours.close()
+        return code
+
+    def stop(self) -> None:
+        """See `Child`."""
+        self._is_stopping = True
+        if not self._has_begun:
+            self._send(self._child.terminate)
+        elif self._ours.fileno() >= 0:
+            with contextlib.suppress(OSError):  # it has closed its end: it is ending
+                self._ours.shutdown(socket.SHUT_WR)
+
+    def kill(self) -> None:
+        """See `Child`."""
+        self._send(self._child.kill)
+
+    def _send(self, signal_it: Callable[[], None]) -> None:
+        if self._child.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                signal_it()
+
+    async def _hear(self, on_ready: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+        while told := await loop.sock_recv(self._ours, 16):
+            if BEGUN in told:
+                self._has_begun = True
+                if self._is_stopping:
+                    self.stop()
+            if READY in told:
+                on_ready()
+
+
+async def start_child(
+    command: Callable[[int], Sequence[str]],
+    environ: Mapping[str, str],
+    on_ready: Callable[[], None],
+) -> WorkerChild:
+    """Start a process with one end of a socket; `command` makes its words from the descriptor.
+
+    It shares our standard streams, folder and terminal.
+    """
+    ours, theirs = socket.socketpair()
+    with theirs:
+        ours.setblocking(False)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command(theirs.fileno()), env=dict(environ), pass_fds=(theirs.fileno(),)
+            )
+        except BaseException:
+            ours.close()
+            raise
+    return WorkerChild(process, ours, on_ready)
+
+
+class ParentLine:
+    """The child's end. `descriptor` is the one that the parent's command named."""
+
+    def __init__(self, descriptor: int) -> None:
+        os.set_inheritable(descriptor, False)  # not for what the user's code starts
+        self._theirs = socket.socket(fileno=descriptor)
+
+    def begin(self, stop: Callable[[], None]) -> None:
+        """On the running loop: call `stop` when the parent wants an end, or is gone."""
+        self._theirs.setblocking(False)
+        loop = asyncio.get_running_loop()
+
+        def on_end() -> None:
+            loop.remove_reader(self._theirs)
+            stop()
+
+        loop.add_reader(self._theirs, on_end)
+        self._tell(BEGUN)
+
+    def ready(self) -> None:
+        """Tell that the worker reads."""
+        self._tell(READY)
+
+    def close(self) -> None:
+        """Close our end; the loop is over."""
+        self._theirs.close()
+
+    def _tell(self, what: bytes) -> None:
+        with contextlib.suppress(OSError):  # nobody hears: `stop` follows
+            self._theirs.send(what)

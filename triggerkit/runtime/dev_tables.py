@@ -1,0 +1,239 @@
+"""The tables of `dev`. Rule: a table is made as the configuration says, or the start says why it is not.
+
+`[dev.tables.NAME]` has `key = "id:S"` or `"pk:S,sk:N"`, `view_type` and `seed`. A table that only a
+trigger names gets the key `id:S`, and that is said. A table that exists is used as it is; one with
+another key or view type is refused, never made anew.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final
+
+from triggerkit.configuration import Configuration
+from triggerkit.core.locators import resolve
+from triggerkit.core.options import nearest
+from triggerkit.errors import UsageError
+from triggerkit.runtime.item_json import Item, read_items
+from triggerkit.sources._aws import refusal_of
+from triggerkit.sources._refusals import VALIDATION, client_side_error
+
+VIEW_TYPES: Final = ("NEW_AND_OLD_IMAGES", "NEW_IMAGE", "OLD_IMAGE", "KEYS_ONLY")
+DEFAULT_VIEW_TYPE: Final = "NEW_AND_OLD_IMAGES"
+IMPLIED_KEY: Final = (("id", "S"),)
+_KEYS: Final = ("key", "view_type", "seed")
+_NAME: Final = re.compile(r"[a-zA-Z0-9_.-]{3,255}")
+_KEY_HINT: Final = 'write key = "id:S", or "pk:S,sk:N" with a sort key; types are S, N and B'
+_ALREADY_GONE: Final = "throw the tables of dev away with --fresh, or correct the configuration"
+
+
+class Made(Enum):
+    """What became of a table."""
+
+    CREATED = "created"
+    STREAM_ON = "stream turned on"
+    KEPT = "kept"
+
+
+@dataclass(frozen=True, slots=True)
+class DevTable:
+    """One table; `keys` are name and type, partition key first; `items` are put when it is created."""
+
+    name: str
+    keys: tuple[tuple[str, str], ...] = IMPLIED_KEY
+    view_type: str = DEFAULT_VIEW_TYPE
+    items: tuple[Item, ...] = field(default=(), repr=False)
+
+    @property
+    def key_text(self) -> str:
+        """The key as the configuration writes it."""
+        return ",".join(f"{name}:{kind}" for name, kind in self.keys)
+
+    def request(self) -> dict[str, Any]:
+        """The parameters of CreateTable."""
+        kinds = ("HASH", "RANGE")
+        return {
+            "TableName": self.name,
+            "AttributeDefinitions": [
+                {"AttributeName": name, "AttributeType": kind} for name, kind in self.keys
+            ],
+            "KeySchema": [
+                {"AttributeName": name, "KeyType": kind}
+                for (name, _), kind in zip(self.keys, kinds, strict=False)
+            ],
+            "BillingMode": "PAY_PER_REQUEST",
+            "StreamSpecification": {"StreamEnabled": True, "StreamViewType": self.view_type},
+        }
+
+
+def read_tables(configuration: Configuration, environ: Mapping[str, str]) -> tuple[DevTable, ...]:
+    """Read `[dev.tables]`, and the items that it names.
+
+    `${VAR}` in a table's name is resolved as in a source.
+
+    Raises:
+        UsageError, LocatorError: naming the table of the configuration and the key that is wrong.
+    """
+    file = configuration.path.name if configuration.path else "the configuration"
+    for key in configuration.dev:
+        if key != "tables":
+            raise UsageError(f"{file} [dev]: unknown key {key!r}", hint=nearest(key, ("tables",)))
+    tables = configuration.dev.get("tables", {})
+    if not isinstance(tables, Mapping):
+        raise UsageError(f"{file} [dev]: tables is not a table", hint="write [dev.tables.NAME]")
+    variables = {**configuration.vars, **environ}
+    return tuple(
+        _read_table(resolve(name, variables), given, f"{file} [dev.tables.{name}]", configuration)
+        for name, given in tables.items()
+    )
+
+
+def ensure_table(client: Any, table: DevTable) -> Made:
+    """Create the table, or look whether the one that exists will do.
+
+    Raises:
+        UsageError: it has another key or view type, or an item of `seed` does not fit.
+        SourceError: the endpoint refused.
+    """
+    with asking("dynamodb:DescribeTable", table.name):
+        try:
+            found = client.describe_table(TableName=table.name)["Table"]
+        except client.exceptions.ResourceNotFoundException:
+            found = None
+    if found is None:
+        _create(client, table)
+        return Made.CREATED
+    _refuse_other_key(found, table)
+    stream = found.get("StreamSpecification", {})
+    if stream.get("StreamEnabled"):
+        if stream["StreamViewType"] != table.view_type:
+            raise UsageError(
+                f"table {table.name!r} exists with the view type {stream['StreamViewType']}, "
+                f"not {table.view_type}",
+                hint=_ALREADY_GONE,
+            )
+        return Made.KEPT
+    with asking("dynamodb:UpdateTable", table.name):
+        stream = {"StreamEnabled": True, "StreamViewType": table.view_type}
+        client.update_table(TableName=table.name, StreamSpecification=stream)
+    return Made.STREAM_ON
+
+
+def check_keys_of(item: Item, keys: Sequence[tuple[str, str]], what: str) -> None:
+    """Raises UsageError: `item` has not the key attributes, or of another type."""
+    for name, kind in keys:
+        value = item.get(name)
+        if value is None or kind not in value:
+            has = "is missing" if value is None else f"is of type {next(iter(value))}"
+            raise UsageError(
+                f"{what}: the key {name} {has}, it must be of type {kind}",
+                hint=f"the table's key is {','.join(map(':'.join, keys))}",
+            )
+
+
+def keys_of(described: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Name and type of the keys of a table as DescribeTable tells them."""
+    kinds = {
+        one["AttributeName"]: one["AttributeType"] for one in described["AttributeDefinitions"]
+    }
+    names = {one["KeyType"]: one["AttributeName"] for one in described["KeySchema"]}
+    ordered = [names[kind] for kind in ("HASH", "RANGE") if kind in names]
+    return tuple((name, kinds[name]) for name in ordered)
+
+
+@contextmanager
+def asking(action: str, table: str) -> Iterator[None]:
+    """Around one call of boto3: its errors become ours.
+
+    Raises:
+        UsageError: the service found a value wrong. SourceError: everything else, by its code.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    thing = f"table {table!r}"
+    try:
+        yield
+    except ClientError as error:
+        refusal = refusal_of(error, action, thing)
+        if refusal.code == VALIDATION:
+            raise UsageError(f"{thing}: {refusal.text}", hint="correct the item") from error
+        raise refusal.error() from error
+    except BotoCoreError as error:
+        raise client_side_error(error, action, thing) from error
+
+
+def _create(client: Any, table: DevTable) -> None:
+    with asking("dynamodb:CreateTable", table.name):
+        client.create_table(**table.request())
+        client.get_waiter("table_exists").wait(TableName=table.name, WaiterConfig={"Delay": 1})
+        for item in table.items:
+            client.put_item(TableName=table.name, Item=item)
+
+
+def _refuse_other_key(found: Mapping[str, Any], table: DevTable) -> None:
+    keys = keys_of(found)
+    if keys == table.keys:
+        return
+    shown = ",".join(map(":".join, keys))
+    raise UsageError(
+        f"table {table.name!r} exists with the key {shown}, not {table.key_text}",
+        hint=_ALREADY_GONE,
+    )
+
+
+def _read_table(name: str, given: object, where: str, configuration: Configuration) -> DevTable:
+    if not isinstance(given, Mapping):
+        raise UsageError(
+            f"{where} is not a table", hint=f'write [dev.tables.{name}] and key = "id:S"'
+        )
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{where}: {name!r} is no name of a table",
+            hint="3 to 255 letters, digits, `_`, `-` and `.`",
+        )
+    for key, value in given.items():
+        if key not in _KEYS:
+            raise UsageError(f"{where}: unknown key {key!r}", hint=nearest(key, _KEYS))
+        if not isinstance(value, str):
+            raise UsageError(f"{where}: {key} is not text", hint=f'write {key} = "..."')
+    view_type = given.get("view_type", DEFAULT_VIEW_TYPE)
+    if view_type not in VIEW_TYPES:
+        raise UsageError(
+            f"{where}: view_type {view_type!r} does not exist", hint=nearest(view_type, VIEW_TYPES)
+        )
+    table = DevTable(name, _read_key(given.get("key", ""), where), view_type)
+    if "seed" not in given:
+        return table
+    items = _read_seed(configuration.folder / given["seed"], table, where)
+    return DevTable(name, table.keys, view_type, items)
+
+
+def _read_key(text: str, where: str) -> tuple[tuple[str, str], ...]:
+    keys = []
+    for part in text.split(","):
+        name, _, kind = part.strip().partition(":")
+        if not name or kind not in ("S", "N", "B"):
+            shown = f"key {text!r} cannot be read" if text else "key is missing"
+            raise UsageError(f"{where}: {shown}", hint=_KEY_HINT)
+        keys.append((name, kind))
+    if len(keys) > 2 or len({name for name, _ in keys}) < len(keys):
+        raise UsageError(f"{where}: key {text!r} cannot be read", hint=_KEY_HINT)
+    return tuple(keys)
+
+
+def _read_seed(file: Path, table: DevTable, where: str) -> tuple[Item, ...]:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"{where}: seed {str(file)!r} cannot be read: {error}", hint="name a JSON file"
+        ) from None
+    items = tuple(read_items(text, str(file)))
+    for number, item in enumerate(items, start=1):
+        check_keys_of(item, table.keys, f"{file}, item {number}")
+    return items

@@ -1,0 +1,242 @@
+"""Items as people write them: plain JSON or DynamoDB JSON. Rule: a number keeps every digit it has.
+
+An object is DynamoDB JSON when each of its attributes is one type letter with a value of that type;
+anything else is plain. Plain JSON has no binary values and no sets. What a JSON reader would pass over
+in silence (a name given twice, NaN) is refused.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final, TypeAlias
+
+from triggerkit.errors import UsageError
+
+Item: TypeAlias = dict[str, dict[str, Any]]
+"""Attribute values as boto3's client has them: numbers as text, binary values as bytes."""
+
+_HINT: Final = (
+    'write an item such as {"id": "1", "total": 9.95}, or DynamoDB JSON: {"id": {"S": "1"}}'
+)
+
+
+def read_item(text: str, what: str) -> Item:
+    """Read one item; `what` names it in errors. Raises UsageError: no JSON object, or no item."""
+    return to_item(_parsed(text, what), what)
+
+
+def read_items(text: str, what: str) -> list[Item]:
+    """Read a JSON object, an array of objects, or one object a line; all of it or nothing.
+
+    Raises:
+        UsageError: naming line or number of the item that cannot be read.
+    """
+    if not text.strip():
+        raise UsageError(f"{what} is empty", hint=_HINT)
+    lines = _as_lines(text)
+    if lines is not None:
+        return [to_item(_parsed(line, where), where) for where, line in _named(lines, what)]
+    whole = _parsed(text, what)
+    if not isinstance(whole, list):
+        return [to_item(whole, what)]
+    return [to_item(one, f"{what}, item {number}") for number, one in enumerate(whole, start=1)]
+
+
+def to_item(value: object, what: str) -> Item:
+    """Turn a JSON object (numbers as Decimal) into an item. Raises UsageError."""
+    if not isinstance(value, dict) or not value:
+        shown = "an empty object" if value == {} else f"a JSON {_kind(value)}"
+        raise UsageError(f"{what} is {shown}, not an item", hint=_HINT)
+    typed = all(_is_typed(attribute) for attribute in value.values())
+    read: Callable[[Any, str], dict[str, Any]] = _typed_value if typed else _plain_value
+    return {name: read(inner, f"{what}: {name}") for name, inner in value.items()}
+
+
+def to_wire(item: Mapping[str, Any]) -> dict[str, Any]:
+    """The same item as DynamoDB JSON: binary values in base64."""
+    return {name: _wire_value(value) for name, value in item.items()}
+
+
+def same_item(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two items are equal for DynamoDB: `1` is `1.0`, and sets have no order."""
+    return _comparable({"M": one}) == _comparable({"M": other})
+
+
+def _parsed(text: str, what: str) -> object:
+    try:
+        value: object = json.loads(
+            text,
+            parse_int=Decimal,
+            parse_float=Decimal,
+            parse_constant=_no_constant,
+            object_pairs_hook=_unique,
+        )
+    except json.JSONDecodeError as error:
+        raise UsageError(f"{what} is not JSON: {error}", hint=_HINT) from None
+    except (ValueError, ArithmeticError) as error:
+        raise UsageError(f"{what}: {error}", hint=_HINT) from None
+    except RecursionError:
+        raise UsageError(f"{what} is nested too deeply", hint="DynamoDB takes 32 levels") from None
+    return value
+
+
+def _no_constant(name: str) -> object:
+    raise ValueError(f"{name} is no number of DynamoDB")
+
+
+def _unique(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{name!r} is given twice")
+        found[name] = value
+    return found
+
+
+def _as_lines(text: str) -> list[str] | None:
+    """The lines of JSON lines; None for one document."""
+    try:
+        json.loads(text)
+    except json.JSONDecodeError:
+        lines = text.splitlines()
+        first = next(line for line in lines if line.strip())
+        try:
+            json.loads(first)
+        except json.JSONDecodeError:
+            return None
+        return lines
+    except RecursionError:
+        return None
+    return None
+
+
+def _named(lines: Sequence[str], what: str) -> list[tuple[str, str]]:
+    numbered = enumerate(lines, start=1)
+    return [(f"{what}, line {number}", line) for number, line in numbered if line.strip()]
+
+
+# --- DynamoDB JSON ------------------------------------------------------------------------------
+
+_SHAPES: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "S": lambda value: isinstance(value, str),
+    "N": lambda value: isinstance(value, str | Decimal),
+    "B": lambda value: isinstance(value, str),
+    "BOOL": lambda value: isinstance(value, bool),
+    "NULL": lambda value: value is True,
+    "M": lambda value: isinstance(value, dict),
+    "L": lambda value: isinstance(value, list),
+    "SS": lambda value: _all(value, str),
+    "NS": lambda value: _all(value, str | Decimal),
+    "BS": lambda value: _all(value, str),
+}
+
+
+def _all(value: object, kind: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, kind) for one in value)
+
+
+def _is_typed(value: object) -> bool:
+    if not isinstance(value, dict) or len(value) != 1:
+        return False
+    ((letter, inner),) = value.items()
+    return letter in _SHAPES and _SHAPES[letter](inner)
+
+
+def _typed_value(value: Any, what: str) -> dict[str, Any]:
+    if not _is_typed(value):
+        raise UsageError(
+            f"{what} is not DynamoDB JSON, and what is around it is",
+            hint='write each value with its type: {"S": "text"}, {"N": "1"}',
+        )
+    ((letter, inner),) = value.items()
+    match letter:
+        case "M":
+            return {"M": {name: _typed_value(one, f"{what}.{name}") for name, one in inner.items()}}
+        case "L":
+            return {"L": [_typed_value(one, f"{what}[{n}]") for n, one in enumerate(inner)]}
+        case "B":
+            return {"B": _bytes(inner, what)}
+        case "BS":
+            return {"BS": [_bytes(one, what) for one in inner]}
+        case "N":
+            return {"N": str(inner)}
+        case "NS":
+            return {"NS": [str(one) for one in inner]}
+        case _:
+            return {letter: inner}
+
+
+def _bytes(text: str, what: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise UsageError(f"{what} is not base64", hint="write binary values in base64") from None
+
+
+def _wire_value(value: Mapping[str, Any]) -> dict[str, Any]:
+    ((letter, inner),) = value.items()
+    match letter:
+        case "M":
+            return {"M": to_wire(inner)}
+        case "L":
+            return {"L": [_wire_value(one) for one in inner]}
+        case "B":
+            return {"B": base64.b64encode(inner).decode()}
+        case "BS":
+            return {"BS": [base64.b64encode(one).decode() for one in inner]}
+        case _:
+            return {letter: inner}
+
+
+def _comparable(value: Mapping[str, Any]) -> object:
+    ((letter, inner),) = value.items()
+    match letter:
+        case "M":
+            return {name: _comparable(one) for name, one in inner.items()}
+        case "L":
+            return [_comparable(one) for one in inner]
+        case "N":
+            return (letter, Decimal(inner))
+        case "NS":
+            return (letter, frozenset(map(Decimal, inner)))
+        case "SS" | "BS":
+            return (letter, frozenset(inner))
+        case _:
+            return (letter, inner)
+
+
+# --- plain JSON ---------------------------------------------------------------------------------
+
+
+def _plain_value(value: Any, what: str) -> dict[str, Any]:
+    match value:
+        case str():
+            return {"S": value}
+        case bool():
+            return {"BOOL": value}
+        case Decimal():
+            return {"N": str(value)}
+        case None:
+            return {"NULL": True}
+        case list():
+            return {"L": [_plain_value(one, f"{what}[{n}]") for n, one in enumerate(value)]}
+        case _:
+            return {"M": {name: _plain_value(one, f"{what}.{name}") for name, one in value.items()}}
+
+
+def _kind(value: object) -> str:
+    match value:
+        case list():
+            return "array"
+        case str():
+            return "text"
+        case bool():
+            return "boolean"
+        case None:
+            return "null"
+        case _:
+            return "number"
