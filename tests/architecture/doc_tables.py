@@ -1,6 +1,6 @@
-"""The tables of options in the documentation, made from the model. Rule: no option is described by hand.
+"""Tables in the documentation, made from the code. Rule: no option and no command is described by hand.
 
-Run this file to write them: `python tests/architecture/options_table.py`.
+Run this file to write them: `python tests/architecture/doc_tables.py`.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from triggerkit.cli.main import COMMANDS
 from triggerkit.core.options import AWS_NAMES, HONOURED, OPTION_NAMES, MappingOptions
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-BEGIN = "<!-- options: {} -->"
-END = "<!-- /options -->"
+BEGIN = "<!-- table: {} -->"
+END = "<!-- /table -->"
 
 
 def honoured_table() -> str:
@@ -33,6 +34,13 @@ def refused_table() -> str:
     return "\n".join(rows)
 
 
+def commands_table() -> str:
+    """Every command, as its help has it."""
+    rows = ["| command | does |", "|---|---|"]
+    rows += [f"| `triggerkit {name}` | {does} |" for name, (_, does) in sorted(COMMANDS.items())]
+    return "\n".join(rows)
+
+
 def _row(name: str) -> str:
     field = MappingOptions.model_fields[name]
     return f"| `{name}` | {_aws_name(name)} | `{field.default!r}` | {field.description} |"
@@ -42,7 +50,11 @@ def _aws_name(name: str) -> str:
     return f"`{AWS_NAMES[name]}`" if name in AWS_NAMES else ""
 
 
-TABLES: Mapping[str, str] = {"honoured": honoured_table(), "refused": refused_table()}
+TABLES: Mapping[str, str] = {
+    "honoured": honoured_table(),
+    "refused": refused_table(),
+    "commands": commands_table(),
+}
 PAGES = ("README.md", "docs/options.md")
 
 
