@@ -1,0 +1,274 @@
+"""`triggerkit init`. Rule: all is asked and checked before the first byte is written.
+
+It asks where a person sits: stdin and stderr are a terminal, and `--yes` is not given. Questions go to
+stderr, and only for what no flag has said.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from triggerkit.cli.flags import change_flags, flag, json_flag
+from triggerkit.cli.output import print_json, print_table
+from triggerkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from triggerkit.scaffold import Blueprint, Shelf, Variable
+
+_FLAGS = {
+    "table": "--table",
+    "batch_size": "--batch-size",
+    "starting_position": "--starting-position",
+    "enabled": "--enabled",
+}
+_EXTRA_MODULES = {"local": ("moto", "flask")}
+"""An extra of triggerkit, and modules that are there when it is installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What will be made. `said` are the values of variables that somebody said."""
+
+    blueprint: Blueprint
+    folder: Path
+    said: Mapping[str, str]
+
+
+@click.command(
+    "init",
+    epilog="""\b
+Examples:
+  triggerkit init                                        (asks)
+  triggerkit init --list
+  triggerkit init dynamodb-process-stream orders-log
+  triggerkit init enforce-rules rules --table orders --batch-size 10 --set action=flag -y
+  triggerkit init --list outbox-relay                    (what can be --set)""",
+)
+@click.argument("blueprint", required=False)
+@click.argument("folder", metavar="[DIR]", required=False, type=click.Path())
+@click.option("--list", "listing", is_flag=True, help="Show the blueprints and make nothing.")
+@flag("--table", metavar="NAME", help="The table whose changes are read.")
+@flag("--batch-size", metavar="N", help="Records a batch, 1 to 10000.")
+@flag("--starting-position", metavar="P", help="TRIM_HORIZON or LATEST.")
+@click.option("--enabled/--disabled", default=None, help="Whether the trigger runs.")
+@click.option(
+    "--set", "set_", multiple=True, metavar="NAME=VALUE", help="Another variable of the blueprint."
+)
+@change_flags
+@json_flag
+def command(
+    blueprint: str | None, folder: str | None, *, listing: bool, as_json: bool, **given: Any
+) -> None:
+    """Make a project from BLUEPRINT in the folder DIR, which must not exist or be empty.
+
+    In a terminal it asks for what is not given; elsewhere, and with --yes, defaults stand.
+    """
+    from triggerkit.scaffold import find_blueprints
+
+    shelf = find_blueprints()
+    for fault in shelf.faults:
+        click.echo(f"triggerkit: warning: {fault.message}\n  fix: {fault.hint}", err=True)
+    if listing:
+        show_list(shelf, blueprint, as_json=as_json)
+        return
+    asking = sys.stdin.isatty() and sys.stderr.isatty() and not given["yes"]
+    make(settle(shelf, blueprint, folder, given, asking=asking), given["dry_run"], as_json)
+
+
+def settle(
+    shelf: Shelf,
+    blueprint: str | None,
+    folder: str | None,
+    given: Mapping[str, Any],
+    *,
+    asking: bool,
+) -> Wanted:
+    """Check what was given, then ask for the rest or leave it to the defaults.
+
+    Raises:
+        UsageError: a bad value, no blueprint, or something is in the way.
+        click.Abort: Ctrl-C or the end of input at a question.
+    """
+    from triggerkit.scaffold import check_free
+
+    if blueprint is None and not asking:
+        names = ", ".join(one.name for one in shelf.blueprints)
+        raise UsageError("no BLUEPRINT", hint=f"name one: {names}")
+    chosen = shelf.find(blueprint) if blueprint is not None else ask_blueprint(shelf)
+    said = read_said(chosen, given)
+    if folder is None and asking:
+        folder = click.prompt("Folder", default=chosen.name, err=True, value_proc=free_folder)
+    if not (folder or chosen.name).strip() or "\0" in (folder or ""):
+        raise UsageError(f"DIR {folder!r} names no folder", hint="name a folder")
+    place = Path(chosen.name if folder is None else folder)
+    check_free(place)
+    if asking:
+        for variable in chosen.variables:
+            if variable.name not in said and variable.matters(said):
+                said[variable.name] = ask(variable)
+    return Wanted(chosen, place, said)
+
+
+def read_said(blueprint: Blueprint, given: Mapping[str, Any]) -> dict[str, str]:
+    """What the flags say of the blueprint's variables, checked. Raises UsageError naming the flag."""
+    said = {name: given[name] for name in _FLAGS if given.get(name) is not None}
+    for text in given["set_"]:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"--set {text!r} is not NAME=VALUE", hint="write --set NAME=VALUE")
+        if said.setdefault(name, value) != value:
+            raise UsageError(f"{name} is given twice", hint="give it once")
+    return {name: blueprint.variable(name).read(_text_of(value)) for name, value in said.items()}
+
+
+def ask_blueprint(shelf: Shelf) -> Blueprint:
+    """Show the blueprints and ask for one, by number or name."""
+    width = max(len(one.name) for one in shelf.blueprints)
+    for number, one in enumerate(shelf.blueprints, start=1):
+        click.echo(f"  {number}  {one.name:<{width}}  {one.sentence}", err=True)
+
+    def read(said: str) -> Blueprint:
+        number = int(said) if said.isdecimal() else 0
+        if 1 <= number <= len(shelf.blueprints):
+            return shelf.blueprints[number - 1]
+        with _asked_again():
+            return shelf.find(said.strip())
+
+    chosen: Blueprint = click.prompt("Blueprint", default="1", err=True, value_proc=read)
+    return chosen
+
+
+def ask(variable: Variable) -> str:
+    """Ask for one variable until the answer is allowed."""
+
+    def read(said: str) -> str:
+        with _asked_again():
+            return variable.read(said)
+
+    default = {"true": "yes", "false": "no"}.get(variable.default, variable.default)
+    prompt = variable.ask
+    if variable.kind == "choice":
+        prompt += f" ({', '.join(variable.choices)})"
+    answer: str = click.prompt(prompt, default=default, err=True, value_proc=read)
+    return answer
+
+
+def free_folder(said: str) -> str:
+    """An answer that names a free folder."""
+    from triggerkit.scaffold import check_free
+
+    with _asked_again():
+        if not said.strip():
+            raise UsageError("that names no folder", hint="name a folder")
+        check_free(Path(said))
+    return said
+
+
+def make(wanted: Wanted, dry_run: bool, as_json: bool) -> None:
+    """Render and write, and say what to type next."""
+    from triggerkit.scaffold import project_name, render, write_folder
+
+    blueprint, folder = wanted.blueprint, wanted.folder
+    files = render(blueprint, wanted.said, project=project_name(folder.resolve()))
+    if not dry_run:
+        write_folder(files, folder)
+    enabled = _enabled(wanted)
+    commands = next_commands(folder)
+    if as_json:
+        print_json(
+            {
+                "blueprint": blueprint.name,
+                "folder": str(folder),
+                "files": list(files),
+                "dry_run": dry_run,
+                "next": commands,
+            }
+        )
+        return
+    click.echo(f"{'would write' if dry_run else 'wrote'} {folder}: {', '.join(files)}")
+    if dry_run:
+        return
+    for extra in missing_extras(blueprint.extras):
+        click.echo(f"it needs the extra {extra!r} of triggerkit: pip install '.[{extra}]' there")
+    if not enabled:
+        click.echo("its trigger is disabled: set enabled = true in pyproject.toml to run it")
+    click.echo(f"next: {' && '.join(commands)}")
+
+
+def next_commands(folder: Path) -> list[str]:
+    """What to type next."""
+    here = folder.resolve() == Path.cwd()
+    return [*([] if here else [f"cd {shlex.quote(os.fspath(folder))}"]), "triggerkit dev"]
+
+
+def missing_extras(extras: Sequence[str]) -> list[str]:
+    """Those of `extras` that are not installed."""
+    from importlib.util import find_spec
+
+    return [
+        extra
+        for extra in extras
+        if any(find_spec(module) is None for module in _EXTRA_MODULES.get(extra, ()))
+    ]
+
+
+def show_list(shelf: Shelf, name: str | None, *, as_json: bool) -> None:
+    """The blueprints with a sentence each; of one that is named, its variables."""
+    shown = shelf.blueprints if name is None else (shelf.find(name),)
+    if as_json:
+        print_json([described(one) for one in shown])
+        return
+    print_table((one.name, one.sentence) for one in shown)
+    if name is not None:
+        click.echo()
+        rows = [
+            (_spelt(one), f"[{one.default}]", f"{one.ask}: {one.rule}")
+            for one in shown[0].variables
+        ]
+        print_table(rows, indent="  ")
+
+
+def described(blueprint: Blueprint) -> dict[str, object]:
+    """A blueprint for `--json`."""
+    return {
+        "name": blueprint.name,
+        "title": blueprint.title,
+        "sentence": blueprint.sentence,
+        "origin": blueprint.origin,
+        "extras": blueprint.extras,
+        "variables": [
+            {"name": one.name, "ask": one.ask, "default": one.default, "rule": one.rule}
+            for one in blueprint.variables
+        ],
+    }
+
+
+def _spelt(variable: Variable) -> str:
+    return _FLAGS.get(variable.name, f"--set {variable.name}=")
+
+
+def _enabled(wanted: Wanted) -> bool:
+    defaults = {one.name: one.default for one in wanted.blueprint.variables}
+    return {**defaults, **wanted.said}.get("enabled") != "false"
+
+
+def _text_of(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@contextmanager
+def _asked_again() -> Iterator[None]:
+    """Around the reading of an answer: what is wrong with it is shown, and the question comes again."""
+    try:
+        yield
+    except UsageError as error:
+        raise click.BadParameter(f"{error.message} ({error.hint})") from None
