@@ -1,0 +1,474 @@
+"""One worker: a real `Membership` and a real `EventSourceMapping`, driven by virtual time.
+
+Rule: every decision is answered exactly once, unless its worker crashed; and what is under way is one of a
+kind, which is checked here, where the decisions pass by.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable
+from random import Random
+from typing import TYPE_CHECKING, assert_never
+
+from simulation.checker import Violation
+from simulation.schedule import WorkerClock
+from simulation.store import Lost
+from simulation.stream import Gone, PositionTrimmed, SimReader
+
+from triggerkit.core.consumer import ConsumerSettings
+from triggerkit.core.decisions import (
+    Beat,
+    Bury,
+    Cancel,
+    Create,
+    Decision,
+    Discard,
+    Fetch,
+    FindChildren,
+    Finish,
+    Forget,
+    Invoke,
+    MembershipDecision,
+    Release,
+    Save,
+    Survey,
+    Take,
+)
+from triggerkit.core.mapping import EventSourceMapping
+from triggerkit.core.membership import Membership
+from triggerkit.core.model import Lease, Session, ShardId, StopReason
+from triggerkit.core.reports import (
+    Beaten,
+    BeatFailed,
+    Buried,
+    ChildrenFailed,
+    ChildrenFound,
+    Created,
+    CreateFailed,
+    Fetched,
+    FetchFailed,
+    Finished,
+    FinishFailed,
+    ForgetFailed,
+    Forgotten,
+    LeaseLost,
+    MembershipReport,
+    NotBuried,
+    NotTaken,
+    Released,
+    ReleaseFailed,
+    Report,
+    Saved,
+    SaveFailed,
+    SessionLost,
+    ShardGone,
+    StopAsked,
+    Surveyed,
+    SurveyFailed,
+    TakeFailed,
+    Taken,
+    Trimmed,
+    Woke,
+)
+
+if TYPE_CHECKING:
+    from simulation.world import World
+
+PREFIX = "app@dev:orders:stream:"
+WOKEN_A_SECOND = 60
+"""More than that and a timer runs in circles."""
+DRAIN_SECONDS = 25.0
+StoreDecision = Create | Take | Forget | Save | Finish | Release
+
+
+class SimWorker:
+    """A process of the fleet."""
+
+    def __init__(self, world: World, name: str, rng: Random) -> None:
+        self.world = world
+        self.name = name
+        self.rng = rng
+        self.clock = WorkerClock(
+            world.schedule, rng.choice((0.0, 5.0e3, 9.0e5)), rng.uniform(0.995, 1.005)
+        )
+        self.over = False
+        self.stopping = False
+        self.frozen_until = 0.0
+        self.muted_until = 0.0
+        self.reacted = 0
+        plan = world.plan
+        self._session = world.store.fresh_session()
+        world.checker.joined(self._session.id, name, self.clock)
+        self._membership = Membership(self._session)
+        settings = ConsumerSettings(
+            PREFIX, plan.options, plan.checkpoint_interval_seconds, plan.fetch_limit
+        )
+        self.mapping = EventSourceMapping(plan.start, settings, plan.cadence)
+        self.calls = world.fakes.calls(self)
+        self._readers: dict[ShardId, SimReader] = {}
+        self._under_way: set[Hashable] = set()
+        self._woken: Counter[int] = Counter()
+        self._timer_t = float("inf")
+        self._told = self._membership.sessions
+
+    # --- life -------------------------------------------------------------------------------------
+
+    @property
+    def lives(self) -> bool:
+        """Runs, is not asked to stop and is not frozen."""
+        return not (self.over or self.stopping or self.frozen_until > self.world.schedule.t)
+
+    @property
+    def surveys(self) -> bool:
+        """A survey is under way."""
+        return not self.over and "survey" in self._under_way
+
+    def start(self) -> None:
+        self._beat(Woke())
+        self.tell(Woke())
+
+    def crash(self) -> None:
+        self.over = True
+        self.world.checker.died(self._session.id)
+        if self.world.plan.same_host:
+            self.world.store.gone.add(self._session.id)
+
+    def freeze(self, seconds: float) -> None:
+        self.frozen_until = self.world.schedule.t + seconds
+
+    def mute(self, seconds: float) -> None:
+        """Its beats do not arrive; everything else does."""
+        self.muted_until = self.world.schedule.t + seconds
+
+    def stop(self) -> None:
+        self.stopping = True
+        self._stop(StopReason.REQUESTED)
+        self.after(DRAIN_SECONDS, self._drain_expired)
+
+    def _drain_expired(self) -> None:
+        self.world.drain_expired(self.name)
+        self._stop(StopReason.DRAIN_EXPIRED)
+
+    def _stop(self, reason: StopReason) -> None:
+        self._beat(StopAsked(reason))
+        self.tell(StopAsked(reason))
+
+    def _leave(self) -> None:
+        if not self.over:
+            self.over = True
+            self.world.checker.died(self._session.id)
+            self.world.store.leave(self._session.id)
+            self.world.note(self.name, "left")
+
+    def after(self, seconds: float, call: Callable[[], None]) -> None:
+        """Later, if the worker still runs; once it is thawed, if it is frozen then."""
+
+        def due() -> None:
+            if self.over:
+                return
+            if self.frozen_until > self.world.schedule.t:
+                self.world.schedule.at(self.frozen_until, due)
+            else:
+                call()
+
+        self.world.schedule.after(seconds, due)
+
+    # --- the machines -----------------------------------------------------------------------------
+
+    def tell(self, report: Report) -> None:
+        """One report into the mapping, its decisions out."""
+        if self.over:
+            return
+        self.reacted += 1
+        self.world.note(self.name, report)
+        decisions = self.mapping.react(report, self.clock.now())
+        for decision in decisions:
+            self.world.note(self.name, decision)
+            self._perform(decision)
+        self._set_timer()
+        if self.mapping.stopped:
+            self._leave()
+
+    def _beat(self, report: MembershipReport) -> None:
+        if self.over:
+            return
+        self.reacted += 1
+        self.world.note(self.name, report)
+        for decision in self._membership.react(report, self.clock.now()):
+            self._perform_beat(decision)
+        sessions = self._membership.sessions
+        if sessions is not None and sessions is not self._told:
+            self._told = sessions
+            self.tell(sessions)
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        wish = min(self.mapping.wake_at_seconds, self._membership.wake_at_seconds)
+        if wish == float("inf"):
+            return
+        # a little late, as a real timer is: the clocks' rounding must not make it early
+        t = max(self.clock.t_of(wish), self.world.schedule.t) + 1e-6
+        if t >= self._timer_t:
+            return
+        self._timer_t = t
+        self.after(t - self.world.schedule.t, lambda: self._woke(t))
+
+    def _woke(self, t: float) -> None:
+        if self._timer_t != t:
+            return  # an earlier wish came in between, and was served
+        self._timer_t = float("inf")
+        second = int(self.world.schedule.t)
+        self._woken[second] += 1
+        if self._woken[second] > WOKEN_A_SECOND:
+            raise Violation(f"W: {self.name} was woken {WOKEN_A_SECOND} times in a second")
+        now = self.clock.monotonic_seconds
+        if self._membership.wake_at_seconds <= now:
+            self._beat(Woke())
+        if self.mapping.wake_at_seconds <= now:
+            self.tell(Woke())
+        self._set_timer()
+
+    def answer(self, key: Hashable, report: Report) -> None:
+        """The one answer of the decision behind `key`."""
+        self._under_way.remove(key)
+        self.tell(report)
+
+    def _begin(self, key: Hashable) -> Hashable:
+        if key in self._under_way:
+            raise Violation(f"U: {self.name} began {key} twice")
+        self._under_way.add(key)
+        return key
+
+    # --- performing -------------------------------------------------------------------------------
+
+    def ask(
+        self,
+        key: Hashable,
+        serve: Callable[[], Report],
+        refuse: Callable[[float], Report],
+        fails: float,
+    ) -> None:
+        """A call of a service: it may fail, and its answer may get lost though it was applied."""
+        odds = self.world.odds
+        failing = self.rng.random() < fails
+        answer_lost = self.rng.random() < odds.answer_lost
+        repeats = self.rng.random() < 0.5
+        wait = self.rng.choice((0.1, 0.5, 1.0))
+
+        def serviced() -> None:
+            if failing:
+                report = refuse(wait)
+            else:
+                report = serve()
+                if answer_lost:
+                    report = serve() if repeats else refuse(wait)
+            self.after(self.world.lag(), lambda: self.answer(key, report))
+
+        sent = self.rng.random() < 0.5  # or the worker dies or freezes with the request in its hand
+        later = self.world.schedule.after if sent else self.after
+        later(self.world.lag(), serviced)
+
+    def _perform(self, decision: Decision) -> None:
+        match decision:
+            case Survey():
+                self._survey(decision)
+            case Create() | Take() | Forget() | Save() | Finish() | Release():
+                self._write(decision)
+            case Fetch():
+                self._fetch(decision)
+            case FindChildren():
+                self._find_children(decision)
+            case Invoke():
+                lane = decision.lease.shard, decision.tenure, decision.batch.lane
+                self.calls.invoke(decision, self._begin(("lane", *lane)))
+            case Discard():
+                lane = decision.lease.shard, decision.tenure, decision.batch.lane
+                self.calls.discard(decision, self._begin(("lane", *lane)))
+            case Cancel():
+                self.calls.cancel(decision)
+            case _:
+                assert_never(decision)
+
+    def _survey(self, decision: Survey) -> None:
+        world, odds = self.world, self.world.odds
+        key = self._begin("survey")
+        if not decision.list_shards:
+            self.ask(key, lambda: Surveyed(world.store.read()), SurveyFailed, odds.write_fails)
+            return
+        if self.rng.random() < odds.listing_fails:
+            self.after(world.lag(), lambda: self.answer(key, SurveyFailed(1.0)))
+            return
+        complete = self.rng.random() >= odds.listing_partial
+
+        def listed() -> None:
+            # the shards first: a row that is missing then really is missing
+            listing = world.stream.listing(complete=complete)
+            cached_seconds = self.rng.choice((0.0, 0.0, 1.0))
+
+            def read() -> None:
+                leases = world.store.read()
+                self.after(world.lag(), lambda: self.answer(key, Surveyed(leases, listing)))
+
+            self.after(cached_seconds + world.lag(), read)
+
+        self.after(world.lag(), listed)
+
+    def _write(self, decision: StoreDecision) -> None:
+        store, fails = self.world.store, self.world.odds.write_fails
+        match decision:
+            case Create(leases=leases):
+                self._create(leases)
+            case Take(lease=lease, session=session):
+
+                def take() -> Report:
+                    taken = store.take(lease, session)
+                    return Taken(taken) if taken else NotTaken(lease.shard)
+
+                key = self._begin(("row", lease.shard))
+                self.ask(key, take, lambda wait: TakeFailed(lease.shard, wait), fails)
+            case Forget(lease=lease):
+
+                def forget() -> Report:
+                    store.forget(lease)
+                    return Forgotten(lease.shard)
+
+                key = self._begin(("row", lease.shard))
+                self.ask(key, forget, lambda wait: ForgetFailed(lease.shard, wait), fails)
+            case Save() | Finish() | Release():
+                self._write_held(decision, fails)
+            case _:
+                assert_never(decision)
+
+    def _write_held(self, decision: Save | Finish | Release, fails: float) -> None:
+        store, lease, tenure = self.world.store, decision.lease, decision.tenure
+        shard = lease.shard
+
+        def serve() -> Report:
+            try:
+                match decision:
+                    case Save(position=position):
+                        return Saved(shard, tenure, store.advance(lease, position))
+                    case Finish(children=children):
+                        return Finished(
+                            shard, tenure, store.finish(lease, children, tenure.session)
+                        )
+                    case Release(position=position):
+                        store.release(lease, position)
+                        return Released(shard, tenure)
+            except Lost:
+                self.world.checker.lost_lease(shard, tenure)
+                return LeaseLost(shard, tenure)
+
+        def refuse(wait: float) -> Report:
+            match decision:
+                case Save():
+                    return SaveFailed(shard, tenure, wait)
+                case Finish():
+                    return FinishFailed(shard, tenure, wait)
+                case Release():
+                    return ReleaseFailed(shard, tenure, wait)
+
+        self.ask(self._begin(("write", shard, tenure)), serve, refuse, fails)
+
+    def _create(self, leases: tuple[Lease, ...]) -> None:
+        key, world = self._begin("create"), self.world
+
+        def go_on(index: int) -> None:
+            if index == len(leases):
+                self.answer(key, Created())
+            elif self.rng.random() < world.odds.write_fails:
+                self.answer(key, CreateFailed(0.5))
+            else:
+                world.store.create(leases[index])
+                self.after(world.lag(), lambda: go_on(index + 1))
+
+        self.after(world.lag(), lambda: go_on(0))
+
+    def _fetch(self, decision: Fetch) -> None:
+        world, shard, tenure = self.world, decision.lease.shard, decision.tenure
+        if shard not in self._readers:
+            self._readers[shard] = world.stream.open(shard, self.rng)
+        reader = self._readers[shard]
+        stingy = self.rng.random() < world.odds.stingy_page
+
+        def read() -> Report:
+            try:
+                page = reader.fetch(decision.position, decision.limit, stingy=stingy)
+            except PositionTrimmed:
+                return Trimmed(shard, tenure)
+            except Gone:
+                return ShardGone(shard, tenure)
+            return Fetched(shard, tenure, page)
+
+        key = self._begin(("fetch", shard, tenure))
+        fails = world.odds.fetch_fails
+        self.ask(key, read, lambda wait: FetchFailed(shard, tenure, wait), fails)
+
+    def _find_children(self, decision: FindChildren) -> None:
+        world, shard, tenure = self.world, decision.lease.shard, decision.tenure
+        key = self._begin(("children", shard, tenure))
+        self.ask(
+            key,
+            lambda: ChildrenFound(shard, tenure, world.stream.children(shard)),
+            lambda wait: ChildrenFailed(shard, tenure, wait),
+            world.odds.listing_fails,
+        )
+
+    def _perform_beat(self, decision: MembershipDecision) -> None:
+        match decision:
+            case Beat():
+                self._send_beat(decision)
+            case Bury(session=session):
+                key = self._begin(("bury", session.id))
+
+                def bury() -> None:
+                    fails = self.rng.random() < self.world.odds.write_fails
+                    dead = not fails and self.world.store.bury(session)
+                    report = Buried(session.id) if dead else NotBuried(session.id)
+                    self.after(self.world.lag(), lambda: self._answer_beat(key, report))
+
+                self.after(self.world.lag(), bury)
+            case _:
+                assert_never(decision)
+
+    def _send_beat(self, decision: Beat) -> None:
+        world, store = self.world, self.world.store
+        key, sent = self._begin("beat"), self.clock.monotonic_seconds
+        slow = (
+            self.rng.choice((1.0, 2.7, 5.0)) if self.rng.random() < world.odds.slow_answer else 0.0
+        )
+        muted = self.muted_until > world.schedule.t
+        fails = self.rng.random() < world.odds.write_fails or muted
+        answer_lost = self.rng.random() < world.odds.answer_lost
+
+        def sent_off() -> None:
+            confirmed = None if fails else store.beat(decision.session)
+            if fails or answer_lost:
+                self.after(world.lag(), lambda: self._answer_beat(key, BeatFailed(0.5)))
+            elif confirmed is None:
+                fresh = store.fresh_session()
+                self.after(world.lag(), lambda: self._lost_session(key, SessionLost(fresh)))
+            else:
+                self.after(world.lag() + slow, lambda: read(confirmed))
+
+        def read(confirmed: Session) -> None:
+            report = Beaten(confirmed, store.read_sessions(), sent)
+            self.after(world.lag(), lambda: self._confirmed(key, report))
+
+        self.world.schedule.after(world.lag(), sent_off)
+
+    def _confirmed(self, key: Hashable, report: Beaten) -> None:
+        self.world.checker.beaten(report.session.id, report.sent_at_seconds)
+        self._answer_beat(key, report)
+
+    def _lost_session(self, key: Hashable, report: SessionLost) -> None:
+        self.world.checker.died(self._session.id)
+        self._session = report.fresh
+        self.world.checker.joined(report.fresh.id, self.name, self.clock)
+        self.world.lost_session(self.name)
+        self._answer_beat(key, report)
+
+    def _answer_beat(self, key: Hashable, report: MembershipReport) -> None:
+        self._under_way.remove(key)
+        self._beat(report)
