@@ -42,7 +42,6 @@ WORDING = "DynamoDB Local words it differently; ours is AWS's text"
 MODEL = "AWS checks members against its service model, DynamoDB Local by hand"
 STRICT = "AWS refuses JSON of the wrong shape as SerializationException, DynamoDB Local fails"
 RESERVED = "AWS lists the word as reserved, DynamoDB Local does not"
-NO_INDEXES = "the emulator has no secondary indexes and says so"
 NESTED_RETURN = Divergence(
     "ok",
     "ok",
@@ -118,9 +117,6 @@ DIVERGENCES = (
     _text(EMPTY_MEMBER, "Batch(Get|Write)Item .* requests set", MODEL),
     _text(EMPTY_MEMBER, "The (list of keys|batch write request list) .*", MODEL),
     _text("1 validation error .*'limit'.*", "Limit must be greater than or equal to 1", MODEL),
-    _text(
-        ".* does not have secondary indexes; .*", "The table does not have .* index: .*", NO_INDEXES
-    ),
 )
 
 

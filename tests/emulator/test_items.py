@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from emulator.kit import Orders, refused
-from triggerkit.emulator import Emulator, EmulatorError
+from triggerkit.emulator import Emulator
 
 KEY = {"pk": {"S": "a"}}
 
@@ -235,11 +235,6 @@ def test_a_filter_counts_what_it_read(events: Emulator) -> None:
         },
     )
     assert (answer["Count"], answer["ScannedCount"]) == (2, 5)
-
-
-def test_indexes_are_refused_with_the_real_backends(events: Emulator) -> None:
-    with pytest.raises(EmulatorError, match="secondary indexes; use DynamoDB Local or AWS"):
-        events.call("Scan", {"TableName": "events", "IndexName": "by_time"})
 
 
 def test_consumed_capacity_is_told_on_demand() -> None:

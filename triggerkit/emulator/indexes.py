@@ -24,6 +24,7 @@ class Index:
     is_local: bool
     hash_key: str
     sort_key: str | None
+    key_types: tuple[str, ...]
     projection: str
     included: tuple[str, ...] = ()
     read_units: int = 0
@@ -34,8 +35,11 @@ class Index:
         return (self.hash_key,) if self.sort_key is None else (self.hash_key, self.sort_key)
 
     def holds(self, item: Item) -> bool:
-        """Tell whether an item, whose index keys are of the right types, is in the index."""
-        return all(name in item for name in self.key_names())
+        """Tell whether an item has what the index needs."""
+        return all(
+            item.get(name, {}).get(kind)
+            for name, kind in zip(self.key_names(), self.key_types, strict=True)
+        )
 
     def projected_names(self, table_keys: Sequence[str]) -> frozenset[str] | None:
         """Return the names of the attributes that the index shows, None for all."""
@@ -67,6 +71,13 @@ class Index:
                 "WriteCapacityUnits": self.write_units,
             }
         return description
+
+
+def projected(item: Item, names: frozenset[str] | None) -> Item:
+    """Return the attributes of an item that an index shows; `names` as `projected_names` gives."""
+    if names is None:
+        return item
+    return {name: value for name, value in item.items() if name in names}
 
 
 @dataclass(slots=True)

@@ -22,7 +22,13 @@ from triggerkit.emulator.expressions.paths import projected
 from triggerkit.emulator.expressions.placeholders import read_placeholders
 from triggerkit.emulator.expressions.projections import read_projection
 from triggerkit.emulator.expressions.updates import read_update
-from triggerkit.emulator.keys import check_item_key, given_key, item_key, table_of
+from triggerkit.emulator.keys import (
+    check_item_key,
+    check_updated_index_keys,
+    given_key,
+    item_key,
+    table_of,
+)
 from triggerkit.emulator.requests import Request, chosen, optional_text, required_map
 from triggerkit.emulator.site import Site
 from triggerkit.emulator.sizes import item_size_bytes
@@ -171,6 +177,7 @@ def plan_update(table: Table, request: Request) -> Write:
             check_nesting(new.get(str(path[0])))
         if item_size_bytes(new) > ITEM_LIMIT_BYTES:
             raise validation("Item size to update has exceeded the maximum allowed size")
+        check_updated_index_keys(table, new)
         return new
 
     key = item_key(table, key_attributes)

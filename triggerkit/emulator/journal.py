@@ -225,7 +225,14 @@ def _load(connection: sqlite3.Connection, store: MemoryStore) -> None:
     for (definition,) in connection.execute("SELECT definition FROM tables"):
         members = json.loads(definition)
         members["indexes"] = [
-            Index(**{**index, "included": tuple(index["included"])}) for index in members["indexes"]
+            Index(
+                **{
+                    **index,
+                    "included": tuple(index["included"]),
+                    "key_types": tuple(index["key_types"]),
+                }
+            )
+            for index in members["indexes"]
         ]
         store.save_table(Table(**members))
     for table, partition, sort, item in connection.execute("SELECT * FROM items"):

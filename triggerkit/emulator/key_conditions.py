@@ -22,10 +22,10 @@ from triggerkit.emulator.expressions.nodes import (
     Size,
 )
 from triggerkit.emulator.keys import key_text
-from triggerkit.emulator.store import Table
+from triggerkit.emulator.ranges import Range
 
 
-def asked_partition(table: Table, condition: Condition) -> str:
+def asked_partition(range_: Range, condition: Condition) -> str:
     """Return the one partition key (canonical text) that a key condition asks for.
 
     Raises:
@@ -38,14 +38,14 @@ def asked_partition(table: Table, condition: Condition) -> str:
         if name in asked:
             raise validation("KeyConditionExpressions must only contain one condition per key")
         asked[name] = part
-    equality = asked.pop(table.hash_key, None)
-    if equality is None or any(name != table.sort_key for name in asked):
-        missed = table.hash_key if equality is None else table.sort_key or table.hash_key
+    equality = asked.pop(range_.hash_key, None)
+    if equality is None or any(name != range_.sort_key for name in asked):
+        missed = range_.hash_key if equality is None else range_.sort_key or range_.hash_key
         raise validation(f"Query condition missed key schema element: {missed}")
     if not isinstance(equality, Comparison) or equality.operator != "=":
         raise validation("Query key condition not supported")
     for part in parts:
-        _check_types(table, part)
+        _check_types(range_, part)
     literal = equality.right if isinstance(equality.left, Attribute) else equality.left
     assert isinstance(literal, Literal)
     return key_text(literal.value)
@@ -101,9 +101,9 @@ def _key_name(part: Condition) -> str:
     return name
 
 
-def _check_types(table: Table, part: Condition) -> None:
+def _check_types(range_: Range, part: Condition) -> None:
     name = _key_name(part)
-    kind = table.key_types[name]
+    kind = range_.key_types[name]
     if kind == "N" and isinstance(part, Call):
         raise invalid_parameter("Condition parameter type does not match schema type")
     for operand in _operands(part):

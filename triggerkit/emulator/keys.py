@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from triggerkit.emulator.errors import EmulatorError, invalid_parameter, no_table, validation
+from triggerkit.emulator.indexes import Index
 from triggerkit.emulator.requests import Request, required_map, table_name
 from triggerkit.emulator.site import Site
 from triggerkit.emulator.sizes import value_size_bytes
@@ -53,6 +54,53 @@ def check_item_key(table: Table, item: Item) -> None:
         )
 
     _check(table, item, wrong)
+    for index in table.indexes:
+        for name in index.key_names():
+            _check_index_key(table, index, name, item.get(name))
+
+
+def check_updated_index_keys(table: Table, item: Item) -> None:
+    """Refuse an update that leaves an index key mistyped, empty or too long."""
+    for index in table.indexes:
+        for name in index.key_names():
+            value = item.get(name)
+            if value is not None and table.key_types[name] not in value:
+                raise validation(
+                    "The update expression attempted to update the secondary index key to "
+                    "unsupported type"
+                )
+            if value is not None and not next(iter(value.values())):
+                noun = "string" if table.key_types[name] == "S" else "binary"
+                raise validation(
+                    "One or more parameter values are not valid. The update expression attempted "
+                    "to update a secondary index key to a value that is not supported. The "
+                    f"AttributeValue for a key attribute cannot contain an empty {noun} value."
+                )
+            _check_index_key(table, index, name, value)
+
+
+def _check_index_key(table: Table, index: Index, name: str, value: Value | None) -> None:
+    if value is None:
+        return
+    kind = table.key_types[name]
+    if kind not in value:
+        raise invalid_parameter(
+            f"Type mismatch for Index Key {name} Expected: {kind} Actual: {next(iter(value))} "
+            f"IndexName: {index.name}"
+        )
+    if not value[kind]:
+        noun = "string" if kind == "S" else "binary"
+        raise validation(
+            "One or more parameter values are not valid. A value specified for a secondary index "
+            "key is not supported. The AttributeValue for a key attribute cannot contain an empty "
+            f"{noun} value. IndexName: {index.name}, IndexKey: {name}"
+        )
+    limit = HASH_KEY_LIMIT_BYTES if name == index.hash_key else SORT_KEY_LIMIT_BYTES
+    if value_size_bytes(value) > limit:
+        raise invalid_parameter(
+            f"Size limit exceeded: index key {name} has more than {limit} bytes IndexName: "
+            f"{index.name}"
+        )
 
 
 def item_key(table: Table, attributes: Item) -> ItemKey:

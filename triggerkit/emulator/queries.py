@@ -1,8 +1,7 @@
-"""Query and Scan of a base table.
+"""Query and Scan of tables and indexes.
 
 Rule: a page ends after Limit items or 1 MB of items read, before the filter; the key it ends at is the
-whole position, so nothing is kept between pages. Secondary indexes are not here.
-Source: DynamoDB API reference, Query and Scan.
+whole position, so nothing is kept between pages. Source: DynamoDB API reference, Query and Scan.
 """
 
 from __future__ import annotations
@@ -12,19 +11,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from triggerkit.emulator.capacity import consumed, read_units
-from triggerkit.emulator.errors import EmulatorError, validation
+from triggerkit.emulator.errors import EmulatorError, invalid_parameter, validation
 from triggerkit.emulator.expressions.conditions import read_condition
 from triggerkit.emulator.expressions.evaluate import holds, paths_of
-from triggerkit.emulator.expressions.nodes import (
-    Condition,
-    Path,
-)
+from triggerkit.emulator.expressions.nodes import Condition, Path
 from triggerkit.emulator.expressions.paths import projected
 from triggerkit.emulator.expressions.placeholders import Placeholders, read_placeholders
 from triggerkit.emulator.expressions.projections import read_projection
 from triggerkit.emulator.items import refuse_legacy
 from triggerkit.emulator.key_conditions import asked_partition
-from triggerkit.emulator.keys import given_key, item_key, table_of
+from triggerkit.emulator.keys import key_text
+from triggerkit.emulator.ranges import Range, absent_names, asked_range
 from triggerkit.emulator.requests import (
     Request,
     chosen,
@@ -36,8 +33,7 @@ from triggerkit.emulator.requests import (
 from triggerkit.emulator.shards import key_hash
 from triggerkit.emulator.site import Site
 from triggerkit.emulator.sizes import item_size_bytes
-from triggerkit.emulator.store import Table
-from triggerkit.emulator.values import Item, comparable, normalise
+from triggerkit.emulator.values import Item, normalise
 
 PAGE_BYTES = 1024 * 1024
 MAX_SEGMENTS = 1_000_000
@@ -58,6 +54,8 @@ class _View:
     paths: tuple[Path, ...] | None
     counts_only: bool
     limit: int | None
+    fetches_whole: bool
+    """Whether a local index is asked for attributes that only the table has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +70,7 @@ class QueriesApi:
 
     def query(self, request: Request) -> dict[str, Any]:
         """Answer Query."""
-        table, placeholders = self._opened(request, _KEY_MEMBER)
+        range_, placeholders = self._opened(request, _KEY_MEMBER)
         text = optional_text(request, _KEY_MEMBER)
         if text is None:
             raise validation(
@@ -80,60 +78,49 @@ class QueriesApi:
                 "the request."
             )
         condition = read_condition(_KEY_MEMBER, text, placeholders)
-        partition = asked_partition(table, condition)
-        view = _view(request, placeholders)
-        _refuse_keys_in_filter(table, view.filter)
-        items = [
-            item
-            for item in self.site.store.partition(table.name, partition)
-            if holds(condition, item)
-        ]
+        partition = asked_partition(range_, condition)
+        view = _view(range_, request, placeholders)
+        _check_filter(range_, view.filter)
+        items = [item for item in range_.partition(partition) if holds(condition, item)]
         forward = request.get("ScanIndexForward") is not False
-        items.sort(key=lambda item: _sort_position(table, item), reverse=not forward)
-        start = _start(table, request)
+        items.sort(key=range_.position, reverse=not forward)
+        start = _start(range_, request)
         if start is not None:
-            if item_key(table, start)[0] != partition:
+            if key_text(start[range_.hash_key]) != partition:
                 raise validation("The provided starting key does not match the range key predicate")
-            edge = _sort_position(table, start)
-            items = [
-                item
-                for item in items
-                if (_sort_position(table, item) > edge) == forward
-                and _sort_position(table, item) != edge
-            ]
-        return _page(table, items, view, request)
+            edge = range_.position(start)
+            if forward:
+                items = [item for item in items if range_.position(item) > edge]
+            else:
+                items = [item for item in items if range_.position(item) < edge]
+        return _page(range_, items, view, request)
 
     def scan(self, request: Request) -> dict[str, Any]:
         """Answer Scan, also in parallel segments."""
-        table, placeholders = self._opened(request, None)
+        range_, placeholders = self._opened(request, None)
         segment, total = _segments(request)
-        view = _view(request, placeholders)
+        view = _view(range_, request, placeholders)
         placed = [
-            (_scan_position(table, item), item)
-            for key, item in self.site.store.items(table.name)
-            if total == 1 or key_hash(key[0]) % total == segment
+            (range_.scan_position(item), item)
+            for item in range_.all_items()
+            if total == 1 or key_hash(key_text(item[range_.hash_key])) % total == segment
         ]
         placed.sort(key=lambda pair: pair[0])
-        start = _start(table, request)
+        start = _start(range_, request)
         if start is not None:
-            edge = _scan_position(table, start)
+            edge = range_.scan_position(start)
             placed = [pair for pair in placed if pair[0] > edge]
-        return _page(table, [item for _, item in placed], view, request)
+        return _page(range_, [item for _, item in placed], view, request)
 
-    def _opened(self, request: Request, key_member: str | None) -> tuple[Table, Placeholders]:
+    def _opened(self, request: Request, key_member: str | None) -> tuple[Range, Placeholders]:
         refuse_legacy(request)
-        if request.get("IndexName") is not None:
-            raise validation(
-                "The embedded endpoint of triggerkit does not have secondary indexes; use DynamoDB "
-                "Local or AWS"
-            )
-        table = table_of(self.site, request)
+        range_ = asked_range(self.site, request)
         members = ("FilterExpression", "ProjectionExpression", key_member)
         given = {name: optional_text(request, name) for name in members if name is not None}
-        return table, read_placeholders(request, given)
+        return range_, read_placeholders(request, given)
 
 
-def _view(request: Request, placeholders: Placeholders) -> _View:
+def _view(range_: Range, request: Request, placeholders: Placeholders) -> _View:
     filter_text = optional_text(request, "FilterExpression")
     projection = optional_text(request, "ProjectionExpression")
     select = chosen(request, "Select", _SELECTS)
@@ -141,43 +128,75 @@ def _view(request: Request, placeholders: Placeholders) -> _View:
     if filter_text is not None:
         condition = read_condition("FilterExpression", filter_text, placeholders)
     paths = None if projection is None else read_projection(projection, placeholders)
-    _check_select(select, paths)
+    _check_select(range_, select, paths)
     placeholders.require_all_used()
-    return _View(condition, paths, select == "COUNT", positive(request, "Limit"))
+    fetches_whole = _reaches_beyond(range_, select, paths)
+    return _View(condition, paths, select == "COUNT", positive(request, "Limit"), fetches_whole)
 
 
-def _check_select(select: str | None, paths: tuple[Path, ...] | None) -> None:
-    if select == "ALL_PROJECTED_ATTRIBUTES":
+def _check_select(range_: Range, select: str | None, paths: tuple[Path, ...] | None) -> None:
+    if select == "ALL_PROJECTED_ATTRIBUTES" and range_.index is None:
         raise validation(f"{select} can be used only when Querying using an IndexName")
     if paths is None and select == "SPECIFIC_ATTRIBUTES":
         raise validation(
             "Must specify the AttributesToGet or ProjectionExpression when choosing to get "
             "SPECIFIC_ATTRIBUTES"
         )
-    if paths is not None and select in ("COUNT", "ALL_ATTRIBUTES"):
+    if paths is not None and select not in (None, "SPECIFIC_ATTRIBUTES"):
         noun = "only the Count" if select == "COUNT" else select
         raise validation(f"Cannot specify the ProjectionExpression when choosing to get {noun}")
 
 
-def _refuse_keys_in_filter(table: Table, condition: Condition | None) -> None:
-    for path in () if condition is None else paths_of(condition):
-        if path[0] in table.key_names():
+def _reaches_beyond(range_: Range, select: str | None, paths: tuple[Path, ...] | None) -> bool:
+    """Tell whether a local index must fetch from the table; a global one cannot, and refuses."""
+    index = range_.index
+    if index is None:
+        return False
+    asked = absent_names(range_, (str(path[0]) for path in paths or ()))
+    whole = select == "ALL_ATTRIBUTES" and index.projection != "ALL"
+    if whole and not index.is_local:
+        raise invalid_parameter(
+            f"Select type ALL_ATTRIBUTES is not supported for global secondary index {index.name} "
+            "because its projection type is not ALL"
+        )
+    if asked and not index.is_local:
+        raise invalid_parameter(
+            f"Global secondary index {index.name} does not project [{', '.join(asked)}]"
+        )
+    return bool(asked) or whole
+
+
+def _check_filter(range_: Range, condition: Condition | None) -> None:
+    names = [] if condition is None else [str(path[0]) for path in paths_of(condition)]
+    for name in names:
+        if name in range_.key_names():
             raise validation(
                 "Filter Expression can only contain non-primary key attributes: Primary key "
-                f"attribute: {path[0]}"
+                f"attribute: {name}"
             )
+    absent = absent_names(range_, names)
+    if absent and range_.index is not None:
+        raise invalid_parameter(
+            f"Secondary index {range_.index.name} does not project one or more filter attributes: "
+            f"[{', '.join(sorted(absent))}]"
+        )
 
 
-def _start(table: Table, request: Request) -> Item | None:
+def _start(range_: Range, request: Request) -> Item | None:
     if request.get("ExclusiveStartKey") is None:
         return None
-    key = {
-        name: normalise(value) for name, value in required_map(request, "ExclusiveStartKey").items()
-    }
+    given = required_map(request, "ExclusiveStartKey")
+    names = range_.place_names()
+    invalid = validation("The provided starting key is invalid")
     try:
-        return given_key(table, {"Key": key})
+        start = {name: normalise(value) for name, value in given.items()}
     except EmulatorError:
-        raise validation("The provided starting key is invalid") from None
+        raise invalid from None
+    if set(start) != set(names):
+        raise invalid
+    if not all(start[name].get(range_.key_types[name]) for name in names):
+        raise invalid
+    return start
 
 
 def _segments(request: Request) -> tuple[int, int]:
@@ -207,7 +226,7 @@ def _segments(request: Request) -> tuple[int, int]:
     return segment, total
 
 
-def _page(table: Table, items: Iterable[Item], view: _View, request: Request) -> dict[str, Any]:
+def _page(range_: Range, items: Iterable[Item], view: _View, request: Request) -> dict[str, Any]:
     shown: list[Item] = []
     scanned, size_bytes = 0, 0
     last: Item | None = None
@@ -217,23 +236,16 @@ def _page(table: Table, items: Iterable[Item], view: _View, request: Request) ->
             more = True
             break
         scanned, last = scanned + 1, item
-        size_bytes += item_size_bytes(item)
+        part = range_.shown(item)
+        size_bytes += item_size_bytes(part)
         if view.filter is None or holds(view.filter, item):
-            shown.append(item if view.paths is None else projected(item, view.paths))
-    capacity = consumed(request, table.name, read_units(size_bytes, request))
+            seen = item if view.fetches_whole else part
+            shown.append(seen if view.paths is None else projected(seen, view.paths))
+    capacity = consumed(request, range_.table.name, read_units(size_bytes, request))
     answer: dict[str, Any] = {"Count": len(shown), "ScannedCount": scanned, **capacity}
     if not view.counts_only:
         answer["Items"] = shown
     # DynamoDB names a position whenever Limit was reached, even if nothing follows.
     if last is not None and (more or scanned == view.limit):
-        answer["LastEvaluatedKey"] = {name: last[name] for name in table.key_names()}
+        answer["LastEvaluatedKey"] = {name: last[name] for name in range_.place_names()}
     return answer
-
-
-def _sort_position(table: Table, item: Item) -> Any:
-    return 0 if table.sort_key is None else comparable(item[table.sort_key])
-
-
-def _scan_position(table: Table, item: Item) -> Any:
-    partition = item_key(table, item)[0]
-    return key_hash(partition), partition, _sort_position(table, item)

@@ -126,6 +126,15 @@ def table_name(request: Request) -> str:
     name = text(request, "TableName")
     if name.startswith("arn:"):
         name = name.rpartition(":table/")[2].partition("/")[0]
+    return check_table_name(name)
+
+
+def check_table_name(name: str) -> str:
+    """Return the name of a table or index.
+
+    Raises:
+        EmulatorError: ValidationException for a name outside DynamoDB's rules.
+    """
     if not _TABLE_NAME.fullmatch(name):
         raise validation(
             "Invalid table/index name.  Table/index names must be between 3 and 255 characters "

@@ -9,68 +9,47 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from triggerkit.emulator.errors import invalid_parameter
-from triggerkit.emulator.requests import Request, chosen, missing, mistyped, optional_list, text
-
-KEY_TYPES = ("S", "N", "B")
+from triggerkit.emulator.index_definitions import read_indexes, read_keys, read_types, undefined
+from triggerkit.emulator.indexes import Index
+from triggerkit.emulator.requests import Request, missing, optional_list
 
 
 @dataclass(frozen=True, slots=True)
 class KeySchema:
-    """Names and types of the key attributes."""
+    """Names of the table's key attributes, its indexes, and the types of all their keys."""
 
     hash_key: str
     sort_key: str | None
     types: Mapping[str, str]
+    indexes: tuple[Index, ...]
 
 
-def read_schema(request: Request) -> KeySchema:
-    """Return the key schema of a CreateTable request.
+def read_schema(request: Request, mode: str) -> KeySchema:
+    """Return keys and indexes of a CreateTable request of the billing mode `mode`.
 
     Raises:
         EmulatorError: ValidationException when schema and attribute definitions do not fit.
     """
-    types: dict[str, str] = {}
-    for entry in _entries(request, "AttributeDefinitions"):
-        kind = chosen(entry, "AttributeType", ("B", "N", "S"))
-        types[text(entry, "AttributeName")] = kind or ""
-    keys: list[tuple[str, str | None]] = [
-        (text(entry, "AttributeName"), chosen(entry, "KeyType", ("HASH", "RANGE")))
-        for entry in _entries(request, "KeySchema")
-    ]
-    if not keys or keys[0][1] != "HASH":
-        raise invalid_parameter(
-            "Invalid KeySchema: The first KeySchemaElement is not a HASH key type"
-        )
-    if len(keys) > 2:
-        raise invalid_parameter("Invalid KeySchema: a table has one or two key attributes")
-    if len(keys) == 2 and keys[1][1] != "RANGE":
-        raise invalid_parameter(
-            "Invalid KeySchema: The second KeySchemaElement is not a RANGE key type"
-        )
-    names = [name for name, _ in keys]
-    if len(set(names)) != len(names):
-        raise invalid_parameter(
-            "Both the Hash Key and the Range Key element in the KeySchema have the same name"
-        )
-    absent = [name for name in names if name not in types]
-    if absent:
-        raise invalid_parameter(
-            "Some index key attributes are not defined in AttributeDefinitions. "
-            f"Keys: [{', '.join(names)}], AttributeDefinitions: [{', '.join(types)}]"
-        )
-    if len(types) != len(names):
+    for member in ("AttributeDefinitions", "KeySchema"):
+        if optional_list(request, member) is None:
+            raise missing(member)
+    types = read_types(request)
+    hash_key, sort_key = read_keys(request)
+    names = [hash_key] if sort_key is None else [hash_key, sort_key]
+    if any(name not in types for name in names):
+        raise undefined(names, types)
+    indexes = read_indexes(request, (hash_key, sort_key), types, mode)
+    used = dict.fromkeys(names)
+    for index in indexes:
+        used |= dict.fromkeys(index.key_names())
+    if len(types) != len(used) and not indexes:
         raise invalid_parameter(
             "Number of attributes in KeySchema does not exactly match number of attributes defined "
             "in AttributeDefinitions"
         )
-    return KeySchema(names[0], names[1] if len(names) == 2 else None, types)
-
-
-def _entries(request: Request, member: str) -> list[Request]:
-    listed = optional_list(request, member)
-    if listed is None:
-        raise missing(member)
-    for entry in listed:
-        if not isinstance(entry, Mapping):
-            raise mistyped(member, entry, "Map")
-    return listed
+    if len(types) != len(used):
+        raise invalid_parameter(
+            "Some AttributeDefinitions are not used. AttributeDefinitions: "
+            f"[{', '.join(types)}], keys used: [{', '.join(used)}]"
+        )
+    return KeySchema(hash_key, sort_key, types, indexes)

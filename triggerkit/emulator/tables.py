@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from triggerkit.emulator.errors import EmulatorError, not_found, validation
+from triggerkit.emulator.index_definitions import GLOBAL, LOCAL, UPDATES, updated_indexes
+from triggerkit.emulator.indexes import projected
 from triggerkit.emulator.requests import (
     Request,
     chosen,
@@ -32,12 +34,7 @@ from triggerkit.emulator.store import Table
 VIEW_TYPES = ("NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES", "KEYS_ONLY")
 BILLING_MODES = ("PROVISIONED", "PAY_PER_REQUEST")
 MAX_LISTED = 100
-_ABSENT_FEATURES = (
-    "LocalSecondaryIndexes",
-    "GlobalSecondaryIndexes",
-    "GlobalSecondaryIndexUpdates",
-    "ReplicaUpdates",
-)
+_ABSENT_FEATURES = ("ReplicaUpdates",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +57,8 @@ class TablesApi:
         """Answer CreateTable; the table is ACTIVE at once."""
         name = table_name(request)
         _refuse_features(request)
-        keys = read_schema(request)
         mode, read_units, write_units = _capacity(request, "PROVISIONED")
+        keys = read_schema(request, mode)
         view_type = _stream_view(request)
         if self.site.store.table(name) is not None:
             raise EmulatorError("ResourceInUseException", f"Table already exists: {name}")
@@ -81,6 +78,7 @@ class TablesApi:
             read_units=read_units,
             write_units=write_units,
             deletion_protected=flag(request, "DeletionProtectionEnabled"),
+            indexes=list(keys.indexes),
         )
         if view_type is not None:
             self.site.begin_stream(table, view_type)
@@ -92,7 +90,7 @@ class TablesApi:
         return {"Table": self._described(self._table(request))}
 
     def update_table(self, request: Request) -> dict[str, Any]:
-        """Answer UpdateTable: stream, capacity and deletion protection."""
+        """Answer UpdateTable: stream, capacity, indexes and deletion protection."""
         table = self._table(request)
         _refuse_features(request)
         members = (
@@ -100,12 +98,15 @@ class TablesApi:
             "BillingMode",
             "ProvisionedThroughput",
             "DeletionProtectionEnabled",
+            UPDATES,
         )
-        if all(request.get(member) is None for member in members):
+        if all(request.get(member) in (None, []) for member in members):
             raise validation(
                 "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, "
                 "GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is required"
             )
+        types = dict(table.key_types)
+        indexes = updated_indexes(request, table.indexes, types, table.billing_mode)
         if request.get("StreamSpecification") is not None:
             self._switch_stream(table, request)
         if request.get("BillingMode") is not None or request.get("ProvisionedThroughput"):
@@ -114,6 +115,9 @@ class TablesApi:
             )
         if request.get("DeletionProtectionEnabled") is not None:
             table.deletion_protected = flag(request, "DeletionProtectionEnabled")
+        table.indexes = indexes
+        used = {*table.key_names(), *(name for each in indexes for name in each.key_names())}
+        table.key_types = {name: kind for name, kind in types.items() if name in used}
         self.site.store.save_table(table)
         return {"TableDescription": self._described(table)}
 
@@ -191,6 +195,7 @@ class TablesApi:
         if table.stream_arn is not None:
             description["LatestStreamArn"] = table.stream_arn
             description["LatestStreamLabel"] = table.stream_arn.rpartition("/")[2]
+        description |= self._described_indexes(table)
         stream = self.site.current_stream(table)
         if stream is not None:
             description["StreamSpecification"] = {
@@ -198,6 +203,19 @@ class TablesApi:
                 "StreamViewType": stream.view_type,
             }
         return description
+
+    def _described_indexes(self, table: Table) -> dict[str, Any]:
+        described: dict[str, Any] = {}
+        for index in table.indexes:
+            names = index.projected_names(table.key_names())
+            sizes = [
+                item_size_bytes(projected(item, names))
+                for item in self.site.store.indexed(table.name, index.name, None)
+            ]
+            described.setdefault(LOCAL if index.is_local else GLOBAL, []).append(
+                index.described(table.arn, sizes)
+            )
+        return described
 
     def _kept(self, table: Table) -> bool:
         return self.site.store.table(table.name) is table
