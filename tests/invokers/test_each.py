@@ -227,7 +227,7 @@ def test_an_image_that_the_stream_lacks_is_told_with_the_command_that_helps() ->
         invoker = typed_invoker(stage, handler, "each")
         outcome = await invoker.invoke(call_with([Row("1", "a", kind="INSERT")]))
         (entry,) = stage.log.named("handler_failed")
-        assert "triggerkit enable-stream orders NEW_AND_OLD_IMAGES" in entry["exc_info"].hint
+        assert "triggerkit enable-stream orders NEW_AND_OLD_IMAGES" in entry["hint"]
         return outcome
 
     outcome = on_stage(scene)

@@ -16,6 +16,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 from structlog.typing import FilteringBoundLogger
 
 from triggerkit.core.outcome import Failed, GivenUp, NotInvoked, Outcome, Succeeded
+from triggerkit.errors import TriggerkitError
 from triggerkit.invokers.capture import capturing
 from triggerkit.invokers.context import InvocationContext
 from triggerkit.invokers.endings import (
@@ -234,6 +235,8 @@ class Callee:
         self, outcome: Failed, invocation: Invocation, error: BaseException | None = None
     ) -> None:
         fields: dict[str, object] = {} if error is None else {"exc_info": error}
+        if isinstance(error, TriggerkitError) and error.hint:
+            fields["hint"] = error.hint  # an image that is missing or does not fit
         if self.settings.shown_records != "none":
             with suppress(Exception):  # a record that cannot be decoded may be what failed
                 fields["shown_records"] = shown_records(invocation, self.settings.shown_records)
