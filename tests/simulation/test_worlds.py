@@ -17,7 +17,9 @@ FOUND = {
     189: "a child began because a listing older than it did not name its parent",
     405: "a lane began a call behind a release whose answer was lost",
     503: "a stop gave again what one lane had done beyond another",
+    1011: "rows of a first survey that raced with a merge",
     2474: "only the worker that ended a shard looked for its children, and it crashed",
+    3097: "a first survey at LATEST saw a shard and not its parent",
 }
 """Worlds that failed once, and why; seeds stay what they are as long as plans are drawn alike."""
 
