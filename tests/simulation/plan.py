@@ -6,7 +6,7 @@ such a world no record may come twice.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from simulation.schedule import SERVICE_START_SECONDS
@@ -87,7 +87,7 @@ def make_plan(seed: int) -> Plan:
     troubled_seconds = rng.choice((15.0, 25.0, 40.0))
     timed = rng.random() < 0.7
     late_siblings = rng.random() < 0.3
-    return Plan(
+    plan = Plan(
         seed=seed,
         options=_options(rng),
         start=_start(rng),
@@ -103,14 +103,17 @@ def make_plan(seed: int) -> Plan:
         calm=calm,
         odds=_odds(rng, calm=calm),
         poison=rng.choice((0.0, 0.0, 0.0, 0.03)),
-        # a sibling that is listed after its parent's end is found by an audit
-        cadence=Cadence(audit_seconds=30.0 if late_siblings else 900.0),
+        cadence=Cadence(audit_seconds=900.0),
         checkpoint_interval_seconds=rng.choice((0.0, 0.0, 1.0)),
         fetch_limit=rng.choice((5, 50, 1000)),
         troubled_seconds=troubled_seconds,
         events=_events(rng, troubled_seconds, calm=calm),
         one_by_one=rng.random() < 0.25,
     )
+    if late_siblings or any(event.kind == "days" for event in plan.events):
+        # a sibling listed behind its parent's end, or the child of a trimmed shard, waits for an audit
+        return replace(plan, cadence=Cadence(audit_seconds=30.0))
+    return plan
 
 
 def _options(rng: Random) -> MappingOptions:
