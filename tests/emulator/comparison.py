@@ -86,7 +86,10 @@ def outcome(status: int, body: bytes) -> Outcome:
         return Outcome("", "", canonical(answer))
     error = str(answer.get("__type", "")).rpartition("#")[2]
     text = answer.get("message", answer.get("Message", ""))
-    return Outcome(error, text, canonical(answer.get("Item")))
+    told = answer.get("Item")
+    if "CancellationReasons" in answer:
+        told = [{**reason, "Message": ""} for reason in answer["CancellationReasons"]]
+    return Outcome(error, text, canonical(told))
 
 
 def canonical(value: Any) -> Any:

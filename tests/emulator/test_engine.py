@@ -25,9 +25,7 @@ def test_an_operation_of_the_other_service_is_unknown() -> None:
     assert caught.value.type == "UnknownOperationException"
 
 
-@pytest.mark.parametrize(
-    "operation", ["TransactWriteItems", "ExecuteStatement", "UpdateTimeToLive"]
-)
+@pytest.mark.parametrize("operation", ["CreateGlobalTable", "CreateBackup", "DescribeLimits"])
 def test_an_absent_operation_names_the_real_backends(operation: str) -> None:
     error = refused(Orders(), operation)
     assert error.type == "UnknownOperationException"

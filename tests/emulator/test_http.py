@@ -91,9 +91,7 @@ def test_a_body_that_is_no_json_object_is_a_serialization_error(
     assert json.loads(text)["__type"].endswith("#SerializationException")
 
 
-@pytest.mark.parametrize(
-    "target", ["DynamoDB_20120810.TransactWriteItems", "Kinesis_20131202.X", ""]
-)
+@pytest.mark.parametrize("target", ["DynamoDB_20120810.CreateBackup", "Kinesis_20131202.X", ""])
 def test_an_absent_operation_names_the_real_backends(
     connection: http.client.HTTPConnection, target: str
 ) -> None:

@@ -29,6 +29,8 @@ from triggerkit.emulator.site import Site
 from triggerkit.emulator.store import MemoryStore, Stream
 from triggerkit.emulator.streams import StreamsApi
 from triggerkit.emulator.tables import TablesApi
+from triggerkit.emulator.time_to_live import Sweeper, TimeToLiveApi
+from triggerkit.emulator.transactions import TransactionsApi
 
 DYNAMODB = "DynamoDB_20120810"
 STREAMS = "DynamoDBStreams_20120810"
@@ -61,6 +63,7 @@ class Emulator:
         self._lock = threading.RLock()
         store = MemoryStore() if path is None else open_store(path)
         self._site = Site(store, self.clock, region, account, seed, shards)
+        self._sweeper = Sweeper(self._site)
         self._operations = _operations(self._site, self.faults)
         # What was already seen stays in the past, also when this clock is behind the last one.
         latest_seconds = float(store.recall(LATEST_SECONDS) or 0)
@@ -181,6 +184,7 @@ class Emulator:
         """Hold the lock, and make the changes durable before anybody hears of them."""
         with self._lock:
             try:
+                self._sweeper.sweep()
                 yield
             finally:
                 self._site.store.settle(self.clock.now_seconds())
@@ -205,7 +209,15 @@ def _operations(
     site: Site, faults: Faults
 ) -> dict[str, tuple[str, Callable[[Request], dict[str, Any]]]]:
     found: dict[str, tuple[str, Callable[[Request], dict[str, Any]]]] = {}
-    for api in (TablesApi(site), ItemsApi(site), BatchesApi(site), QueriesApi(site)):
+    apis = (
+        TablesApi(site),
+        ItemsApi(site),
+        BatchesApi(site),
+        QueriesApi(site),
+        TransactionsApi(site),
+        TimeToLiveApi(site),
+    )
+    for api in apis:
         found |= {name: (DYNAMODB, perform) for name, perform in api.operations().items()}
     streams = StreamsApi(site, faults).operations()
     return found | {name: (STREAMS, perform) for name, perform in streams.items()}

@@ -7,7 +7,7 @@ in production. Faults of our own code stay ordinary exceptions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _DYNAMODB = "com.amazonaws.dynamodb.v20120810#"
@@ -69,6 +69,37 @@ def condition_failed(item: Mapping[str, Any] | None) -> EmulatorError:
     extra = {"Item": item} if item else None
     return EmulatorError(
         "ConditionalCheckFailedException", "The conditional request failed", extra=extra
+    )
+
+
+def transaction_cancelled(refusals: Sequence[EmulatorError | None]) -> EmulatorError:
+    """Return TransactionCanceledException; each action's refusal, or None, gives a reason."""
+    reasons = [_reason(refusal) for refusal in refusals]
+    codes = ", ".join(reason["Code"] for reason in reasons)
+    return EmulatorError(
+        "TransactionCanceledException",
+        f"Transaction cancelled, please refer cancellation reasons for specific reasons [{codes}]",
+        extra={"CancellationReasons": reasons},
+    )
+
+
+def _reason(refusal: EmulatorError | None) -> dict[str, Any]:
+    if refusal is None:
+        return {"Code": "None"}
+    codes = {
+        "ConditionalCheckFailedException": "ConditionalCheckFailed",
+        "ValidationException": "ValidationError",
+        "DuplicateItemException": "DuplicateItem",
+    }
+    code = codes.get(refusal.type, refusal.type)
+    return {"Code": code, "Message": refusal.message, **refusal.extra}
+
+
+def idempotent_mismatch() -> EmulatorError:
+    """Return the answer to a client token that was used for another request."""
+    return EmulatorError(
+        "IdempotentParameterMismatchException",
+        "The client token was used for another transaction in the last ten minutes",
     )
 
 

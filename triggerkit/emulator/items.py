@@ -29,7 +29,7 @@ from triggerkit.emulator.keys import (
     item_key,
     table_of,
 )
-from triggerkit.emulator.requests import Request, chosen, optional_text, required_map
+from triggerkit.emulator.requests import Request, chosen, optional_text, required_map, text
 from triggerkit.emulator.site import Site
 from triggerkit.emulator.sizes import item_size_bytes
 from triggerkit.emulator.store import ItemKey, Table
@@ -182,6 +182,15 @@ def plan_update(table: Table, request: Request) -> Write:
 
     key = item_key(table, key_attributes)
     return Write(table, key, condition, actions, renew, _wants_old(request))
+
+
+def plan_check(table: Table, request: Request) -> Write:
+    """Read a condition check of a transaction, which writes the item as it is."""
+    required_map(request, "Key")
+    text(request, "ConditionExpression")
+    condition, _ = _expressions(request)
+    key = item_key(table, given_key(table, request))
+    return Write(table, key, condition, (), lambda old: old, _wants_old(request))
 
 
 def refuse_legacy(request: Request) -> None:

@@ -103,6 +103,11 @@ def _check_index_key(table: Table, index: Index, name: str, value: Value | None)
         )
 
 
+def breaks_schema(error: EmulatorError) -> bool:
+    """Tell whether an error says that a key attribute is of another type than its schema's."""
+    return error.message == _MISMATCH or "Type mismatch for" in error.message
+
+
 def item_key(table: Table, attributes: Item) -> ItemKey:
     """Return the store's key of checked key attributes or of a whole item."""
     return key_text(attributes[table.hash_key]), (

@@ -1,0 +1,228 @@
+"""TransactWriteItems and TransactGetItems.
+
+Rule: all actions are judged on the state before the first of them; then all are committed in the order of
+the request, or none. A client token makes a transaction happen once in ten minutes.
+Source: DynamoDB API reference, TransactWriteItems and TransactGetItems.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from triggerkit.emulator.capacity import consumed_by_all, read_units, write_units
+from triggerkit.emulator.changes import commit
+from triggerkit.emulator.errors import (
+    EmulatorError,
+    idempotent_mismatch,
+    transaction_cancelled,
+    validation,
+)
+from triggerkit.emulator.expressions.paths import projected
+from triggerkit.emulator.expressions.placeholders import read_placeholders
+from triggerkit.emulator.expressions.projections import read_projection
+from triggerkit.emulator.items import Write, plan_check, plan_delete, plan_put, plan_update
+from triggerkit.emulator.keys import breaks_schema, given_key, item_key, table_of
+from triggerkit.emulator.requests import (
+    Request,
+    mistyped,
+    optional_list,
+    optional_text,
+    required_map,
+)
+from triggerkit.emulator.site import Site
+from triggerkit.emulator.sizes import item_size_bytes
+from triggerkit.emulator.store import Table
+from triggerkit.emulator.values import Item
+
+MAX_ACTIONS = 100
+PAYLOAD_LIMIT_BYTES = 4 * 1024 * 1024
+TOKEN_SECONDS = 600
+MAX_TOKEN_LENGTH = 36
+_TOKENS = "token:"
+_TWICE = "Transaction request cannot include multiple operations on one item"
+_PLANS: dict[str, Callable[[Table, Request], Write]] = {
+    "ConditionCheck": plan_check,
+    "Put": plan_put,
+    "Delete": plan_delete,
+    "Update": plan_update,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionsApi:
+    """Transactions over one site."""
+
+    site: Site
+
+    def operations(self) -> dict[str, Callable[[Request], dict[str, Any]]]:
+        """Return the operations by name."""
+        return {
+            "TransactWriteItems": self.transact_write_items,
+            "TransactGetItems": self.transact_get_items,
+        }
+
+    def transact_write_items(self, request: Request) -> dict[str, Any]:
+        """Answer TransactWriteItems."""
+        actions = _members(request, "TransactItems")
+        token = Token(self.site, optional_text(request, "ClientRequestToken"), actions)
+        if token.was_used():
+            return {}
+        units = perform(self.site, [_planned(self.site, action) for action in actions])
+        token.use()
+        return consumed_by_all(request, units)
+
+    def transact_get_items(self, request: Request) -> dict[str, Any]:
+        """Answer TransactGetItems."""
+        gets = [required_map(action, "Get") for action in _members(request, "TransactItems")]
+        reads = [_read(self.site, get) for get in gets]
+        if len({place for place, _ in reads}) < len(reads):
+            raise validation(_TWICE)
+        units: Counter[str] = Counter()
+        responses: list[dict[str, Any]] = []
+        for (name, *key), show in reads:
+            item = self.site.store.item(name, (key[0], key[1]))
+            read = read_units(item_size_bytes(item or {}), {"ConsistentRead": True})
+            units[name] += int(2 * read)
+            responses.append({} if item is None else {"Item": show(item)})
+        return {"Responses": responses, **consumed_by_all(request, units)}
+
+
+class Token:
+    """The client token of one transaction; without one, nothing is remembered."""
+
+    def __init__(self, site: Site, token: str | None, asked: Sequence[Any]) -> None:
+        if token is not None and len(token) > MAX_TOKEN_LENGTH:
+            raise validation(
+                f"1 validation error detected: Value '{token}' at 'clientRequestToken' failed to "
+                f"satisfy constraint: Member must have length less than or equal to {MAX_TOKEN_LENGTH}"
+            )
+        self._site = site
+        self._name = _TOKENS + token if token else None
+        text = json.dumps(asked, sort_keys=True)
+        self._digest = hashlib.sha256(text.encode()).hexdigest()
+
+    def was_used(self) -> bool:
+        """Tell whether this very transaction was carried out in the last ten minutes.
+
+        Raises:
+            EmulatorError: IdempotentParameterMismatchException, another one was.
+        """
+        now_seconds = self._site.clock.now_seconds()
+        store = self._site.store
+        for name, fact in store.facts(_TOKENS) if self._name is not None else ():
+            digest, used_seconds = json.loads(fact)
+            if now_seconds - used_seconds > TOKEN_SECONDS:
+                store.remember(name, None)
+            elif name == self._name and digest != self._digest:
+                raise idempotent_mismatch()
+            elif name == self._name:
+                return True
+        return False
+
+    def use(self) -> None:
+        """Remember that the transaction was carried out."""
+        if self._name is not None:
+            fact = json.dumps([self._digest, self._site.clock.now_seconds()])
+            self._site.store.remember(self._name, fact)
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One action that was read; `refusal` is why it cannot be done, whatever the item is."""
+
+    write: Write | None
+    refusal: EmulatorError | None = None
+
+
+def perform(site: Site, actions: Sequence[Planned]) -> dict[str, float]:
+    """Carry out all actions or none; return the capacity used by table.
+
+    Raises:
+        EmulatorError: TransactionCanceledException with the reasons, ValidationException.
+    """
+    places = [(each.write.table.name, each.write.key) for each in actions if each.write]
+    if len(set(places)) < len(places):
+        raise validation(_TWICE)
+    judged = [_judged(site, action) for action in actions]
+    if any(isinstance(each, EmulatorError) for each in judged):
+        raise transaction_cancelled(
+            [each if isinstance(each, EmulatorError) else None for each in judged]
+        )
+    changes = [each for each in judged if not isinstance(each, EmulatorError)]
+    size_bytes = sum(item_size_bytes(new or {}) for _, new in changes)
+    if size_bytes > PAYLOAD_LIMIT_BYTES:
+        raise validation(f"Transaction payload size cannot exceed 4MB. Payload Size: {size_bytes}")
+    units: dict[str, float] = {}
+    for write, new in changes:
+        old = commit(site, write.table, write.key, new)
+        used = 2 * write_units(old, new)
+        units[write.table.name] = units.get(write.table.name, 0.0) + used
+    return units
+
+
+def _judged(site: Site, action: Planned) -> tuple[Write, Item | None] | EmulatorError:
+    if action.write is None:
+        assert action.refusal is not None
+        return action.refusal
+    write = action.write
+    try:
+        return write, write.result(site.store.item(write.table.name, write.key))
+    except EmulatorError as refusal:
+        return refusal
+
+
+def _planned(site: Site, action: Request) -> Planned:
+    given = [name for name in _PLANS if action.get(name) is not None]
+    if len(given) != 1:
+        raise validation(
+            "TransactItems can only contain one of Check, Put, Update or Delete"
+            if given
+            else "Invalid Request: TransactWriteRequest should contain Delete or Put or Update request"
+        )
+    inner = required_map(action, given[0])
+    table = table_of(site, inner)
+    try:
+        return Planned(_PLANS[given[0]](table, inner))
+    except EmulatorError as refusal:
+        if breaks_schema(refusal):
+            return Planned(None, refusal)
+        raise
+
+
+def _read(site: Site, get: Request) -> tuple[tuple[str, str, str], Callable[[Item], Item]]:
+    table = table_of(site, get)
+    projection = optional_text(get, "ProjectionExpression")
+    placeholders = read_placeholders(get, {"ProjectionExpression": projection})
+    paths = None if projection is None else read_projection(projection, placeholders)
+    placeholders.require_all_used()
+    try:
+        key = item_key(table, given_key(table, get))
+    except EmulatorError as refusal:
+        raise (transaction_cancelled([refusal]) if breaks_schema(refusal) else refusal) from None
+    show = (lambda item: item) if paths is None else (lambda item: projected(item, paths))
+    return (table.name, *key), show
+
+
+def _members(request: Request, name: str) -> list[Request]:
+    listed = optional_list(request, name)
+    if not listed:
+        shown = "null" if listed is None else "'[]'"
+        wanted = "not be null" if listed is None else "have length greater than or equal to 1"
+        raise validation(
+            f"1 validation error detected: Value {shown} at 'transactItems' failed to satisfy "
+            f"constraint: Member must {wanted}"
+        )
+    if len(listed) > MAX_ACTIONS:
+        raise validation(
+            "1 validation error detected: Value at 'transactItems' failed to satisfy constraint: "
+            f"Member must have length less than or equal to {MAX_ACTIONS}"
+        )
+    for entry in listed:
+        if not isinstance(entry, dict):
+            raise mistyped(name, entry, "Map")
+    return listed
