@@ -7,7 +7,7 @@ nothing raised here reaches the engine.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias, assert_never
 
@@ -91,9 +91,11 @@ from triggerkit.ports import (
 )
 from triggerkit.runtime.listings import SharedListing
 from triggerkit.runtime.logs import get_logger
-from triggerkit.runtime.waits import Waits
+from triggerkit.runtime.waits import CallKey, Waits
 
 log = get_logger()
+
+BEAT: CallKey = ("Beat", None)
 
 LeaseDecision: TypeAlias = (
     Fetch | Invoke | Cancel | Discard | Save | FindChildren | Finish | Release
@@ -133,6 +135,7 @@ class Performer:
         except LeaseLostError as lost:
             if not isinstance(decision, Save | Finish | Release):
                 return self._failed(decision, key, lost)
+            self._waits.forget(decision.lease.shard)
             return LeaseLost(decision.lease.shard, decision.tenure)
         except PositionTrimmedError as trimmed:
             if not isinstance(decision, Fetch):
@@ -141,18 +144,24 @@ class Performer:
         except SourceNotFoundError as gone:
             if not isinstance(decision, Fetch):
                 return self._failed(decision, key, gone)
+            self._waits.forget(decision.lease.shard)
             return ShardGone(decision.lease.shard, decision.tenure)
         except Exception as error:  # noqa: BLE001 - every decision is answered, whatever an adapter raises
             return self._failed(decision, key, error)
-        failing_seconds = self._waits.succeeded(key, self._clock.now().monotonic_seconds)
-        if failing_seconds is not None:
+        recovery = self._waits.succeeded(key, self._clock.now().monotonic_seconds)
+        if recovery is not None:
             log.info(
-                "recovered", operation=key[0], trigger=self.ports.trigger, after=failing_seconds
+                "recovered",
+                operation=key[0],
+                trigger=self.ports.trigger,
+                **self._concerned(key, recovery.count),
+                after=recovery.after_seconds,
             )
         return report
 
     async def _close_reader(self, shard: ShardId) -> None:
         """A reader that other mappings share opens again by itself when they fetch."""
+        self._waits.forget(shard)
         if (reader := self._readers.pop(shard, None)) is not None:
             await reader.close()
 
@@ -251,28 +260,37 @@ class Performer:
         record = FailureRecord(self.ports.trigger, origin.shard_name, document, payload)
         await self.ports.destination.send(record)
 
-    def _failed(self, decision: Decision, key: tuple[str, Hashable], error: Exception) -> Report:
-        wait = self._waits.failed(key, self._clock.now().monotonic_seconds)
+    def _failed(self, decision: Decision, key: CallKey, error: Exception) -> Report:
+        kind = _error_type(error)
+        wait = self._waits.failed(key, self._clock.now().monotonic_seconds, kind)
         if wait.tell:
-            self._tell(key[0], decision, error)
+            known = isinstance(error, TriggerkitError)
+            log.warning(
+                "will_retry",
+                operation=key[0],
+                trigger=self.ports.trigger,
+                **self._concerned(key, wait.count),
+                error_type=kind,
+                error_message=str(error),
+                hint=error.hint if isinstance(error, TriggerkitError) else "",
+                exc_info=None if known else error,
+            )
         return failure_report(decision, wait.seconds, str(error))
 
-    def _tell(self, operation: str, decision: Decision, error: Exception) -> None:
-        known = isinstance(error, TriggerkitError)
-        shard = getattr(getattr(decision, "lease", None), "shard", "")
-        log.warning(
-            "will_retry",
-            operation=operation,
-            trigger=self.ports.trigger,
-            shard=shard,
-            error_type=error.code if isinstance(error, TriggerkitError) else type(error).__name__,
-            error_message=str(error),
-            hint=error.hint if isinstance(error, TriggerkitError) else "",
-            exc_info=None if known else error,
-        )
+    def _concerned(self, key: CallKey, count: int) -> dict[str, object]:
+        """What a call was about: one shard, so many, or none in particular."""
+        if not isinstance(key[1], str):
+            return {}
+        if count > 1:
+            return {"shards": count}
+        return {"shard": self.ports.source.shard_name(ShardId(key[1]))}
 
 
-def _key(decision: Decision) -> tuple[str, Hashable]:
+def _error_type(error: Exception) -> str:
+    return error.code if isinstance(error, TriggerkitError) else type(error).__name__
+
+
+def _key(decision: Decision) -> CallKey:
     match decision:
         case Survey() | Create():
             return type(decision).__name__, None
@@ -331,7 +349,7 @@ class MembershipPerformer:
         try:
             return await self._perform(decision)
         except Exception as error:  # noqa: BLE001 - every decision is answered, whatever a store raises
-            wait = self._waits.failed("beat", self._clock.now().monotonic_seconds)
+            wait = self._waits.failed(BEAT, self._clock.now().monotonic_seconds)
             if wait.tell:
                 hint = error.hint if isinstance(error, TriggerkitError) else ""
                 log.warning("beat_failed", error_message=str(error), hint=hint)
@@ -351,7 +369,7 @@ class MembershipPerformer:
                 if confirmed is None:
                     return SessionLost(self._store.fresh_session())
                 sessions = await self._store.read_sessions()
-                self._waits.succeeded("beat", self._clock.now().monotonic_seconds)
+                self._waits.succeeded(BEAT, self._clock.now().monotonic_seconds)
                 return Beaten(confirmed, sessions, sent_at)
             case Bury(session=session):
                 if await self._store.bury(session):
