@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from triggerkit.core.locators import Locator
 from triggerkit.errors import CredentialsError, LocatorError
@@ -193,11 +193,23 @@ def _take_role(core: botocore.session.Session, access: Access) -> None:
     chain.providers.insert(0, provider)
 
 
-class ControlPlane:
-    """Calls boto3 through the runner and tells the clock the `Date` of every answer, good or bad."""
+class Attempt(Protocol):
+    """One call of a client, and what it raises in our words: Refusal, SourceError, LocatorError."""
 
-    def __init__(self, services: Services) -> None:
+    def __call__(self, call: Callable[[], Answer], action: str, thing: str, /) -> Answer:
+        """What `call` answers."""
+        ...
+
+
+class ControlPlane:
+    """Calls boto3 through the runner and tells the clock the `Date` of every answer, good or bad.
+
+    `attempt` is for clients that are not boto3's and raise errors of their own.
+    """
+
+    def __init__(self, services: Services, attempt: Attempt | None = None) -> None:
         self._services = services
+        self._attempt: Attempt = attempt or _attempt
 
     async def run(self, call: Callable[[], None]) -> None:
         """Run what asks the service nothing."""
@@ -212,7 +224,7 @@ class ControlPlane:
             Refusal: the service answered with an error. SourceError, LocatorError: it did not answer.
         """
         try:
-            answer = await self._services.run(lambda: _attempt(call, action, thing))
+            answer = await self._services.run(lambda: self._attempt(call, action, thing))
         except Refusal as refusal:
             self._observe(refusal.date)
             raise

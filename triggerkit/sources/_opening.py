@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from triggerkit.core.locators import Locator
 from triggerkit.errors import LocatorError
@@ -81,6 +81,35 @@ def access_of(locator: Locator, target: Target, services: Services) -> Access:
             hint="leave the region key out: an ARN names its Region",
         )
     return access.in_region(target.region)
+
+
+class Connector(Protocol):
+    """How a source gets at its stream."""
+
+    async def api(self) -> StreamsApi:
+        """The control plane. Raises CredentialsError, LocatorError, SourceError."""
+        ...
+
+    async def transport(self, api: StreamsApi, arn: StreamArn) -> Transport:
+        """The way GetRecords goes. Raises CredentialsError, LocatorError, SourceError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Connecting:
+    """Implements `Connector` with boto3's clients, and the fast transport where it will do."""
+
+    access: Access
+    choice: TransportChoice
+    services: Services
+
+    async def api(self) -> StreamsApi:
+        """See `Connector`."""
+        return await connect_api(self.access, self.services)
+
+    async def transport(self, api: StreamsApi, arn: StreamArn) -> Transport:
+        """See `Connector`."""
+        return await connect_transport(api, self.choice, self.access, self.services, arn)
 
 
 async def connect_api(access: Access, services: Services) -> StreamsApi:

@@ -13,15 +13,15 @@ from triggerkit.core.model import Children, Listing, ShardId
 from triggerkit.errors import InternalError, LocatorError
 from triggerkit.ports import Event, Services, ShardReader, Source
 from triggerkit.sources import _change_events
-from triggerkit.sources._aws import Access
 from triggerkit.sources._incarnations import Incarnations
 from triggerkit.sources._lineage import StreamArn, shard_name_of
 from triggerkit.sources._opening import (
     LOCAL_REGION,
+    Connecting,
+    Connector,
     Target,
     access_of,
     connect_api,
-    connect_transport,
     target_of,
 )
 from triggerkit.sources._reader import DynamoDBShardReader, ShardConnection
@@ -29,7 +29,7 @@ from triggerkit.sources._refusals import translated
 from triggerkit.sources._streams_api import StreamsApi
 from triggerkit.sources._tables import find_stream, turn_on
 from triggerkit.sources._track import Sharing
-from triggerkit.sources._transport import Transport, TransportChoice, chosen_transport
+from triggerkit.sources._transport import Transport, chosen_transport
 
 KEYS = frozenset({"transport"})
 SHARD_BUFFER_BYTES = 4 * 2**20
@@ -47,9 +47,8 @@ def open(locator: Locator, services: Services) -> Source:
     """
     check_keys(locator, KEYS)
     target = target_of(locator)
-    return DynamoDBSource(
-        target, access_of(locator, target, services), chosen_transport(locator), services
-    )
+    access = access_of(locator, target, services)
+    return DynamoDBSource(target, Connecting(access, chosen_transport(locator), services), services)
 
 
 class _Prepared:
@@ -69,12 +68,9 @@ class _Prepared:
 class DynamoDBSource:
     """See `Source`."""
 
-    def __init__(
-        self, target: Target, access: Access, transport: TransportChoice, services: Services
-    ) -> None:
+    def __init__(self, target: Target, connector: Connector, services: Services) -> None:
         self._target = target
-        self._access = access
-        self._transport: TransportChoice = transport
+        self._connector = connector
         self._services = services
         self._known: _Prepared | None = None
         self._readers: dict[ShardId, DynamoDBShardReader] = {}
@@ -106,16 +102,14 @@ class DynamoDBSource:
         if self._known is not None:
             return
         with translated():
-            api = await connect_api(self._access, self._services)
+            api = await self._connector.api()
             if (arn := self._target.stream) is None:
                 arn = await find_stream(api, self._target.table, self._target.arn)
             incarnations = Incarnations(
                 api, self._services.clock, arn, single=self._target.stream is not None
             )
             await incarnations.check()
-            transport = await connect_transport(
-                api, self._transport, self._access, self._services, arn
-            )
+            transport = await self._connector.transport(api, arn)
         self._known = _Prepared(api, arn, incarnations, transport)
 
     async def list_shards(self) -> Listing:
