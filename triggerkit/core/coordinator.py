@@ -60,6 +60,8 @@ class Cadence:
 
     lease_seconds: float = 1.5
     audit_seconds: float = 900.0
+    recheck_seconds: float = 60.0
+    """After a shard ended: a second child of a split may be listed later than the first."""
     first_search_seconds: float = 1.0
     longest_search_seconds: float = 30.0
 
@@ -191,6 +193,8 @@ class LeaseCoordinator:
         self._rows[finished.shard] = finished
         for child in taken:
             self._rows[child.shard] = child
+        recheck_at = now.monotonic_seconds + self._cadence.recheck_seconds
+        self._agenda.listing_at_seconds = min(self._agenda.listing_at_seconds, recheck_at)
         self.look_again(now)
 
     def look_again(self, now: Now) -> None:

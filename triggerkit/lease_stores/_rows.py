@@ -162,7 +162,8 @@ def forget(table: Table, lease: Lease) -> bool:
 
 def _newborn(table: Table, prefix: str, child: Lease, session: SessionId) -> Lease:
     rows = (table.row(LeaseKey(prefix + parent)) for parent in child.parents)
-    ready = all(row is None or row.lease.finished for row in rows)
+    # a parent without a row may only be late: whoever surveys the listing decides then
+    ready = all(row is not None and row.lease.finished for row in rows)
     if ready:
         return replace(child, owner=session, counter=1, switches=1)
     return replace(child, owner=None, counter=0, switches=0)
