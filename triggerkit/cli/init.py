@@ -107,9 +107,9 @@ def settle(
     said = read_said(chosen, given)
     if folder is None and asking:
         folder = click.prompt("Folder", default=chosen.name, err=True, value_proc=free_folder)
-    if not (folder or chosen.name).strip() or "\0" in (folder or ""):
-        raise UsageError(f"DIR {folder!r} names no folder", hint="name a folder")
-    place = Path(chosen.name if folder is None else folder)
+    folder = chosen.name if folder is None else folder
+    _check_name_of(folder)
+    place = Path(folder)
     check_free(place)
     if asking:
         for variable in chosen.variables:
@@ -167,10 +167,14 @@ def free_folder(said: str) -> str:
     from triggerkit.scaffold import check_free
 
     with _asked_again():
-        if not said.strip():
-            raise UsageError("that names no folder", hint="name a folder")
+        _check_name_of(said)
         check_free(Path(said))
     return said
+
+
+def _check_name_of(folder: str) -> None:
+    if not folder.strip() or not folder.isprintable():  # such a name could not even be told
+        raise UsageError(f"DIR {folder!r} names no folder", hint="name one of letters that print")
 
 
 def make(wanted: Wanted, dry_run: bool, as_json: bool) -> None:
