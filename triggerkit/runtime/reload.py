@@ -173,7 +173,7 @@ async def watched(folders: Sequence[Path], files: Sequence[Path]) -> AsyncIterat
 
     wanted = PythonFilter(extra_extensions=tuple({f"/{file.name}" for file in files}))
     try:
-        async for changes in awatch(*folders, watch_filter=wanted, raise_interrupt=False):
+        async for changes in awatch(*folders, watch_filter=wanted):
             yield sorted({Path(path) for _, path in changes})
     except (OSError, RuntimeError) as error:  # no more watches, or a folder that went away
         log.warning(
