@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from cli.conftest import APP
 from cli.stage import endpoint_of_dev, folder_of
-from components import dummy_client
+from components import DynamoDBLocal, dummy_client
 from e2e.harness import PATIENCE_SECONDS, Place, Running, serving
 
 USAGE, STATE, NO_TRIGGERS, INTERRUPTED = 2, 4, 5, 130
@@ -393,6 +393,29 @@ def test_another_endpoint_can_be_underneath(project: Place) -> None:
         refused = project.run("fault", "roll", "orders")
         assert (refused.code, "--backend" in refused.stderr) == (USAGE, True)
         assert not (folder_of(project) / "dev.db").exists()
+        assert dev.end() == 0
+
+
+@pytest.mark.real
+def test_dynamodb_local_can_be_underneath(project: Place, dynamodb_local: DynamoDBLocal) -> None:
+    project.write("app.py", APP.replace("//orders", "//dev_orders"))
+    project.write(
+        "triggerkit.toml",
+        'target = "app:handlers"\n[dev.tables.dev_orders]\nkey = "id:S"\nseed = "seed.json"\n',
+    )
+    project.write("seed.json", '[{"id": "seeded"}]')
+    with developing(project, "--backend", dynamodb_local.endpoint_url) as dev:
+        dev.until_printed("billed seeded")
+        dev.put("dev_orders", '{"id": "1", "n": 1.50, "b": [true, null]}')
+        dev.until_printed("billed 1")
+        dev.change("app.py", "billed", "charged")
+        dev.until_ready(2)
+        dev.put("dev_orders", '{"id": "2"}')
+        dev.until_printed("charged 2")
+        assert dev.printed("charged 1") == 0
+        database = client(dev)
+        database.delete_table(TableName="dev_orders")
+        database.close()
         assert dev.end() == 0
 
 
