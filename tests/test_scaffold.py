@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import stat
 import tempfile
+import tomllib
 from collections.abc import ItemsView, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -413,3 +415,34 @@ def test_a_blueprint_without_variables_is_fine(tmp_path: Path) -> None:
     folder = blueprint(tmp_path, {"a.template": "@{project}"}, DESCRIPTION.partition("[")[0])
     plain: Blueprint = read_blueprint(folder)
     assert render(plain, {}, project="p") == {"a": b"p"}
+
+
+class TestDocumentation:
+    """The example of docs/blueprints.md is one that works."""
+
+    PAGE = (Path(__file__).parents[1] / "docs/blueprints.md").read_text(encoding="utf-8")
+
+    def test_the_example_is_found_and_filled_in(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        files = dict(re.findall(r"^```text (\S+)\n(.*?)^```", self.PAGE, re.M | re.S))
+        [entry_point] = tomllib.loads(files.pop("pyproject.toml"))["project"]["entry-points"][
+            "triggerkit.blueprints"
+        ].values()
+        TestShelf.install(tmp_path, entry_point)
+        for name, text in files.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text)
+        monkeypatch.syspath_prepend(str(tmp_path))
+        shelf = find_blueprints()
+        made = render(shelf.find("count-changes"), {"unit": "batch"}, project="counts")
+        names: dict[str, Any] = {}
+        exec(made["app.py"], names)
+        [trigger] = names["handlers"].triggers
+        assert trigger.sources == ("dynamodb://${PREFIX:-}orders",)
+        assert b'print("batch"' in made["app.py"]
+
+    def test_its_list_is_the_real_one(self) -> None:
+        shown = {one.name: one.sentence for one in find_blueprints().blueprints}
+        listed = re.findall(r"^([a-z0-9-]+)  +(\S.*)$", self.PAGE, re.M)
+        assert dict(listed) == shown
