@@ -1,59 +1,53 @@
 """A change in one line, for a person. Rule: what happened, to which item, and what is different now.
 
-DynamoDB's type letters are left out and long values are cut: `--json` shows everything.
+DynamoDB's type letters are left out and long values are cut: `-o json` shows everything. Colours add
+nothing that the words do not say.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 LONGEST_VALUE = 40
 NARROWEST = 40
+ABSENT = "-"
+
+Part: TypeAlias = tuple[str, str]
+"""Text, and the colour of it: a name of `_CODES`, or empty."""
+_CODES = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33}
+_EVENT_COLOURS = {"INSERT": "green", "MODIFY": "yellow", "REMOVE": "red"}
+_MISSING = object()
 
 
-def digest(event: Mapping[str, Any], width: int) -> str:
-    """One line: UTC time, INSERT or MODIFY or REMOVE, keys, what changed.
+def digest(event: Mapping[str, Any], width: int | None, *, colours: bool = False) -> str:
+    """One line: UTC time, INSERT or MODIFY or REMOVE, keys, what changed, as old -> new.
 
-    `width` is how many columns it may have; below 40 it counts as 40.
+    `width` is how many columns it may have, None for any number; below 40 it counts as 40.
     """
-    width = max(width, NARROWEST)
-    change = event.get("dynamodb")
-    if not isinstance(change, Mapping):
-        return _cut(json.dumps(event), width)
-    at_seconds = float(change.get("ApproximateCreationDateTime", 0))
-    clock = datetime.fromtimestamp(at_seconds, UTC).strftime("%H:%M:%S")
-    keys = plain_item(change.get("Keys", {}))
-    new, old = (plain_item(change.get(name, {})) for name in ("NewImage", "OldImage"))
-    parts = [clock, f"{event.get('eventName', ''):<6}", _fields(keys), _what(new, old, keys)]
-    return _cut("  ".join(part for part in parts if part), width)
+    record = event.get("kinesis")
+    is_whole = isinstance(record, Mapping) and "partitionKey" in record
+    parts = _kinesis(event) if is_whole else _change(event)
+    kept = parts if width is None else _cut_parts(parts, max(width, NARROWEST))
+    return "".join(_painted(text, colour) if colours else text for text, colour in kept)
 
 
 def plain_item(item: Mapping[str, Any]) -> dict[str, str]:
     """Attribute values as short text, without their type letters."""
-    return {name: _shown(_plain(value)) for name, value in item.items()}
+    return {name: shown(plain(value)) for name, value in item.items()}
 
 
-def _what(new: Mapping[str, str], old: Mapping[str, str], keys: Mapping[str, str]) -> str:
-    if not (new and old):
-        image = new or old
-        return _fields({name: text for name, text in image.items() if name not in keys})
-    names = [name for name in {**old, **new} if new.get(name) != old.get(name)]
-    return "  ".join(f"{name}: {old.get(name, '-')} -> {new.get(name, '-')}" for name in names)
-
-
-def _fields(item: Mapping[str, str]) -> str:
-    return " ".join(f"{name}={text}" for name, text in item.items())
-
-
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value of DynamoDB JSON without its type letters; numbers stay text, and so exact."""
     match value:
         case {"M": Mapping() as fields}:
-            return {name: _plain(inner) for name, inner in fields.items()}
+            return {name: plain(inner) for name, inner in fields.items()}
         case {"L": list() as items}:
-            return [_plain(inner) for inner in items]
+            return [plain(inner) for inner in items]
         case {"NULL": _}:
             return None
         case {**only} if len(only) == 1:
@@ -62,9 +56,104 @@ def _plain(value: Any) -> Any:
             return value
 
 
-def _shown(value: Any) -> str:
+def differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, str, str]]:
+    """Path, old and new text of everything that differs; into maps, not into lists."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for name in {**old, **new}:
+            below = f"{path}.{name}" if path else name
+            yield from differences(old.get(name, _MISSING), new.get(name, _MISSING), below)
+    elif old is _MISSING or new is _MISSING or old != new:
+        yield path, _or_absent(old), _or_absent(new)
+
+
+def shown(value: Any) -> str:
+    """A value as short text."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return _cut(text, LONGEST_VALUE)
+
+
+def _change(event: Mapping[str, Any]) -> list[Part]:
+    change = event.get("dynamodb")
+    if not isinstance(change, Mapping):
+        return [(json.dumps(event), "")]
+    name = str(event.get("eventName", ""))
+    images = (change.get("NewImage"), change.get("OldImage"), change.get("Keys"))
+    new, old, keys = (
+        {name: plain(value) for name, value in (image or {}).items()} for image in images
+    )
+    parts: list[Part] = [
+        (_clock(change.get("ApproximateCreationDateTime")), "dim"),
+        ("  ", ""),
+        (f"{name:<6}", _EVENT_COLOURS.get(name, "")),
+    ]
+    if is_expiry(event):
+        parts += [(" by TTL", "red")]
+    parts += _gap(list(_fields(keys, "bold")))
+    if new and old:
+        for path, before, after in differences(old, new):
+            parts += _gap(
+                [(f"{path}: ", "dim"), (before, "red"), (" -> ", "dim"), (after, "green")]
+            )
+        return parts
+    rest = {name: value for name, value in (new or old).items() if name not in keys}
+    return parts + _gap(list(_fields(rest, "")))
+
+
+def is_expiry(event: Mapping[str, Any]) -> bool:
+    """Whether Time to Live deleted the item."""
+    who = event.get("userIdentity")
+    return isinstance(who, Mapping) and who.get("principalId") == "dynamodb.amazonaws.com"
+
+
+def _kinesis(event: Mapping[str, Any]) -> list[Part]:
+    record = event["kinesis"]
+    raw = str(record.get("data", ""))
+    try:
+        text = base64.b64decode(raw, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        text = raw
+    return [
+        (_clock(record.get("approximateArrivalTimestamp")), "dim"),
+        ("  ", ""),
+        (str(record.get("partitionKey", "")), "bold"),
+        ("  ", ""),
+        (text.replace("\n", " "), ""),
+    ]
+
+
+def _clock(seconds: Any) -> str:
+    return datetime.fromtimestamp(float(seconds or 0), UTC).strftime("%H:%M:%S")
+
+
+def _gap(parts: list[Part]) -> list[Part]:
+    return [("  ", ""), *parts] if parts else []
+
+
+def _fields(item: Mapping[str, Any], colour: str) -> Iterator[Part]:
+    for number, (name, value) in enumerate(item.items()):
+        yield f"{' ' if number else ''}{name}=", "dim"
+        yield shown(value), colour
+
+
+def _or_absent(value: Any) -> str:
+    return ABSENT if value is _MISSING else shown(value)
+
+
+def _cut_parts(parts: list[Part], width: int) -> list[Part]:
+    if sum(len(text) for text, _ in parts) <= width:
+        return parts
+    kept: list[Part] = []
+    left = width - 1
+    for text, colour in parts:
+        kept.append((text[:left], colour))
+        left -= len(text)
+        if left <= 0:
+            break
+    return [*kept, ("…", "")]
+
+
+def _painted(text: str, colour: str) -> str:
+    return f"\x1b[{_CODES[colour]}m{text}\x1b[0m" if colour and text else text
 
 
 def _cut(text: str, width: int) -> str:

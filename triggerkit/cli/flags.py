@@ -35,6 +35,11 @@ def switch(name: str, *more: str, **settings: Any) -> Callable[[F], F]:
     return flag(name, *more, is_flag=True, **settings)
 
 
+def typed_switch(name: str, **settings: Any) -> Callable[[F], F]:
+    """A switch without a variable: it does harm when it stands somewhere and is forgotten."""
+    return click.option(name, is_flag=True, **settings)
+
+
 @dataclass(frozen=True, slots=True)
 class ConfigurationFlags:
     """Where the configuration and the code are."""
@@ -94,6 +99,11 @@ def configuration_flags(command: F) -> F:
     """Give a command all flags that bear on which triggers run, and how; and TARGET."""
     decorated = _decorated(command, (*_STATE_FLAGS, *_TRIGGER_FLAGS, *_ACCESS_FLAGS))
     return click.argument("target", required=False, envvar=variable("--target"))(decorated)
+
+
+def place_flags(command: F) -> F:
+    """Give a command the flags that say which configuration; it names its TARGET itself."""
+    return _decorated(command, _PROJECT_FLAGS)
 
 
 def project_flags(command: F) -> F:

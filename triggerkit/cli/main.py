@@ -24,6 +24,7 @@ COMMANDS = {
     "dev": ("dev", "Run triggers on this machine alone, reloading as code changes."),
     "enable-stream": ("enable_stream", "Turn a table's stream on."),
     "init": ("init", "Make a project from a blueprint."),
+    "failures": ("failures", "Show the records that were given up."),
     "fault": ("fault", "Make a running `dev` split, roll, expire, throttle."),
     "generate-event": ("generate_event", "Print an event that `invoke` takes."),
     "invoke": ("invoke", "Call one handler with an event from a file."),

@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -42,6 +42,11 @@ def set_up_logging(
     }
     told = {name: value for name, value in fields.items() if value}
     return configure_logging(LogSettings(given["log_format"], level, told), sys.stderr)
+
+
+def has_colours(stream: TextIO) -> bool:
+    """Whether colours may be written there: a terminal, and no NO_COLOR."""
+    return stream.isatty() and not os.environ.get("NO_COLOR")
 
 
 def print_json(value: object) -> None:

@@ -59,14 +59,20 @@ class Counts:
 
 
 class Journal:
-    """Writes the lines of one mapping."""
+    """Writes the lines of one mapping; `shown_by` gives the command that shows a request's failure record."""
 
     def __init__(
-        self, trigger: str, source: Source, clock: Clock, observe: Observer = ignore
+        self,
+        trigger: str,
+        source: Source,
+        clock: Clock,
+        observe: Observer = ignore,
+        shown_by: Callable[[str], str] = lambda _: "",
     ) -> None:
         self.counts = Counts()
         self._trigger = trigger
         self._observe = observe
+        self._shown_by = shown_by
         self._source = source
         self._clock = clock
         self._log = log.bind(trigger=trigger, source=source.name)
@@ -86,10 +92,14 @@ class Journal:
                 self._tell_call(report.shard, batch, outcome)
             case Discarded(shard=shard, batch=batch) if isinstance(decision, Discard):
                 self.counts.records_discarded += len(batch)
+                request_id = batch.last_failure.request_id if batch.last_failure else ""
+                shown_by = self._shown_by(request_id)
                 self._log.warning(
                     "records_discarded",
                     condition=decision.reason.value,
                     attempt=batch.attempts,
+                    request_id=request_id,
+                    **({"hint": shown_by} if shown_by else {}),
                     **self._facts(shard, batch),
                 )
             case Trimmed(shard=shard) if isinstance(decision, Fetch):

@@ -24,6 +24,7 @@ from triggerkit.ports import Clock, Destination, Invoker, LeaseStore, Runner, Se
 from triggerkit.registry import open_destination, open_lease_store, open_source
 from triggerkit.runtime.deadline import ActingDeadline
 from triggerkit.runtime.engine import Engine, RunningMapping
+from triggerkit.runtime.failure_files import show_command
 from triggerkit.runtime.handlers import Handlers
 from triggerkit.runtime.journal import Counts, Journal, Observer, ignore
 from triggerkit.runtime.listings import SharedListing
@@ -259,7 +260,12 @@ class Worker:
             destination=destination,
             deadline=deadline,
         )
-        journal = Journal(plan.name, source, self._clock, self._observe)
+        base_path, failures = str(self._settings.base_path), plan.on_failure
+
+        def shown_by(request_id: str) -> str:
+            return show_command(failures, base_path, request_id) if failures else ""
+
+        journal = Journal(plan.name, source, self._clock, self._observe, shown_by)
         self._journals.append(journal)
         name = f"{plan.name}:{source.name}"
         return RunningMapping(name, machine, Performer(ports, self._clock), journal)

@@ -1,0 +1,147 @@
+"""What an on-failure destination `file:` holds. Rule: a damaged line is reported, and no other line suffers.
+
+A line is Lambda's document with the event as a JSON string under `payload`, and the trigger's name. Lines
+are numbered from 1 as they stand in the file, damaged ones too: a number stays what it is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from triggerkit.core.locators import Locator
+from triggerkit.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One failure record; `document` is the whole line."""
+
+    number: int
+    document: Mapping[str, Any]
+
+    @property
+    def trigger(self) -> str:
+        """Whose batch it was; empty in a file of another origin."""
+        return str(self.document.get("trigger", ""))
+
+    @property
+    def at(self) -> str:
+        """When it was given up, UTC, to the second: `2026-01-31 10:20:30`."""
+        return str(self.document.get("timestamp", ""))[:19].replace("T", " ")
+
+    @property
+    def request_id(self) -> str:
+        """Of its last call; `run` logs the same."""
+        return str(self._called.get("requestId", ""))
+
+    @property
+    def condition(self) -> str:
+        """Why it was given up, as Lambda says it (D-3)."""
+        return str(self._called.get("condition", ""))
+
+    @property
+    def attempts(self) -> int:
+        """Calls made for it; 0 where the line does not tell."""
+        return _whole(self._called.get("approximateInvokeCount"))
+
+    @property
+    def batch(self) -> Mapping[str, Any]:
+        """Shard, sequence numbers, times of arrival, number of records."""
+        found = (self.document.get(name) for name in ("DDBStreamBatchInfo", "KinesisBatchInfo"))
+        return next((facts for facts in found if isinstance(facts, dict)), {})
+
+    @property
+    def records(self) -> int:
+        """How many records."""
+        return _whole(self.batch.get("batchSize"))
+
+    @property
+    def event_text(self) -> str | None:
+        """The event that the handler failed on, as JSON text; None where the line has none."""
+        payload = self.document.get("payload")
+        return payload if isinstance(payload, str) else None
+
+    @property
+    def events(self) -> list[Mapping[str, Any]]:
+        """The elements of `Records`; none where they cannot be read."""
+        try:
+            event = json.loads(self.event_text or "{}")
+        except ValueError:
+            return []
+        found = event.get("Records") if isinstance(event, dict) else None
+        return [r for r in found if isinstance(r, dict)] if isinstance(found, list) else []
+
+    def is_named(self, text: str) -> bool:
+        """Whether `text` is its request id, or the beginning or end of it."""
+        name = text.lstrip("~").lower()
+        return bool(name) and (self.request_id.startswith(name) or self.request_id.endswith(name))
+
+    @property
+    def _called(self) -> Mapping[str, Any]:
+        found = self.document.get("requestContext")
+        return found if isinstance(found, dict) else {}
+
+
+@dataclass(frozen=True, slots=True)
+class DamagedLine:
+    """A line that is no failure record; `why` in words."""
+
+    number: int
+    why: str
+
+
+FileLine: TypeAlias = Failure | DamagedLine
+
+
+def failure_file(locator: Locator, base_path: str) -> Path | None:
+    """Where `file:PATH` appends; None for a destination of another kind."""
+    return Path(base_path) / locator.name if locator.scheme == "file" else None
+
+
+def show_command(locator: Locator, base_path: str, request_id: str) -> str:
+    """What shows the failure record of that request, from the current folder; empty for no `file:`."""
+    path = failure_file(locator, base_path)
+    if path is None or not request_id:
+        return ""
+    here = Path.cwd()
+    shown = path.relative_to(here) if path.is_relative_to(here) else path
+    return f"triggerkit failures show {request_id} {shown}"
+
+
+def read_failures(path: Path) -> Iterator[FileLine]:
+    """Every line, oldest first; empty lines are passed over.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            for number, line in enumerate(stream, start=1):
+                if line.strip():
+                    yield _read_line(number, line)
+    except OSError as error:
+        raise UsageError(
+            f"failure records in {str(path)!r} cannot be read: {error.strerror}",
+            hint="name the file that on_failure='file:PATH' appends to",
+        ) from None
+
+
+def _read_line(number: int, line: bytes) -> FileLine:
+    try:
+        document = json.loads(line)
+    except UnicodeDecodeError:
+        return DamagedLine(number, "it is not UTF-8 text")
+    except ValueError as error:
+        cut = "" if line.endswith(b"\n") else "; its end is missing"
+        return DamagedLine(number, f"it is not JSON ({error}){cut}")
+    if not (isinstance(document, dict) and isinstance(document.get("requestContext"), dict)):
+        return DamagedLine(number, "it is JSON, but no failure record")
+    return Failure(number, document)
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) else 0
