@@ -20,7 +20,7 @@ from e2e.harness import PATIENCE_SECONDS, CommandServer, Place
 
 PROCESS = "dynamodb-process-stream"
 QUESTIONS = (
-    "Blueprint [1]: ",
+    f"Blueprint [{PROCESS}]: ",
     "Folder [dynamodb-archive-s3]: ",
     "Table [orders]: ",
     "Batch size [1000]: ",
@@ -28,7 +28,8 @@ QUESTIONS = (
     "Enable the trigger [yes]: ",
     "Bucket [change-archive]: ",
 )
-"""Of the first blueprint, in order."""
+"""When the first is answered with dynamodb-archive-s3; the others with nothing."""
+FIRST_ANSWER = "1\n"
 
 
 @pytest.fixture
@@ -262,12 +263,17 @@ def terminal(place: Place, *arguments: str) -> Iterator[Terminal]:
         opened.close()
 
 
+def answer_all(user: Terminal, questions: tuple[str, ...]) -> None:
+    """Wait for each and answer it."""
+    for number, question in enumerate(questions):
+        user.until(question)
+        user.type("\n" if number else FIRST_ANSWER)
+
+
 class TestQuestions:
     def test_it_asks_as_the_console_did_and_takes_defaults(self, place: Place) -> None:
         with terminal(place) as user:
-            for question in QUESTIONS:
-                user.until(question)
-                user.type("\n")
+            answer_all(user, QUESTIONS)
             assert user.end() == 0, user.shown
             assert "next: cd dynamodb-archive-s3 && triggerkit dev" in user.shown
         assert (place.folder / "dynamodb-archive-s3/app.py").exists()
@@ -275,9 +281,9 @@ class TestQuestions:
     def test_answers_are_taken_and_bad_ones_asked_again(self, place: Place) -> None:
         with terminal(place) as user:
             for question, answer in (
-                ("Blueprint [1]: ", "9"),
+                (f"Blueprint [{PROCESS}]: ", "9"),
                 ("there is no blueprint '9'", ""),
-                ("Blueprint [1]: ", PROCESS),
+                (f"Blueprint [{PROCESS}]: ", ""),
                 (f"Folder [{PROCESS}]: ", "log"),
                 ("Table [orders]: ", "my table"),
                 ("table 'my table' is not allowed (3 to 255", ""),
@@ -289,7 +295,7 @@ class TestQuestions:
                 ("Enable the trigger [yes]: ", "no"),
             ):
                 user.until(question)
-                if answer:
+                if question.endswith("]: "):
                     user.type(answer + "\n")
             assert user.end() == 0, user.shown
         app = (place.folder / "log/app.py").read_text()
@@ -334,9 +340,7 @@ class TestQuestions:
         self, place: Place, count: int, key: str
     ) -> None:
         with terminal(place) as user:
-            for question in QUESTIONS[:count]:
-                user.until(question)
-                user.type("\n")
+            answer_all(user, QUESTIONS[:count])
             user.until(QUESTIONS[count])
             assert user.interrupt(key) == 130, user.shown
             assert "interrupted" in user.shown

@@ -257,6 +257,12 @@ def test_a_worker_without_dev_enforces_rules(make: Callable[..., Place], tables:
     assert done.code == 0, done.stderr
     [line] = printed(done)
     assert line == "reverted {'id': 'o-1'} status must not go from paid to placed"
+    item = tables.client.get_item(TableName="orders", Key={"id": {"S": "o-1"}})["Item"]
+    assert item["status"] == {"S": "paid"}
+    again = burst(place, tables)  # without state, so every record comes a second time
+    assert again.code == 0, again.stderr
+    assert printed(again) == []
+    assert item == tables.client.get_item(TableName="orders", Key={"id": {"S": "o-1"}})["Item"]
 
 
 def test_a_record_that_cannot_be_done_is_kept_with_its_event(

@@ -24,6 +24,8 @@ from triggerkit.errors import UsageError
 if TYPE_CHECKING:
     from triggerkit.scaffold import Blueprint, Shelf, Variable
 
+FIRST = "dynamodb-process-stream"
+"""What a newcomer gets who just presses return."""
 _FLAGS = {
     "table": "--table",
     "batch_size": "--batch-size",
@@ -143,7 +145,9 @@ def ask_blueprint(shelf: Shelf) -> Blueprint:
         with _asked_again():
             return shelf.find(said.strip())
 
-    chosen: Blueprint = click.prompt("Blueprint", default="1", err=True, value_proc=read)
+    names = [one.name for one in shelf.blueprints]
+    default = FIRST if FIRST in names else names[0]
+    chosen: Blueprint = click.prompt("Blueprint", default=default, err=True, value_proc=read)
     return chosen
 
 
