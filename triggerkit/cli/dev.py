@@ -6,7 +6,14 @@ from typing import Any
 
 import click
 
-from triggerkit.cli.flags import SHOWN_RECORDS, flag, logging_flags, project_flags, switch
+from triggerkit.cli.flags import (
+    SHOWN_RECORDS,
+    flag,
+    logging_flags,
+    project_flags,
+    switch,
+    typed_switch,
+)
 
 DEFAULT_PORT = 8123
 
@@ -42,8 +49,8 @@ Exit codes:
     help="The port on 127.0.0.1; 0 takes a free one.",
 )
 @flag("--backend", metavar="URL", help="DynamoDB Local or another endpoint instead of our own.")
-@switch("--aws", help="Let handlers reach AWS, all but DynamoDB, with your credentials.")
-@switch("--fresh", help="Throw away the tables and positions of earlier runs.")
+@typed_switch("--aws", help="Let handlers reach AWS, all but DynamoDB, with your credentials.")
+@typed_switch("--fresh", help="Throw away the tables and positions of earlier runs.")
 @switch("--no-reload", help="Do not start again when code changes.")
 @flag(
     "--drain-timeout",

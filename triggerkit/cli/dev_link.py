@@ -106,9 +106,11 @@ def claimed(folder: Path) -> Iterator[Path]:
     try:
         if not _taken_lock(handle):
             refuse_second(folder)
-        yield place
-        with suppress(FileNotFoundError):
-            (place / LINK_FILE).unlink()
+        try:
+            yield place
+        finally:
+            with suppress(FileNotFoundError):
+                (place / LINK_FILE).unlink()
     finally:
         os.close(handle)  # lets go of the lock, too
 

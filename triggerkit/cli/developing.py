@@ -73,7 +73,7 @@ def develop(given: Mapping[str, Any]) -> int:
                 throw_away(place)
             server, link = open_endpoint(plan, place, closing)
             publish(place, link)
-            greet(plan, link)
+            greet(plan, link, [] if plan.backend else kept_tables(server))
             return asyncio.run(supervise(plan, server.endpoint_url))
     finally:
         restore_logging()
@@ -142,10 +142,18 @@ def open_endpoint(plan: Plan, place: Path, closing: ExitStack) -> tuple[Server, 
     return server, DevLink(server.endpoint_url, os.getpid(), token, plan.given["backend"] or "")
 
 
-def greet(plan: Plan, link: DevLink) -> None:
-    """Where it is, and how other programs find it."""
+def kept_tables(server: Server) -> list[str]:
+    """The tables of earlier runs."""
+    found: list[str] = server.emulator.call("ListTables", {})["TableNames"]
+    return found
+
+
+def greet(plan: Plan, link: DevLink, kept: Sequence[str]) -> None:
+    """Where it is, what is there already, and how other programs find it."""
     what = f"DynamoDB of {link.backend}" if link.backend else "DynamoDB and DynamoDB Streams"
     click.echo(f"triggerkit dev: {what} at {link.endpoint_url}, for this machine only")
+    if kept:
+        click.echo(f"Tables from earlier runs, with their streams: {', '.join(kept)}")
     if not plan.backend:
         click.echo(
             f"Tables and positions are kept in {plan.folder / FOLDER}; --fresh forgets them."

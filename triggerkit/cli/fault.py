@@ -15,6 +15,10 @@ _DRY_RUN = switch("--dry-run", help="Say what would be done, and do nothing.")
 _SHARD = flag("--shard", metavar="ID", help="One shard; else every open one, for split the first.")
 
 
+def _examples(*lines: str) -> str:
+    return "\n".join(("\b", "Examples:", *(f"  triggerkit fault {line}" for line in lines)))
+
+
 @click.group(
     "fault",
     epilog="""\b
@@ -29,7 +33,7 @@ def command() -> None:
     """Let the running `dev` do what streams do to a worker, now and then."""
 
 
-@command.command("roll")
+@command.command("roll", epilog=_examples("roll orders", "roll orders --dry-run"))
 @click.argument("table")
 @_SHARD
 @_CONFIG
@@ -42,7 +46,10 @@ def roll(table: str, *, shard: str | None, **given: Any) -> None:
         click.echo(f"rolled {table}: its stream goes on in {', '.join(told['children'])}")
 
 
-@command.command("split")
+@command.command(
+    "split",
+    epilog=_examples("split orders", "split orders --shard shardId-00000001795416179332-d8307f0b"),
+)
 @click.argument("table")
 @_SHARD
 @_CONFIG
@@ -55,7 +62,7 @@ def split(table: str, *, shard: str | None, **given: Any) -> None:
         click.echo(f"split {table}: its stream goes on in {' and '.join(told['children'])}")
 
 
-@command.command("expire")
+@command.command("expire", epilog=_examples("expire", "expire --dry-run"))
 @_CONFIG
 @_DRY_RUN
 def expire(**given: Any) -> None:
@@ -64,7 +71,9 @@ def expire(**given: Any) -> None:
         click.echo("expired all shard iterators that were handed out so far")
 
 
-@command.command("throttle")
+@command.command(
+    "throttle", epilog=_examples("throttle --times 20", "throttle --operation PutItem")
+)
 @flag("--operation", metavar="NAME", default="GetRecords", show_default=True, help="Which calls.")
 @flag("--times", type=click.IntRange(1, 10_000), default=5, show_default=True, help="How many.")
 @_CONFIG
@@ -76,7 +85,9 @@ def throttle(*, operation: str, times: int, **given: Any) -> None:
         click.echo(f"the next {times} calls of {operation} are throttled")
 
 
-@command.command("ttl")
+@command.command(
+    "ttl", epilog=_examples("""ttl orders '{"id":"1"}'""", """ttl orders '{"pk":"a","sk":1}'""")
+)
 @click.argument("table")
 @click.argument("key", metavar="JSON")
 @_CONFIG

@@ -35,7 +35,14 @@ def command() -> None:
     """Print an event as Lambda gets it, for `invoke` and for tests."""
 
 
-@command.command("dynamodb")
+@command.command(
+    "dynamodb",
+    epilog="""\b
+Examples:
+  triggerkit generate-event dynamodb ttl
+  triggerkit generate-event dynamodb insert --keys '{"id":"7"}' --new '{"total":9.95}'
+  triggerkit generate-event dynamodb modify --view-type KEYS_ONLY --table users""",
+)
 @click.argument("action", type=click.Choice(ACTIONS))
 @flag("--keys", metavar="JSON", help=f"The item's key.  [default: {_DEFAULT_KEYS}]")
 @flag("--new", metavar="JSON", help="The new image, without the key.")
@@ -63,7 +70,13 @@ def dynamodb(
     print_json({"Records": [_record(change, **given)]})
 
 
-@command.command("kinesis")
+@command.command(
+    "kinesis",
+    epilog="""\b
+Examples:
+  triggerkit generate-event kinesis
+  triggerkit generate-event kinesis --payload '{"page":"/"}' --partition-key visitor-7""",
+)
 @flag("--payload", metavar="TEXT", default='{"id": "101"}', show_default=True, help="The payload.")
 @flag("--partition-key", metavar="KEY", default="101", show_default=True, help="Its key.")
 @flag("--stream", metavar="NAME", default="orders", show_default=True, help="The stream.")

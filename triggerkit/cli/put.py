@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from triggerkit.cli.flags import access_flags, change_flags, flag, switch
+from triggerkit.cli.flags import access_flags, change_flags, flag, typed_switch
 
 
 @click.command(
@@ -22,9 +22,9 @@ Examples:
 @click.argument("table")
 @click.argument("item", metavar="[JSON]", required=False)
 @flag("--file", metavar="FILE", type=click.Path(), help="Read the items from a file; - is stdin.")
-@flag("--delete", metavar="JSON", help="Delete the item with this key instead.")
+@click.option("--delete", metavar="JSON", help="Delete the item with this key instead.")
 @flag("--config", type=click.Path(), help="The configuration file, whose `dev` runs.")
-@switch("--aws", help="Write to AWS, with your credentials.")
+@typed_switch("--aws", help="Write to AWS, with your credentials.")
 @access_flags
 @change_flags
 def command(table: str, item: str | None, **given: Any) -> None:

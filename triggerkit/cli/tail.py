@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from triggerkit.cli.flags import access_flags, flag, switch
+from triggerkit.cli.flags import access_flags, flag, switch, typed_switch
 
 
 @click.command(
@@ -22,7 +22,7 @@ Examples:
 @flag("--count", "-n", type=click.IntRange(min=1), metavar="N", help="Stop after so many records.")
 @switch("--json", "as_json", help="One record a line, whole, as a handler gets it.")
 @switch("--as-event", help="One event with all records, at the end: what `invoke` reads.")
-@switch("--aws", help="From AWS, although a `dev` runs in this folder.")
+@typed_switch("--aws", help="From AWS, although a `dev` runs in this folder.")
 @access_flags
 def command(source: str, **given: Any) -> None:
     """Print the records of SOURCE as they come, until interrupted.

@@ -37,7 +37,7 @@ class WorkerChild:
         """See `Child`."""
         code = await self._child.wait()
         self._hearing.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
+        with contextlib.suppress(asyncio.CancelledError, OSError):
             await self._hearing
         self._ours.close()
         return code

@@ -126,7 +126,10 @@ def _start_moto() -> ThreadedMotoServer:
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # else a line for each request
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
-    log.info("local_services_started", message="moto serves SQS, SNS, S3 and EventBridge")
+    log.info(
+        "local_services_started",
+        message="moto serves SQS, SNS, S3 and EventBridge, in memory until dev ends",
+    )
     return server
 
 
