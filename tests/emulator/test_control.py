@@ -236,6 +236,33 @@ def test_a_served_service_gets_the_whole_request(server: Server, others: Echo) -
     assert body == b"{}"
 
 
+def asked_by_url(server: Server, service: str, **headers: str) -> int:
+    """The status of a GET whose query names `service`, which needs no header of the sender's."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    scope = f"X-Amz-Credential=A%2F20260101%2Fus-east-1%2F{service}%2Faws4_request"
+    connection.request("GET", f"/?Action=DeleteQueue&{scope}", headers=headers)
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    return answer.status
+
+
+@pytest.mark.parametrize("service", ["sqs", "sns", "events", "dynamodb"])
+def test_no_address_alone_changes_anything(server: Server, others: Echo, service: str) -> None:
+    assert asked_by_url(server, service) == 405
+    assert others.seen == []
+
+
+def test_an_object_is_fetched_by_its_address_but_not_for_a_web_page(
+    server: Server, others: Echo
+) -> None:
+    assert asked_by_url(server, "s3", **{"Sec-Fetch-Site": "cross-site"}) == 403
+    assert asked_by_url(server, "s3", **{"Sec-Fetch-Site": "same-site"}) == 403
+    assert others.seen == []
+    assert asked_by_url(server, "s3", **{"Sec-Fetch-Site": "none"}) == 200
+    assert asked_by_url(server, "s3") == 200
+
+
 def test_the_emulator_still_answers_beside_other_services(server: Server) -> None:
     client = dummy_client("dynamodb", server.endpoint_url)
     assert client.list_tables()["TableNames"] == ["orders"]

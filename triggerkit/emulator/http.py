@@ -19,7 +19,7 @@ from triggerkit.emulator.control import PREFIX as CONTROL_PREFIX
 from triggerkit.emulator.control import Control
 from triggerkit.emulator.engine import Emulator
 from triggerkit.emulator.faults import Damage
-from triggerkit.emulator.services import OWN, OtherServices, service_of, unserved
+from triggerkit.emulator.services import OWN, POST_ONLY, OtherServices, service_of, unserved
 from triggerkit.emulator.wire import CONTENT_TYPE, Answer, respond
 
 MAX_HEAD_BYTES = 64 * 1024
@@ -308,9 +308,9 @@ class _Head:
     def _judge(self, request_line: str, headers: dict[str, str]) -> tuple[int, str] | None:
         if not _loopback(_host_name(headers.get("host", ""))):
             return 403, "the Host header must name this machine's loopback"
-        if "origin" in headers:
+        if "origin" in headers or headers.get("sec-fetch-site", "none") != "none":
             return 403, "requests of web pages are refused"
-        if not request_line.startswith("POST ") and self.service in ("", *OWN):
+        if not request_line.startswith("POST ") and self.service in POST_ONLY:
             return 405, "the embedded endpoint of triggerkit takes POST only"
         if "transfer-encoding" in headers or self.length < 0:
             return 411, "Content-Length is required"

@@ -16,6 +16,8 @@ from triggerkit.emulator.wire import Answer
 
 OWN = frozenset({"dynamodb", "kinesis"})
 """What the emulator answers for; streams are signed as dynamodb."""
+POST_ONLY = OWN | {"", "sqs", "sns", "events"}
+"""A GET of these would change something, and a web page sends a GET without an Origin."""
 UNSERVED_STATUS = 501
 """No SDK tries again after 501."""
 UNSERVED_CODE = "UnservedService"
