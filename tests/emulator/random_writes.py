@@ -92,3 +92,15 @@ def transact_get(random: Random, tables: list[str]) -> dict[str, Any]:
             get["ProjectionExpression"] = random.choice(("pk, n", "m.l[0], t", "absent"))
         gets[json.dumps([table, key], sort_keys=True)] = {"Get": get}
     return {"TransactItems": list(gets.values())}
+
+
+def batch(random: Random, tables: list[str]) -> dict[str, Any]:
+    """Return a BatchWriteItem over the tables, one request for each key."""
+    asked: dict[str, dict[str, Any]] = {name: {} for name in tables}
+    for _ in range(random.randrange(1, 7)):
+        table, key = random.choice(tables), wide_key(random)
+        entry: dict[str, Any] = {"DeleteRequest": {"Key": key}}
+        if random.random() < 0.7:
+            entry = {"PutRequest": {"Item": wide_item(random, key)}}
+        asked[table][json.dumps(key, sort_keys=True)] = entry
+    return {"RequestItems": {name: [*each.values()] for name, each in asked.items() if each}}

@@ -22,6 +22,7 @@ from triggerkit.emulator.faults import Faults
 from triggerkit.emulator.items import ItemsApi
 from triggerkit.emulator.journal import LATEST_SECONDS, open_store
 from triggerkit.emulator.keys import given_key, item_key, table_of
+from triggerkit.emulator.partiql.api import PartiqlApi
 from triggerkit.emulator.queries import QueriesApi
 from triggerkit.emulator.requests import Request
 from triggerkit.emulator.shards import ShardGraph
@@ -216,6 +217,7 @@ def _operations(
         QueriesApi(site),
         TransactionsApi(site),
         TimeToLiveApi(site),
+        PartiqlApi(site),
     )
     for api in apis:
         found |= {name: (DYNAMODB, perform) for name, perform in api.operations().items()}

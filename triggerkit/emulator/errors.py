@@ -95,11 +95,17 @@ def _reason(refusal: EmulatorError | None) -> dict[str, Any]:
     return {"Code": code, "Message": refusal.message, **refusal.extra}
 
 
+def duplicate_item() -> EmulatorError:
+    """Return the answer to a PartiQL INSERT of an item that is there."""
+    return EmulatorError("DuplicateItemException", "Duplicate primary key exists in table")
+
+
 def idempotent_mismatch() -> EmulatorError:
     """Return the answer to a client token that was used for another request."""
     return EmulatorError(
         "IdempotentParameterMismatchException",
-        "The client token was used for another transaction in the last ten minutes",
+        "Specified idempotent token was used with different request parameters within the "
+        "idempotency window",
     )
 
 

@@ -117,23 +117,36 @@ class ItemsApi:
         return {"Item": item if paths is None else projected(item, paths), **capacity}
 
     def _perform(self, request: Request, write: Write, returned: str) -> dict[str, Any]:
-        old = self.site.store.item(write.table.name, write.key)
-        new = write.result(old)
-        commit(self.site, write.table, write.key, new)
-        paths = [action.path for action in write.actions]
-        match returned:
-            case "ALL_OLD":
-                attributes = old
-            case "ALL_NEW":
-                attributes = new
-            case "UPDATED_OLD":
-                attributes = projected(old or {}, paths)
-            case "UPDATED_NEW":
-                attributes = projected(new or {}, paths)
-            case _:
-                attributes = None
+        old, new = carry_out(self.site, write)
+        attributes = returned_attributes(write, returned, old, new)
         capacity = consumed(request, write.table.name, write_units(old, new))
         return {"Attributes": attributes, **capacity} if attributes else capacity
+
+
+def carry_out(site: Site, write: Write) -> tuple[Item | None, Item | None]:
+    """Judge and commit one write; return the item before and after it."""
+    old = site.store.item(write.table.name, write.key)
+    new = write.result(old)
+    commit(site, write.table, write.key, new)
+    return old, new
+
+
+def returned_attributes(
+    write: Write, returned: str, old: Item | None, new: Item | None
+) -> Item | None:
+    """Return what a ReturnValues asks for."""
+    paths = [action.path for action in write.actions]
+    match returned:
+        case "ALL_OLD":
+            return old
+        case "ALL_NEW":
+            return new
+        case "UPDATED_OLD":
+            return projected(old or {}, paths)
+        case "UPDATED_NEW":
+            return projected(new or {}, paths)
+        case _:
+            return None
 
 
 def plan_put(table: Table, request: Request) -> Write:
@@ -163,6 +176,17 @@ def plan_update(table: Table, request: Request) -> Write:
     required_map(request, "Key")
     condition, actions = _expressions(request, with_update=True)
     key_attributes = given_key(table, request)
+    return update_write(table, key_attributes, condition, actions, _wants_old(request))
+
+
+def update_write(
+    table: Table,
+    key_attributes: Item,
+    condition: Condition | None,
+    actions: Sequence[Action],
+    return_old_on_failure: bool,
+) -> Write:
+    """Return the write that carries out `actions` on the item of a checked key."""
     in_key = [
         path[0] for path in (action.path for action in actions) if path[0] in table.key_names()
     ]
@@ -181,7 +205,7 @@ def plan_update(table: Table, request: Request) -> Write:
         return new
 
     key = item_key(table, key_attributes)
-    return Write(table, key, condition, actions, renew, _wants_old(request))
+    return Write(table, key, condition, actions, renew, return_old_on_failure)
 
 
 def plan_check(table: Table, request: Request) -> Write:
