@@ -1,8 +1,8 @@
 """What `dev` puts behind its port beside the emulator. Rule: nothing is passed on to AWS, ever.
 
 SQS, SNS, S3 and EventBridge are moto's (extra `local`), started by the first request for one of them on a
-second loopback port; with `--backend` DynamoDB is another endpoint's. Requests and responses are passed
-on byte by byte.
+socket in a folder of this user's, so that whoever asks has passed the checks of the one port. With
+`--backend` DynamoDB is another endpoint's. Requests and responses are passed on byte by byte.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+import tempfile
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
 from triggerkit.errors import UsageError
@@ -25,10 +26,14 @@ if TYPE_CHECKING:
 log = get_logger()
 
 MOTO_SERVICES = frozenset({"sqs", "sns", "s3", "events"})
+SOCKET_FILE = "moto.sock"
 _NEEDED = ("moto", "flask", "flask_cors", "werkzeug")
 _LEFT_OUT = (
     "It has DynamoDB and DynamoDB Streams; start `triggerkit dev --aws` to reach AWS for it."
 )
+
+
+Connection: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,7 @@ class LocalServices:
         self._has_moto = all(find_spec(name) is not None for name in _NEEDED)
         self._moto: ThreadedMotoServer | None = None
         self._starting: asyncio.Lock | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._run = ThreadRunner("local-services", 1)
 
     @property
@@ -66,8 +72,9 @@ class LocalServices:
         """Pass a request on; a failure on the way is an answer too."""
         try:
             if service == "dynamodb" and self._backend is not None:
-                return await _passed_on(self._backend, request)
-            return await _passed_on(await self._moto_address(), request)
+                return await _passed_on(await _connect(self._backend), request)
+            path = await self._moto_socket()
+            return await _passed_on(await asyncio.open_unix_connection(path), request)
         except Exception as error:  # noqa: BLE001 - whoever asked must get an answer
             return _bad_gateway(f"{service} could not be asked: {error}")
 
@@ -75,16 +82,20 @@ class LocalServices:
         """Stop what was started."""
         if self._moto is not None:
             self._moto.stop()
+        if self._folder is not None:
+            self._folder.cleanup()
         self._run.close()
 
-    async def _moto_address(self) -> Address:
+    async def _moto_socket(self) -> str:
         if self._starting is None:  # made on the loop that asks
             self._starting = asyncio.Lock()
         async with self._starting:
+            if self._folder is None:
+                self._folder = tempfile.TemporaryDirectory(prefix="triggerkit-")
+            path = f"{self._folder.name}/{SOCKET_FILE}"
             if self._moto is None:
-                self._moto = await self._run(_start_moto)
-        host, port = self._moto.get_host_and_port()
-        return Address(host, port)
+                self._moto = await self._run(lambda: _start_moto(path))
+        return path
 
 
 def read_backend(url: str) -> Address:
@@ -108,10 +119,14 @@ def read_backend(url: str) -> Address:
     return Address(parts.hostname, port, parts.scheme == "https")
 
 
-async def _passed_on(address: Address, request: bytes) -> bytes:
-    """One request on a connection of its own; the whole response."""
+async def _connect(address: Address) -> Connection:
     tls = ssl.create_default_context() if address.tls else None
-    reader, writer = await asyncio.open_connection(address.host, address.port, ssl=tls)
+    return await asyncio.open_connection(address.host, address.port, ssl=tls)
+
+
+async def _passed_on(connection: Connection, request: bytes) -> bytes:
+    """One request on a connection of its own; the whole response."""
+    reader, writer = connection
     try:
         writer.write(request)
         await writer.drain()
@@ -120,11 +135,11 @@ async def _passed_on(address: Address, request: bytes) -> bytes:
         writer.close()
 
 
-def _start_moto() -> ThreadedMotoServer:
+def _start_moto(path: str) -> ThreadedMotoServer:
     from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # else a line for each request
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server = ThreadedMotoServer(f"unix://{path}", 0, verbose=False)
     server.start()
     log.info(
         "local_services_started",
