@@ -17,7 +17,7 @@ from typing import Any
 
 from triggerkit.emulator.indexes import Index
 from triggerkit.emulator.shards import Shard, ShardGraph, StreamRecord
-from triggerkit.emulator.store import ItemKey, MemoryStore, Stream, Table
+from triggerkit.emulator.store import Billing, ItemKey, MemoryStore, Stream, Table
 from triggerkit.emulator.values import Item
 from triggerkit.errors import StateError, StateFormatError, StateLockedError
 
@@ -26,6 +26,7 @@ APPLICATION_ID = 0x746B6465
 LATEST_SECONDS = "latest_seconds"
 _SEQUENCE = "sequence"
 _DIGITS = 40
+_OTHER = "Name a file that does not exist yet; the emulator makes it."
 _SCHEMA = """
     CREATE TABLE facts (name TEXT PRIMARY KEY, fact TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE tables (name TEXT PRIMARY KEY, definition TEXT NOT NULL) WITHOUT ROWID;
@@ -56,9 +57,14 @@ def open_store(path: str | os.PathLike[str]) -> MemoryStore:
                 f"{place} is used by another emulator",
                 hint="Stop the other one, or give this one a file of its own.",
             ) from None
-        raise StateError(f"{place} cannot be opened: {failure}") from failure
+        raise StateError(
+            f"{place} cannot be opened: {failure}",
+            hint="Give the emulator a file in a folder that you may write to.",
+        ) from failure
     except (sqlite3.DatabaseError, OSError) as failure:
-        raise StateError(f"{place} is not a file of the emulator: {failure}") from failure
+        raise StateError(
+            f"{place} is not a file of the emulator: {failure}", hint=_OTHER
+        ) from failure
     store = MemoryStore()
     _load(connection, store)
     store.journal = SqliteJournal(connection)
@@ -92,7 +98,7 @@ def _check_format(connection: sqlite3.Connection, place: Path) -> None:
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {FORMAT}")
     elif application != APPLICATION_ID:
-        raise StateError(f"{place} is another program's database")
+        raise StateError(f"{place} is another program's database", hint=_OTHER)
     elif version > FORMAT:
         raise StateFormatError(
             f"{place} has format {version}, this version of triggerkit reads up to {FORMAT}",
@@ -224,6 +230,7 @@ def _load(connection: sqlite3.Connection, store: MemoryStore) -> None:
             store.remember(name, fact)
     for (definition,) in connection.execute("SELECT definition FROM tables"):
         members = json.loads(definition)
+        members["billing"] = Billing(**members["billing"])
         members["indexes"] = [
             Index(
                 **{

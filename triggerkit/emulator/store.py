@@ -22,6 +22,15 @@ FIRST_SEQUENCE = 10**21 - 5_000
 SEQUENCE_STEP = 100
 
 
+@dataclass(frozen=True, slots=True)
+class Billing:
+    """How a table is paid for; units are 0 on demand."""
+
+    mode: str
+    read_units: int
+    write_units: int
+
+
 @dataclass(slots=True)
 class Table:
     """One table's definition and the stream that it writes now."""
@@ -33,9 +42,7 @@ class Table:
     hash_key: str
     sort_key: str | None
     key_types: dict[str, str]
-    billing_mode: str
-    read_units: int
-    write_units: int
+    billing: Billing
     deletion_protected: bool = False
     stream_arn: str | None = None
     expiry_attribute: str | None = None

@@ -29,7 +29,7 @@ from triggerkit.emulator.requests import (
 from triggerkit.emulator.schema import read_schema
 from triggerkit.emulator.site import Site
 from triggerkit.emulator.sizes import item_size_bytes
-from triggerkit.emulator.store import Table
+from triggerkit.emulator.store import Billing, Table
 
 VIEW_TYPES = ("NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES", "KEYS_ONLY")
 BILLING_MODES = ("PROVISIONED", "PAY_PER_REQUEST")
@@ -57,8 +57,8 @@ class TablesApi:
         """Answer CreateTable; the table is ACTIVE at once."""
         name = table_name(request)
         _refuse_features(request)
-        mode, read_units, write_units = _capacity(request, "PROVISIONED")
-        keys = read_schema(request, mode)
+        billing = _billing(request, "PROVISIONED")
+        keys = read_schema(request, billing.mode)
         view_type = _stream_view(request)
         if self.site.store.table(name) is not None:
             raise EmulatorError("ResourceInUseException", f"Table already exists: {name}")
@@ -74,9 +74,7 @@ class TablesApi:
             hash_key=keys.hash_key,
             sort_key=keys.sort_key,
             key_types=dict(keys.types),
-            billing_mode=mode,
-            read_units=read_units,
-            write_units=write_units,
+            billing=billing,
             deletion_protected=flag(request, "DeletionProtectionEnabled"),
             indexes=list(keys.indexes),
         )
@@ -106,13 +104,11 @@ class TablesApi:
                 "GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is required"
             )
         types = dict(table.key_types)
-        indexes = updated_indexes(request, table.indexes, types, table.billing_mode)
+        indexes = updated_indexes(request, table.indexes, types, table.billing.mode)
         if request.get("StreamSpecification") is not None:
             self._switch_stream(table, request)
         if request.get("BillingMode") is not None or request.get("ProvisionedThroughput"):
-            table.billing_mode, table.read_units, table.write_units = _capacity(
-                request, table.billing_mode
-            )
+            table.billing = _billing(request, table.billing.mode)
         if request.get("DeletionProtectionEnabled") is not None:
             table.deletion_protected = flag(request, "DeletionProtectionEnabled")
         table.indexes = indexes
@@ -178,8 +174,8 @@ class TablesApi:
             "CreationDateTime": table.created_seconds,
             "ProvisionedThroughput": {
                 "NumberOfDecreasesToday": 0,
-                "ReadCapacityUnits": table.read_units,
-                "WriteCapacityUnits": table.write_units,
+                "ReadCapacityUnits": table.billing.read_units,
+                "WriteCapacityUnits": table.billing.write_units,
             },
             "TableSizeBytes": sum(map(item_size_bytes, items)),
             "ItemCount": len(items),
@@ -187,9 +183,9 @@ class TablesApi:
             "TableId": table.table_id,
             "DeletionProtectionEnabled": table.deletion_protected,
         }
-        if table.billing_mode == "PAY_PER_REQUEST":
+        if table.billing.mode == "PAY_PER_REQUEST":
             description["BillingModeSummary"] = {
-                "BillingMode": table.billing_mode,
+                "BillingMode": table.billing.mode,
                 "LastUpdateToPayPerRequestDateTime": table.created_seconds,
             }
         if table.stream_arn is not None:
@@ -244,7 +240,7 @@ def _stream_view(request: Request) -> str | None:
     return view_type
 
 
-def _capacity(request: Request, current_mode: str) -> tuple[str, int, int]:
+def _billing(request: Request, current_mode: str) -> Billing:
     mode = chosen(request, "BillingMode", BILLING_MODES) or current_mode
     units = optional_map(request, "ProvisionedThroughput")
     if mode == "PAY_PER_REQUEST":
@@ -253,13 +249,13 @@ def _capacity(request: Request, current_mode: str) -> tuple[str, int, int]:
                 "One or more parameter values were invalid: Neither ReadCapacityUnits nor "
                 "WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST"
             )
-        return mode, 0, 0
+        return Billing(mode, 0, 0)
     if units is None:
         raise validation(
             "One or more parameter values were invalid: ReadCapacityUnits and WriteCapacityUnits "
             "must both be specified when BillingMode is PROVISIONED"
         )
-    return mode, _units(units, "ReadCapacityUnits"), _units(units, "WriteCapacityUnits")
+    return Billing(mode, _units(units, "ReadCapacityUnits"), _units(units, "WriteCapacityUnits"))
 
 
 def _units(units: Mapping[str, Any], member: str) -> int:

@@ -26,7 +26,7 @@ from triggerkit.emulator.expressions.nodes import (
     Size,
 )
 from triggerkit.emulator.expressions.tokens import Source
-from triggerkit.emulator.partiql.reader import MAX_DEPTH, Reader, plain_message
+from triggerkit.emulator.partiql.reader import MAX_DEPTH, Reader, refuse_plainly
 from triggerkit.emulator.partiql.tokens import malformed
 
 _COMPARATORS = ("=", "<>", "!=", "<", "<=", ">", ">=")
@@ -71,7 +71,7 @@ def _relation(reader: Reader, depth: int) -> Term:
         sign = reader.advance().text
         operator = "<>" if sign == "!=" else sign
         comparison = Comparison(operator, _operand(left), _next_operand(reader, depth))
-        plain_message(operands.check_comparison(_SOURCE, comparison))
+        refuse_plainly(operands.check_comparison(_SOURCE, comparison))
         return comparison
     if reader.take_word("IS"):
         return _is(reader, _operand(left))
@@ -89,11 +89,11 @@ def _among_or_between(reader: Reader, left: Term, depth: int) -> Condition | Non
         low = _next_operand(reader, depth)
         reader.expect_word("AND")
         between = Between(_operand(left), low, _next_operand(reader, depth))
-        plain_message(operands.check_between(_SOURCE, between))
+        refuse_plainly(operands.check_between(_SOURCE, between))
         return between
     if reader.take_word("IN"):
         among = Among(_operand(left), _choices(reader, depth))
-        plain_message(operands.check_among(_SOURCE, among))
+        refuse_plainly(operands.check_among(_SOURCE, among))
         return among
     if reader.at_word("LIKE") or reader.at_symbol("+", "-", "*"):
         raise validation(
@@ -145,15 +145,15 @@ def _call(reader: Reader, depth: int) -> Term:
     if wanted is None:
         raise validation(f"Invalid function name; function: {function}")
     if len(given) != wanted:
-        plain_message(operands.wrong_count(_SOURCE, function, len(given)))
+        refuse_plainly(operands.wrong_count(_SOURCE, function, len(given)))
     if function == "size":
         if isinstance(given[0], Size):
             raise validation("size cannot be taken of a size")
         size = Size(given[0])
-        plain_message(operands.check_size(_SOURCE, size))
+        refuse_plainly(operands.check_size(_SOURCE, size))
         return size
     call = Call(function, tuple(given))
-    plain_message(operands.check_call(_SOURCE, call))
+    refuse_plainly(operands.check_call(_SOURCE, call))
     return call
 
 

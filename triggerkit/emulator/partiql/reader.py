@@ -220,7 +220,7 @@ def mismatched() -> EmulatorError:
     return validation("Number of parameters in request and statement don't match.")
 
 
-def plain_message(refusal: EmulatorError | None) -> None:
+def refuse_plainly(refusal: EmulatorError | None) -> None:
     """Raise a refusal of an expression without the name of the expression's member."""
     if refusal is not None:
         raise validation(refusal.message.partition(": ")[2])

@@ -29,7 +29,7 @@ from triggerkit.emulator.expressions.nodes import (
 from triggerkit.emulator.expressions.paths import clash
 from triggerkit.emulator.expressions.tokens import Source
 from triggerkit.emulator.partiql.predicates import read_where
-from triggerkit.emulator.partiql.reader import Reader, plain_message
+from triggerkit.emulator.partiql.reader import Reader, refuse_plainly
 from triggerkit.emulator.partiql.tokens import malformed
 from triggerkit.emulator.values import Item, Value
 
@@ -167,7 +167,7 @@ def _update(reader: Reader) -> Update:
     if not actions:
         raise reader.error("SET or REMOVE")
     where = read_where(reader)
-    plain_message(clash(Source("Statement", ""), [action.path for action in actions]))
+    refuse_plainly(clash(Source("Statement", ""), [action.path for action in actions]))
     return Update(table, tuple(actions), where, _returning(reader))
 
 
