@@ -200,3 +200,13 @@ class DestinationError(TriggerkitError):
 
     code = "destination"
     exit_code = 12
+
+
+# --- simulations: exit 13 ---------------------------------------------------------------------------------------
+
+
+class SimulationError(TriggerkitError):
+    """A simulated world broke a promise, or cannot come to rest."""
+
+    code = "simulation"
+    exit_code = 13

@@ -206,14 +206,15 @@ def _read_table(name: str, given: object, where: str, configuration: Configurati
         raise UsageError(
             f"{where}: view_type {view_type!r} does not exist", hint=nearest(view_type, VIEW_TYPES)
         )
-    table = DevTable(name, _read_key(given.get("key", ""), where), view_type)
+    table = DevTable(name, read_key(given.get("key", ""), where), view_type)
     if "seed" not in given:
         return table
     items = _read_seed(configuration.folder / given["seed"], table, where)
     return DevTable(name, table.keys, view_type, items)
 
 
-def _read_key(text: str, where: str) -> tuple[tuple[str, str], ...]:
+def read_key(text: str, where: str) -> tuple[tuple[str, str], ...]:
+    """Read `id:S` or `pk:S,sk:N`; `where` names the place in errors. Raises UsageError."""
     keys = []
     for part in text.split(","):
         name, _, kind = part.strip().partition(":")

@@ -73,6 +73,11 @@ class Engine:
         if self._failure is not None:
             raise self._failure
 
+    @property
+    def failure(self) -> BaseException | None:
+        """What broke, before anybody waits for it; None while all is well."""
+        return self._failure
+
     def stop(self, reason: StopReason) -> None:
         """Let go of everything; a stronger reason overrides a weaker one."""
         self._beat(StopAsked(reason))

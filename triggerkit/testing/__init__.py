@@ -1,0 +1,43 @@
+"""Test triggers without AWS: typed changes and events for unit tests, a simulator for everything else.
+
+Rule: importing this package loads nothing; each name brings what it needs on first use, and never boto3.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from triggerkit.testing.events import (
+        inserted,
+        make_context,
+        make_event,
+        modified,
+        record,
+        removed,
+    )
+    from triggerkit.testing.factory import SimulationFactory
+    from triggerkit.testing.simulator import Simulation
+
+__all__ = [
+    "Simulation",
+    "SimulationFactory",
+    "inserted",
+    "make_context",
+    "make_event",
+    "modified",
+    "record",
+    "removed",
+]
+
+_MODULES = {"Simulation": "simulator", "SimulationFactory": "factory"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module 'triggerkit.testing' has no attribute {name!r}")
+    module = import_module(f"triggerkit.testing.{_MODULES.get(name, 'events')}")
+    found: object = getattr(module, name)
+    globals()[name] = found
+    return found

@@ -1,0 +1,174 @@
+"""What handlers were called with, and calls that fail on purpose. Rule: a test sees what the handler saw."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, overload
+
+from triggerkit.core.changes import Batch
+from triggerkit.handlers import is_async
+from triggerkit.testing.values import shown_key
+
+
+class SimulatedFailure(Exception):  # noqa: N818 - what a handler would raise, no error of ours
+    """Raised in place of the handler by `fail_next`."""
+
+
+@dataclass(slots=True)
+class Call:
+    """One call of a handler. `keys` are those of its records, in stream order.
+
+    `event` is what the handler got: Lambda's event, a change, or a batch. `records` are the elements of
+    `event["Records"]` behind it. `error` is what it raised; None when it returned.
+    """
+
+    trigger: str
+    worker: str
+    at_seconds: float
+    event: Any = field(repr=False)
+    records: tuple[Mapping[str, Any], ...] = field(repr=False)
+    keys: tuple[object, ...]
+    error: BaseException | None = None
+    returned: bool = False
+
+
+class Calls(Sequence[Call]):
+    """Calls in the order in which they began."""
+
+    __slots__ = ("_calls",)
+
+    def __init__(self, calls: Sequence[Call]) -> None:
+        self._calls = tuple(calls)
+
+    @property
+    def keys(self) -> list[object]:
+        """The key of each record of each call: `["1", "2", "1"]`; tuples where tables have a sort key."""
+        return [key for call in self._calls for key in call.keys]
+
+    @property
+    def events(self) -> list[Any]:
+        """What each call got."""
+        return [call.event for call in self._calls]
+
+    @property
+    def failed(self) -> Calls:
+        """Those that raised."""
+        return Calls([call for call in self._calls if call.error is not None])
+
+    @overload
+    def __getitem__(self, index: int) -> Call: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Call]: ...
+
+    def __getitem__(self, index: int | slice) -> Call | Sequence[Call]:
+        return self._calls[index]
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def __repr__(self) -> str:
+        return f"Calls({list(self._calls)})"
+
+
+class CallBook:
+    """Keeps the calls of all workers, and which of the next ones fail.
+
+    Args:
+        now_seconds: service time.
+        key_names: a table's key attributes, partition key first.
+    """
+
+    def __init__(
+        self, now_seconds: Callable[[], float], key_names: Callable[[str], Sequence[str]]
+    ) -> None:
+        self._now_seconds = now_seconds
+        self._key_names = key_names
+        self._calls: list[Call] = []
+        self._failing: Counter[str] = Counter()
+        self._failing_late: Counter[str] = Counter()
+
+    def of(self, triggers: frozenset[str]) -> Calls:
+        """The calls of these triggers."""
+        return Calls([call for call in self._calls if call.trigger in triggers])
+
+    def fail_next(self, trigger: str, times: int, *, late: bool = False) -> None:
+        """Let the next calls fail: before the handler is called, or `late`, behind its return."""
+        (self._failing_late if late else self._failing)[trigger] += times
+
+    def heal(self) -> None:
+        """No call fails on purpose any more."""
+        self._failing.clear()
+        self._failing_late.clear()
+
+    def watched(
+        self, function: Callable[..., Any], trigger: str, worker: str
+    ) -> Callable[..., Any]:
+        """The same function, sync or async as it is, whose calls are kept here."""
+        if is_async(function):
+
+            @functools.wraps(function)
+            async def call_async(*given: Any) -> Any:
+                call = self._begin(trigger, worker, given[0])
+                try:
+                    result = await function(*given)
+                    return self._returned(call, result)
+                except BaseException as error:
+                    call.error = error
+                    raise
+
+            return call_async
+
+        @functools.wraps(function)
+        def call_sync(*given: Any) -> Any:
+            call = self._begin(trigger, worker, given[0])
+            try:
+                return self._returned(call, function(*given))
+            except BaseException as error:
+                call.error = error
+                raise
+
+        return call_sync
+
+    def _begin(self, trigger: str, worker: str, argument: Any) -> Call:
+        if self._failing[trigger] > 0:
+            self._failing[trigger] -= 1
+            raise SimulatedFailure(f"the simulation lets {trigger} fail")
+        records = _records_of(argument)
+        keys = tuple(self._key_of(record) for record in records)
+        seen = copy.deepcopy(argument) if isinstance(argument, dict) else argument
+        if isinstance(seen, dict):
+            records = _records_of(seen)
+        call = Call(trigger, worker, self._now_seconds(), seen, records, keys)
+        self._calls.append(call)
+        return call
+
+    def _returned(self, call: Call, result: Any) -> Any:
+        if self._failing_late[call.trigger] > 0:
+            self._failing_late[call.trigger] -= 1
+            raise SimulatedFailure(f"the simulation lets {call.trigger} fail behind its return")
+        call.returned = True
+        return result
+
+    def _key_of(self, record: Mapping[str, Any]) -> object:
+        table = table_of(record.get("eventSourceARN", ""))
+        return shown_key(record["dynamodb"]["Keys"], self._key_names(table))
+
+
+def table_of(stream_arn: str) -> str:
+    """The table in `arn:aws:dynamodb:REGION:ACCOUNT:table/NAME/stream/LABEL`."""
+    return stream_arn.partition(":table/")[2].partition("/")[0]
+
+
+def _records_of(argument: Any) -> tuple[Mapping[str, Any], ...]:
+    match argument:
+        case Batch():
+            return tuple(change.raw for change in argument)
+        case dict():
+            return tuple(argument["Records"])
+        case _:
+            return (argument.raw,)

@@ -1,0 +1,45 @@
+"""The time of a simulation. Rule: it moves when the loop has nothing else to do, and never by itself.
+
+One clock serves the workers (`ports.Clock`) and the emulator (`emulator.Clock`), so a lease, an
+iterator and a record's age all follow the same time.
+"""
+
+from __future__ import annotations
+
+from triggerkit.core.model import Now
+
+START_SECONDS = 1_800_000_000.0
+"""Service time at the start of every simulation: 2027-01-15T08:00:00Z."""
+
+
+class VirtualClock:
+    """Monotonic time that the loop moves, and service time beside it."""
+
+    def __init__(self, start_seconds: float = START_SECONDS) -> None:
+        self.monotonic_seconds = 0.0
+        self._service_at_zero_seconds = start_seconds
+
+    def now(self) -> Now:
+        """The present moment, for workers."""
+        return Now(self.monotonic_seconds, self.now_seconds())
+
+    def now_seconds(self) -> float:
+        """The present moment, for the emulator (UNIX seconds)."""
+        return self._service_at_zero_seconds + self.monotonic_seconds
+
+    def observe_service_time(self, service_seconds: float) -> None:
+        """Nothing to learn: there is one clock."""
+
+    def pass_seconds(self, seconds: float) -> None:
+        """Let time pass for everybody."""
+        self.monotonic_seconds += seconds
+
+    def advance(self, seconds: float) -> None:
+        """Let service time leap: records and iterators age, while no worker notices a pause.
+
+        Raises:
+            ValueError: `seconds` is negative.
+        """
+        if seconds < 0:
+            raise ValueError(f"a clock moves forward only, got {seconds} seconds")
+        self._service_at_zero_seconds += seconds

@@ -1,0 +1,111 @@
+"""What can go wrong in a troubled world. Rule: every trouble is one that real fleets meet, and it ends.
+
+What happens when is drawn from the seed alone. When a world is healed, whatever was refused, held back or
+killed comes back, so that all that was written must come through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from random import Random
+from typing import Final, Protocol
+
+from triggerkit.core.options import nearest
+from triggerkit.errors import UsageError
+
+FAULTS: Final[Mapping[str, str]] = {
+    "expire": "all shard iterators expire",
+    "fail": "a handler fails, before its work or behind it",
+    "kill": "a worker crashes, and comes back a little later",
+    "lose": "a write of state is made, and its answer lost",
+    "roll": "a table's open shards go on in one child each",
+    "split": "an open shard goes on in two children",
+    "stall": "a worker hears nothing for a while, as if it were stopped",
+    "throttle": "AWS refuses a worker's next calls",
+}
+"""Name to what it does."""
+SECONDS_BETWEEN = 1.2
+"""In the mean."""
+RESTART_SECONDS = (0.0, 0.5, 3.0)
+STALL_SECONDS = (0.5, 3.0, 8.0)
+MOST_SHARDS = 6
+"""Open ones of a table, after which it splits no more."""
+
+
+class Troubled(Protocol):
+    """The world as trouble finds it."""
+
+    def tables_with_streams(self) -> list[str]:
+        """Names, in the order of creation."""
+        ...
+
+    def open_shards(self, table: str) -> list[str]:
+        """Ids of a table's open shards."""
+        ...
+
+    def triggers(self) -> list[str]:
+        """Names."""
+        ...
+
+    def workers_alive(self) -> list[int]:
+        """Numbers of the workers that run."""
+        ...
+
+    def do(self, fault: str, target: str | int, strength: float) -> Awaitable[None]:
+        """Let it happen."""
+        ...
+
+
+def read_faults(given: str | Iterable[str]) -> frozenset[str]:
+    """The names in `"split,kill"` or a sequence. Raises UsageError: there is no such fault."""
+    names = given.split(",") if isinstance(given, str) else list(given)
+    found = frozenset(name.strip() for name in names if name.strip())
+    for name in sorted(found):
+        if name == "all":
+            return frozenset(FAULTS)
+        if name not in FAULTS:
+            raise UsageError(f"there is no fault {name!r}", hint=nearest(name, tuple(FAULTS)))
+    return found
+
+
+class Trouble:
+    """Draws what happens next."""
+
+    def __init__(self, faults: frozenset[str], rng: Random, world: Troubled) -> None:
+        self._faults = sorted(faults)
+        self._rng = rng
+        self._world = world
+
+    async def brew(self) -> None:
+        """Let things happen until cancelled."""
+        while True:
+            await asyncio.sleep(self._rng.expovariate(1 / SECONDS_BETWEEN))
+            await self.strike()
+
+    async def strike(self) -> None:
+        """Let one thing happen, if it can."""
+        fault = self._rng.choice(self._faults)
+        choose: Mapping[str, Callable[[], list[str] | list[int]]] = {
+            "expire": lambda: [""],
+            "fail": self._world.triggers,
+            "kill": self._world.workers_alive,
+            "lose": self._world.workers_alive,
+            "roll": self._world.tables_with_streams,
+            "split": self._splittable,
+            "stall": self._world.workers_alive,
+            "throttle": self._world.workers_alive,
+        }
+        targets = choose[fault]()
+        if not targets:
+            return
+        target = self._rng.choice(list[str | int](targets))
+        strength = {
+            "kill": self._rng.choice(RESTART_SECONDS),
+            "stall": self._rng.choice(STALL_SECONDS),
+        }.get(fault, float(self._rng.randint(1, 3)))
+        await self._world.do(fault, target, strength)
+
+    def _splittable(self) -> list[str]:
+        tables = self._world.tables_with_streams()
+        return [table for table in tables if len(self._world.open_shards(table)) < MOST_SHARDS]

@@ -1,0 +1,151 @@
+"""A DynamoDB stream of the emulator as a `Source`. Rule: the real reader reads, only its client is ours.
+
+Listings, lineage, iterators, the ring, the confirmation of a shard's end: all of it is the code that
+runs in production. What stands in for boto3 is the few calls below, answered in place.
+"""
+
+from __future__ import annotations
+
+import email.utils
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from triggerkit.emulator import Emulator, EmulatorError
+from triggerkit.ports import Services, Source
+from triggerkit.sources._aws import Answer, ControlPlane
+from triggerkit.sources._lineage import StreamArn
+from triggerkit.sources._opening import Target
+from triggerkit.sources._refusals import Refusal
+from triggerkit.sources._streams_api import StreamsApi
+from triggerkit.sources._transport import GET_RECORDS, Reply, Transport
+from triggerkit.sources.dynamodb import DynamoDBSource
+from triggerkit.testing.clock import VirtualClock
+from triggerkit.testing.line import Line
+
+REGION = "us-east-1"
+
+
+def open_source(emulator: Emulator, table: str, line: Line, clock: VirtualClock) -> Source:
+    """The source of `table` as one worker sees it, over its own line."""
+    services = Services(line, clock)
+    connector = EmulatorConnector(EmulatorClient(emulator, line), services)
+    return DynamoDBSource(Target(table), connector, services)
+
+
+class EmulatorConnector:
+    """Implements `sources._opening.Connector`."""
+
+    def __init__(self, client: EmulatorClient, services: Services) -> None:
+        self._client = client
+        self._services = services
+
+    async def api(self) -> StreamsApi:
+        """The control plane."""
+        control_plane = ControlPlane(self._services, attempt)
+        return StreamsApi(control_plane, self._client, self._client)
+
+    async def transport(self, api: StreamsApi, arn: StreamArn) -> Transport:
+        """GetRecords."""
+        del api
+        return EmulatorTransport(self._client, self._services, arn.text)
+
+
+class EmulatorTransport:
+    """Implements `sources._transport.Transport`."""
+
+    def __init__(self, client: EmulatorClient, services: Services, thing: str) -> None:
+        self._client = client
+        self._services = services
+        self._thing = thing
+
+    async def get_records(self, iterator: str, limit: int) -> Reply:
+        """See `Transport`."""
+        return await self._services.run(lambda: self._read(iterator, limit))
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    def _read(self, iterator: str, limit: int) -> Reply:
+        request = {"ShardIterator": iterator, "Limit": limit}
+        try:
+            body = self._client.ask("GetRecords", request)
+        except EmulatorError as error:
+            raise _refusal(error, GET_RECORDS, self._thing) from error
+        return Reply(body.encode(), float(int(self._client.now_seconds())))
+
+
+class _Meta:
+    endpoint_url = "the simulation"
+    region_name = REGION
+
+
+class EmulatorClient:
+    """The calls of boto3's clients `dynamodb` and `dynamodbstreams` that a source makes."""
+
+    meta = _Meta()
+
+    def __init__(self, emulator: Emulator, line: Line) -> None:
+        self._emulator = emulator
+        self._line = line
+
+    def describe_table(self, **request: Any) -> Answer:
+        """DescribeTable."""
+        return self._answer("DescribeTable", request)
+
+    def list_tables(self, **request: Any) -> Answer:
+        """ListTables."""
+        return self._answer("ListTables", request)
+
+    def list_streams(self, **request: Any) -> Answer:
+        """ListStreams."""
+        return self._answer("ListStreams", request)
+
+    def describe_stream(self, **request: Any) -> Answer:
+        """DescribeStream."""
+        return self._answer("DescribeStream", request)
+
+    def get_shard_iterator(self, **request: Any) -> Answer:
+        """GetShardIterator."""
+        return self._answer("GetShardIterator", request)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def now_seconds(self) -> float:
+        """The service's time."""
+        return self._emulator.clock.now_seconds()
+
+    def ask(self, operation: str, request: Any) -> str:
+        """One call; its answer as JSON. Raises EmulatorError."""
+        self._refuse()
+        return self._emulator.call_as_json(operation, request)
+
+    def _answer(self, operation: str, request: Any) -> Answer:
+        self._refuse()
+        answer = self._emulator.call(operation, request)
+        date = _date(int(self.now_seconds()))
+        answer["ResponseMetadata"] = {"HTTPStatusCode": 200, "HTTPHeaders": {"date": date}}
+        return answer
+
+    def _refuse(self) -> None:
+        if self._line.refusing:
+            self._line.refusing -= 1
+            raise EmulatorError("ThrottlingException", "Rate exceeded: the simulation throttles")
+
+
+def attempt(call: Callable[[], Answer], action: str, thing: str, /) -> Answer:
+    """Implements `sources._aws.Attempt`: what the emulator refuses, in our words."""
+    try:
+        return call()
+    except EmulatorError as error:
+        raise _refusal(error, action, thing) from error
+
+
+def _refusal(error: EmulatorError, action: str, thing: str) -> Refusal:
+    return Refusal(error.type, error.message, error.status, action=action, thing=thing)
+
+
+@lru_cache(maxsize=4)
+def _date(seconds: int) -> str:
+    return email.utils.formatdate(seconds, usegmt=True)

@@ -1,0 +1,81 @@
+"""The lease store of a fleet as one worker reaches it. Rule: one table for all, a line for each."""
+
+from __future__ import annotations
+
+from triggerkit.core.model import Lease, Position, Session, SessionId
+from triggerkit.ports import LeaseStore
+from triggerkit.testing.line import Line
+
+
+class LinkedStore:
+    """Implements `ports.LeaseStore` over the store that all workers share, and one worker's line."""
+
+    def __init__(self, store: LeaseStore, line: Line) -> None:
+        self._store = store
+        self._line = line
+
+    @property
+    def checkpoint_interval_seconds(self) -> float:
+        """See `LeaseStore`."""
+        return self._store.checkpoint_interval_seconds
+
+    async def prepare(self) -> bool:
+        """See `LeaseStore`."""
+        return await self._line.ask(self._store.prepare)
+
+    async def read(self, prefix: str) -> tuple[Lease, ...]:
+        """See `LeaseStore`."""
+        return await self._line.ask(lambda: self._store.read(prefix))
+
+    async def create(self, leases: tuple[Lease, ...]) -> None:
+        """See `LeaseStore`."""
+        await self._line.write(lambda: self._store.create(leases))
+
+    async def take(self, lease: Lease, session: SessionId) -> Lease | None:
+        """See `LeaseStore`."""
+        return await self._line.write(lambda: self._store.take(lease, session))
+
+    async def advance(self, lease: Lease, position: Position) -> Lease:
+        """See `LeaseStore`."""
+        return await self._line.write(lambda: self._store.advance(lease, position))
+
+    async def finish(
+        self, lease: Lease, children: tuple[Lease, ...] | None, session: SessionId
+    ) -> tuple[Lease, ...]:
+        """See `LeaseStore`."""
+        return await self._line.write(lambda: self._store.finish(lease, children, session))
+
+    async def release(self, lease: Lease, position: Position) -> None:
+        """See `LeaseStore`."""
+        await self._line.write(lambda: self._store.release(lease, position))
+
+    async def forget(self, lease: Lease) -> bool:
+        """See `LeaseStore`."""
+        return await self._line.write(lambda: self._store.forget(lease))
+
+    async def rename(self, old_prefix: str, new_prefix: str) -> int:
+        """See `LeaseStore`."""
+        return await self._line.write(lambda: self._store.rename(old_prefix, new_prefix))
+
+    async def beat(self, session: Session) -> Session | None:
+        """See `LeaseStore`."""
+        return await self._line.write(lambda: self._store.beat(session))
+
+    async def read_sessions(self) -> tuple[Session, ...]:
+        """See `LeaseStore`."""
+        return await self._line.ask(self._store.read_sessions)
+
+    async def bury(self, session: Session) -> bool:
+        """See `LeaseStore`."""
+        return await self._line.write(lambda: self._store.bury(session))
+
+    def fresh_session(self) -> Session:
+        """See `LeaseStore`."""
+        return self._store.fresh_session()
+
+    async def leave(self, session: Session) -> None:
+        """See `LeaseStore`."""
+        await self._line.write(lambda: self._store.leave(session))
+
+    async def close(self) -> None:
+        """The store outlives its workers."""

@@ -1,0 +1,41 @@
+"""An invoker under observation. Rule: it changes when a call happens, never what happens in it."""
+
+from __future__ import annotations
+
+from triggerkit.core.outcome import Outcome
+from triggerkit.ports import Invocation, Invoker
+from triggerkit.testing.ledger import Ledger
+from triggerkit.testing.line import Line
+
+
+class WatchedInvoker:
+    """Implements `ports.Invoker` around another one: time passes before and behind each call.
+
+    So a worker can crash when its handler has done its work and nobody has heard of it yet.
+    """
+
+    def __init__(self, invoker: Invoker, ledger: Ledger, line: Line) -> None:
+        self._invoker = invoker
+        self._ledger = ledger
+        self._line = line
+
+    async def start(self) -> None:
+        """See `Invoker`."""
+        await self._invoker.start()
+
+    async def invoke(self, invocation: Invocation) -> Outcome:
+        """See `Invoker`."""
+        await self._line.way()
+        self._ledger.begun(invocation.trigger, invocation.batch.records)
+        outcome = await self._invoker.invoke(invocation)
+        self._ledger.ended(invocation.trigger, invocation.batch, outcome)
+        await self._line.way()
+        return outcome
+
+    async def cancel(self, request_id: str) -> None:
+        """See `Invoker`."""
+        await self._invoker.cancel(request_id)
+
+    async def close(self) -> None:
+        """See `Invoker`."""
+        await self._invoker.close()

@@ -1,0 +1,218 @@
+"""One worker of a simulation. Rule: everything in it is what a real worker is made of, save where it ends.
+
+The engine, the performers, the machines, the reader and the invoker are those that run in production;
+user code runs on the simulation's own loop, and AWS and the lease table lie behind a line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from triggerkit.core.consumer import ConsumerSettings, ShardConsumer
+from triggerkit.core.coordinator import Cadence
+from triggerkit.core.decisions import Decision, Discard
+from triggerkit.core.mapping import EventSourceMapping
+from triggerkit.core.membership import Membership
+from triggerkit.core.model import StopReason
+from triggerkit.core.reports import Discarded, Finished, Report, Saved
+from triggerkit.emulator import Emulator
+from triggerkit.invokers.calls import HandlerSettings
+from triggerkit.invokers.inprocess import InProcessInvoker
+from triggerkit.invokers.lifespan import Lifespan
+from triggerkit.invokers.typed import TypedHandler
+from triggerkit.ports import Invoker, LeaseStore, Source
+from triggerkit.runtime.deadline import ActingDeadline
+from triggerkit.runtime.engine import Engine, RunningMapping
+from triggerkit.runtime.handlers import DEFAULT_MEMORY_MEGABYTES, callable_of
+from triggerkit.runtime.journal import Journal
+from triggerkit.runtime.listings import SharedListing
+from triggerkit.runtime.logs import get_logger
+from triggerkit.runtime.perform import MappingPorts, MembershipPerformer, Performer
+from triggerkit.runtime.pools import InlineHandlers
+from triggerkit.runtime.worker import lease_prefix, starting_position
+from triggerkit.settings import MappingPlan
+from triggerkit.sources._lineage import shard_name_of
+from triggerkit.testing.calls import CallBook
+from triggerkit.testing.clock import VirtualClock
+from triggerkit.testing.failures import MemoryDestination
+from triggerkit.testing.ledger import Ledger
+from triggerkit.testing.line import Line
+from triggerkit.testing.source import open_source
+from triggerkit.testing.store import LinkedStore
+from triggerkit.testing.watch import WatchedInvoker
+
+NAMESPACE = "simulation"
+DRAIN_SECONDS = 25.0
+Sources: TypeAlias = dict[str, tuple[Source, SharedListing]]
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What all workers of a simulation share."""
+
+    plans: tuple[MappingPlan, ...]
+    emulator: Emulator
+    clock: VirtualClock
+    store: LeaseStore
+    book: CallBook
+    ledger: Ledger
+    destination: MemoryDestination
+
+
+class SimulatedWorker:
+    """Started, stopped and crashed by the simulation; to be used on its loop."""
+
+    def __init__(self, world: World, name: str, line: Line) -> None:
+        self.name = name
+        self.line = line
+        self._world = world
+        self._store = LinkedStore(world.store, line)
+        self._places = InlineHandlers()
+        self._lifespans: dict[int, Lifespan] = {}
+        self._invokers: list[InProcessInvoker] = []
+        self._engine: Engine | None = None
+
+    async def start(self) -> None:
+        """Prepare sources, enter lifespans, begin.
+
+        Raises:
+            SourceError, HandlerError, UsageError: what would stop a real start.
+        """
+        world = self._world
+        sources: Sources = {}
+        for table in dict.fromkeys(plan.source_locator.name for plan in world.plans):
+            source = open_source(world.emulator, table, self.line, world.clock)
+            await source.prepare()
+            sources[table] = (source, SharedListing(source, world.clock))
+        invokers: dict[str, Invoker] = {}
+        for plan in world.plans:
+            if plan.name not in invokers:
+                invokers[plan.name] = await self._open_invoker(plan)
+        membership = Membership(self._store.fresh_session())
+        deadline = ActingDeadline(world.clock)
+        mappings = tuple(
+            self._mapping(plan, *sources[plan.source_locator.name], invokers[plan.name], deadline)
+            for plan in world.plans
+        )
+        beats = MembershipPerformer(self._store, world.clock)
+        self._engine = Engine(membership, beats, mappings, world.clock, deadline)
+        self._engine.start()
+
+    def check(self) -> None:
+        """Raise what broke the engine, if anything did: nothing limps on."""
+        if self._engine is not None and self._engine.failure is not None:
+            raise self._engine.failure
+
+    def consumers(self) -> dict[str, ShardConsumer]:
+        """What this worker holds, by lease key."""
+        if self._engine is None or self.line.is_cut:
+            return {}
+        return {
+            consumer.lease.key: consumer
+            for mapping in self._engine.mappings
+            for consumer in mapping.machine
+        }
+
+    async def stop(self) -> None:
+        """Drain and release, as at SIGTERM."""
+        if self._engine is None or self.line.is_cut:
+            return
+        self._engine.stop(StopReason.REQUESTED)
+        try:
+            await asyncio.wait_for(self._engine.wait_stopped(), DRAIN_SECONDS)
+        except TimeoutError:
+            self._engine.stop(StopReason.DRAIN_EXPIRED)
+            await self._engine.wait_stopped()
+        await self._engine.close()
+        await self._store.leave(self._engine.membership.me)
+        self.line.cut()
+
+    async def crash(self) -> None:
+        """End at once: what is under way is cancelled, nothing is written, no lifespan is left."""
+        self.line.cut()
+        if self._engine is not None:
+            await self._engine.close()
+
+    async def clean_up(self) -> None:
+        """Leave the lifespans, so that the test that simulates leaks nothing."""
+        for invoker in self._invokers:
+            await invoker.close()
+        self._invokers.clear()
+
+    async def _open_invoker(self, plan: MappingPlan) -> Invoker:
+        options, trigger, book = plan.options, plan.trigger, self._world.book
+        called = callable_of(trigger)
+        if isinstance(called, TypedHandler):
+            called = replace(called, function=book.watched(called.function, plan.name, self.name))
+        else:
+            called = book.watched(called, plan.name, self.name)
+        lifespan = None
+        if trigger.lifespan is not None:
+            name = getattr(trigger.lifespan, "__qualname__", repr(trigger.lifespan))
+            made = Lifespan(name, trigger.lifespan, get_logger())
+            lifespan = self._lifespans.setdefault(id(trigger.lifespan), made)
+        invoker = InProcessInvoker(
+            plan.name,
+            called,
+            HandlerSettings(
+                is_async=trigger.is_async,
+                report_batch_item_failures=options.report_batch_item_failures,
+                timeout_seconds=options.timeout,
+                maximum_concurrency=options.maximum_concurrency,
+                memory_size_megabytes=options.memory_size or DEFAULT_MEMORY_MEGABYTES,
+            ),
+            lifespan=lifespan,
+            places=self._places,
+            clock=self._world.clock,
+            log=get_logger().bind(trigger=plan.name),
+        )
+        await invoker.start()
+        self._invokers.append(invoker)
+        return WatchedInvoker(invoker, self._world.ledger, self.line)
+
+    def _mapping(
+        self,
+        plan: MappingPlan,
+        source: Source,
+        listing: SharedListing,
+        invoker: Invoker,
+        deadline: ActingDeadline,
+    ) -> RunningMapping:
+        clock = self._world.clock
+        interval = plan.options.checkpoint_interval_seconds
+        settings = ConsumerSettings(
+            prefix=lease_prefix(NAMESPACE, plan.name, source.name),
+            options=plan.options,
+            checkpoint_interval_seconds=(
+                self._store.checkpoint_interval_seconds if interval is None else interval
+            ),
+        )
+        machine = EventSourceMapping(starting_position(plan.options), settings, Cadence())
+        ports = MappingPorts(
+            trigger=plan.name,
+            prefix=settings.prefix,
+            source=source,
+            listing=listing,
+            store=self._store,
+            invoker=invoker,
+            destination=None if plan.on_failure is None else self._world.destination,
+            deadline=deadline,
+        )
+        journal = Journal(plan.name, source, clock, self._observe)
+        return RunningMapping(
+            f"{plan.name}:{source.name}", machine, Performer(ports, clock), journal
+        )
+
+    def _observe(self, trigger: str, decision: Decision, report: Report) -> None:
+        ledger = self._world.ledger
+        match report:
+            case Discarded(batch=batch) if isinstance(decision, Discard):
+                ledger.discarded(trigger, batch)
+            case Saved(shard=shard, lease=lease):
+                ledger.saved(trigger, shard_name_of(shard), lease.checkpoint)
+            case Finished(shard=shard):
+                ledger.finished(trigger, shard_name_of(shard))
+            case _:
+                pass
