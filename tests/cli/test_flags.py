@@ -47,8 +47,10 @@ CPU_SECONDS = 0.15
 
 TYPED_ONLY = {
     ("dev", "--aws"), ("dev", "--fresh"), ("put", "--aws"), ("put", "--delete"), ("tail", "--aws"),
+    ("init", "--list"), ("init", "--enabled"),
 }  # fmt: skip
-"""These have no variable: one that is forgotten in a shell would reach AWS, or throw data away."""
+"""These have no variable: one that is forgotten in a shell would reach AWS or throw data away, or
+say what `init` is to do where it was typed for something else."""
 
 
 def command_of(name: str) -> click.Command:

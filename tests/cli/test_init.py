@@ -71,13 +71,13 @@ class TestFlags:
         assert "set enabled = true in pyproject.toml" in done.stdout
 
     def test_other_variables_are_set_by_name(self, place: Place) -> None:
-        done = place.run("init", "enforce-rules", "--set", "action=flag")
+        done = place.run("init", "enforce-rules", "--var", "action=flag")
         assert done.code == 0, done.stderr
         assert '"ENFORCE_ACTION", "flag"' in (place.folder / "enforce-rules/app.py").read_text()
 
     def test_a_choice_takes_its_own_files(self, place: Place) -> None:
         done = place.run(
-            "init", "outbox-relay", "--set", "destination=eventbridge", "--set", "bus=shop"
+            "init", "outbox-relay", "--var", "destination=eventbridge", "--var", "bus=shop"
         )
         assert done.code == 0, done.stderr
         policy = (place.folder / "outbox-relay/iam-policy.json").read_text()
@@ -127,7 +127,7 @@ class TestList:
     def test_of_one_blueprint_what_can_be_set_is_shown(self, place: Place) -> None:
         shown = place.run("init", "--list", "outbox-relay").stdout
         assert "--batch-size" in shown
-        assert "--set queue=" in shown
+        assert "--var queue=" in shown
         assert below(place.folder) == []
 
 
@@ -145,9 +145,9 @@ class TestBadInput:
             ((PROCESS, "--batch-size", "10001"), "batch_size '10001'", "from 1 to 10000"),
             ((PROCESS, "--batch-size", "many"), "batch_size 'many'", "from 1 to 10000"),
             ((PROCESS, "--starting-position", "NOW"), "starting_position 'NOW'", "LATEST"),
-            ((PROCESS, "--set", "tabel=x"), "no variable 'tabel'", "did you mean table?"),
-            ((PROCESS, "--set", "table"), "is not NAME=VALUE", "--set NAME=VALUE"),
-            ((PROCESS, "--table", "a-1", "--set", "table=b-2"), "table is given twice", "once"),
+            ((PROCESS, "--var", "tabel=x"), "no variable 'tabel'", "did you mean table?"),
+            ((PROCESS, "--var", "table"), "is not NAME=VALUE", "--var NAME=VALUE"),
+            ((PROCESS, "--table", "a-1", "--var", "table=b-2"), "table is given twice", "once"),
             ((PROCESS, ""), "DIR '' names no folder", "letters that print"),
             ((PROCESS, "a\nb"), r"DIR 'a\nb' names no folder", "letters that print"),
             ((PROCESS, "taken"), "taken is not empty: it has mine", "does not exist or is empty"),

@@ -27,7 +27,7 @@ CASES = {
     "enforce-rules": (),
     "dynamodb-archive-s3": (),
     "outbox-relay": (),
-    "outbox-relay to EventBridge": ("--set", "destination=eventbridge", "--set", "bus=shop"),
+    "outbox-relay to EventBridge": ("--var", "destination=eventbridge", "--var", "bus=shop"),
 }
 """What is made, and how."""
 OTHER_ACTIONS = {

@@ -52,8 +52,8 @@ Examples:
   triggerkit init                                        (asks)
   triggerkit init --list
   triggerkit init dynamodb-process-stream orders-log
-  triggerkit init enforce-rules rules --table orders --batch-size 10 --set action=flag -y
-  triggerkit init --list outbox-relay                    (what can be --set)""",
+  triggerkit init enforce-rules rules --table orders --batch-size 10 --var action=flag -y
+  triggerkit init --list outbox-relay                    (what can be --var)""",
 )
 @click.argument("blueprint", required=False)
 @click.argument("folder", metavar="[DIR]", required=False, type=click.Path())
@@ -62,9 +62,7 @@ Examples:
 @flag("--batch-size", metavar="N", help="Records a batch, 1 to 10000.")
 @flag("--starting-position", metavar="P", help="TRIM_HORIZON or LATEST.")
 @click.option("--enabled/--disabled", default=None, help="Whether the trigger runs.")
-@click.option(
-    "--set", "set_", multiple=True, metavar="NAME=VALUE", help="Another variable of the blueprint."
-)
+@flag("--var", multiple=True, metavar="NAME=VALUE", help="Another variable of the blueprint.")
 @change_flags
 @json_flag
 def command(
@@ -123,10 +121,10 @@ def settle(
 def read_said(blueprint: Blueprint, given: Mapping[str, Any]) -> dict[str, str]:
     """What the flags say of the blueprint's variables, checked. Raises UsageError naming the flag."""
     said = {name: given[name] for name in _FLAGS if given.get(name) is not None}
-    for text in given["set_"]:
+    for text in given["var"]:
         name, equals, value = text.partition("=")
         if not equals:
-            raise UsageError(f"--set {text!r} is not NAME=VALUE", hint="write --set NAME=VALUE")
+            raise UsageError(f"--var {text!r} is not NAME=VALUE", hint="write --var NAME=VALUE")
         if said.setdefault(name, value) != value:
             raise UsageError(f"{name} is given twice", hint="give it once")
     return {name: blueprint.variable(name).read(_text_of(value)) for name, value in said.items()}
@@ -261,7 +259,7 @@ def described(blueprint: Blueprint) -> dict[str, object]:
 
 
 def _spelt(variable: Variable) -> str:
-    return _FLAGS.get(variable.name, f"--set {variable.name}=")
+    return _FLAGS.get(variable.name, f"--var {variable.name}=")
 
 
 def _enabled(wanted: Wanted) -> bool:
