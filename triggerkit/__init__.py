@@ -1,18 +1,18 @@
 """Database triggers as plain Python functions.
 
-Rule: importing this package loads no engine, no SDK and no network code.
+Rule: importing this package loads no engine, no SDK and no network code; each name is loaded on first use.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from triggerkit.core.changes import Batch, Change, Inserted, Modified, Removed
-from triggerkit.errors import TriggerkitError
-from triggerkit.triggers import Context, Options, Triggers
-
 if TYPE_CHECKING:
+    from triggerkit.core.changes import Batch, Change, Inserted, Modified, Removed
     from triggerkit.core.outcome import Discard, Retry
+    from triggerkit.errors import TriggerkitError
+    from triggerkit.triggers import Context, Options, Triggers
 
 __version__ = "0.1.0"
 __all__ = [
@@ -30,12 +30,28 @@ __all__ = [
     "__version__",
 ]
 
+_MODULES = {
+    "Batch": "core.changes",
+    "Change": "core.changes",
+    "Context": "triggers",
+    "Discard": "core.outcome",
+    "Inserted": "core.changes",
+    "Modified": "core.changes",
+    "Options": "triggers",
+    "Removed": "core.changes",
+    "Retry": "core.outcome",
+    "TriggerkitError": "errors",
+    "Triggers": "triggers",
+}
+
 
 def __getattr__(name: str) -> object:
-    if name not in {"Discard", "Retry"}:
+    if name not in _MODULES:
         raise AttributeError(f"module 'triggerkit' has no attribute {name!r}")
-    from triggerkit.core import outcome
-
-    found: object = getattr(outcome, name)
+    found: object = getattr(import_module(f"triggerkit.{_MODULES[name]}"), name)
     globals()[name] = found
     return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

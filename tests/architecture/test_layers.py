@@ -13,9 +13,7 @@ from architecture.package_tree import CHECKOUT, Source, check, findings, importe
 LAZY_ANYWHERE = ("triggerkit.cli", "triggerkit.testing", "triggerkit.registry")
 """Commands import what they need when they run; a registry and a test harness load by name."""
 
-LAZY = {
-    "triggerkit.__getattr__": "the public root stays light: what costs an import is loaded on first use",
-}
+LAZY: dict[str, str] = {}
 """Other functions that import parts of the package, with the reason."""
 
 CORE_MAY_USE = {"msgspec": None, "pydantic": "options", "pydantic_core": "options"}

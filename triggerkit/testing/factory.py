@@ -41,9 +41,10 @@ class SimulationFactory:
         return simulation
 
     def settle(self) -> None:
-        """Let every simulation come to rest, and check it. Raises SimulationError."""
+        """Let every simulation come to rest that has not, and check it. Raises SimulationError."""
         for simulation in self._made:
-            simulation.run_until_idle()
+            if simulation.lost:
+                simulation.run_until_idle()
             simulation.check()
 
     def close(self) -> None:
