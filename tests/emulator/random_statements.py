@@ -203,6 +203,7 @@ def walked(endpoint: Endpoint, request: Statement) -> Any:
 
 def without_texts(answer: Outcome) -> Outcome:
     """Return an answer of a batch without the texts of its errors."""
-    for response in answer.body.get("Responses", ()) if answer.succeeded else ():
+    responses = answer.body.get("Responses") if answer.succeeded else None
+    for response in responses if isinstance(responses, list) else ():
         response.get("Error", {}).pop("Message", None)
     return answer

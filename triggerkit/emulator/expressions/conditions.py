@@ -26,10 +26,12 @@ from triggerkit.emulator.expressions.nodes import (
 )
 from triggerkit.emulator.expressions.placeholders import Placeholders
 from triggerkit.emulator.expressions.reader import Reader
-from triggerkit.emulator.expressions.tokens import Source
+from triggerkit.emulator.expressions.tokens import Source, Token
 
 MAX_CHOICES = 100
 MAX_DEPTH = 100
+MAX_OPERATORS = 300
+_OPERATOR_WORDS = frozenset({"AND", "BETWEEN", "IN", "NOT", "OR"})
 COMPARATORS = ("=", "<>", "<", "<=", ">", ">=")
 FUNCTIONS = {
     "attribute_exists": 1,
@@ -51,8 +53,22 @@ def read_condition(member: str, text: str, placeholders: Placeholders) -> Condit
     """
     reader = Reader(Source(member, text), placeholders)
     condition = _condition(reader, _either(reader, 0))
+    if sum(map(_is_operator, reader.tokens)) > MAX_OPERATORS:
+        reader.refuse(
+            reader.source.error(
+                f"The expression contains too many operators; operator count: {MAX_OPERATORS + 1}"
+            )
+        )
     reader.finish()
     return condition
+
+
+def _is_operator(token: Token) -> bool:
+    if token.kind == "symbol":
+        return token.text in COMPARATORS
+    return token.kind == "name" and (
+        token.text.upper() in _OPERATOR_WORDS or token.text in FUNCTIONS
+    )
 
 
 def _either(reader: Reader, depth: int) -> Term:
@@ -111,8 +127,12 @@ def _relation(reader: Reader, depth: int) -> Term:
         reader.advance()
         among = Among(_operand(reader, left), _listed(reader, depth))
         if len(among.choices) > MAX_CHOICES:
-            count = len(among.choices) + 1
-            reader.refuse(operands.wrong_count(reader.source, "IN", count))
+            reader.refuse(
+                reader.source.error(
+                    "The IN operator is provided with too many operands; "
+                    f"number of operands: {len(among.choices)}"
+                )
+            )
         reader.refuse(operands.check_among(reader.source, among))
         return among
     return left

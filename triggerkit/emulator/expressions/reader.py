@@ -134,7 +134,11 @@ class Reader:
                 steps.append(int(self.advance().text))
                 self.expect_symbol("]")
         if len(steps) > MAX_PATH_STEPS:
-            self.refuse(self.source.error("The document path has too many nesting elements;"))
+            self.refuse(
+                self.source.error(
+                    f"The document path has too many nesting levels; nesting levels: {len(steps)}"
+                )
+            )
         return tuple(steps)
 
     def literal(self) -> Literal:

@@ -50,8 +50,11 @@ def tokenise(source: Source) -> tuple[Token, ...]:
     """
     if not source.text:
         raise source.error("The expression can not be empty;")
-    if len(source.text.encode()) > MAX_EXPRESSION_BYTES:
-        raise source.error("Expression size has exceeded the maximum allowed size;")
+    size_bytes = len(source.text.encode())
+    if size_bytes > MAX_EXPRESSION_BYTES:
+        raise source.error(
+            f"Expression size has exceeded the maximum allowed size; expression size: {size_bytes}"
+        )
     tokens: list[Token] = []
     for match in _TOKEN.finditer(source.text):
         kind = match.lastgroup or "unknown"

@@ -81,6 +81,8 @@ class Delete:
     returning: str
 
 
+_CLAUSES = ("WHERE", "ORDER", "LIMIT", "GROUP", "HAVING", "OFFSET", "JOIN")
+
 Statement: TypeAlias = Select | Exists | Insert | Update | Delete
 
 
@@ -109,7 +111,8 @@ def _select(reader: Reader) -> Select:
     reader.expect_word("FROM")
     table = reader.name()
     index = reader.name() if reader.take_symbol(".") else None
-    if reader.token.kind == "quoted" or reader.at_word("AS"):
+    named = reader.token.kind == "name" and not reader.at_word(*_CLAUSES)
+    if reader.token.kind == "quoted" or named:
         raise validation("Aliasing is not supported")
     where = read_where(reader)
     order_by, descending = None, False
@@ -119,7 +122,7 @@ def _select(reader: Reader) -> Select:
         descending = reader.take_word("DESC")
         if not descending:
             reader.take_word("ASC")
-    if reader.at_word("LIMIT", "GROUP", "HAVING", "OFFSET", "JOIN"):
+    if reader.at_word(*_CLAUSES):
         raise validation(f"Unsupported clause: {reader.token.text.upper()}")
     return Select(table, index, paths, where, order_by, descending)
 
