@@ -13,3 +13,13 @@ def dynamodb_local() -> Iterator[DynamoDBLocal]:
     """One DynamoDB Local 3.3.1 for each test process; give tables names of their own."""
     with running_dynamodb_local() as server:
         yield server
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show the tables that tests recorded as their property `table`, also where they ran in another process."""
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            for name, text in getattr(report, "user_properties", ()):
+                if name == "table":
+                    terminalreporter.section(report.nodeid)
+                    terminalreporter.write_line(str(text))

@@ -1,0 +1,152 @@
+"""A planted bug before the simulation, and before the unit tests if it passed. Rule: one process a run.
+
+What breaks in another way than by a failed world or test (an import, a test that cannot be collected) tells nothing
+about a bug and is an error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mutants.mutant import CHECKOUT, Mutant
+
+SEEDS = 50
+LONGEST_SECONDS = 120.0
+"""A run that has not ended by then never ends; the longest takes five seconds."""
+FROZEN_COMMIT = "78265dc22ee198d6a97c819b5d8135020c8fda25"
+"""The tests of the simulation, as they were when these bugs were planted."""
+FROZEN_TREE = "b84aae95ca2959554726024c52f48a72862bb1b2"
+"""What git calls `tests/simulation` in that commit."""
+
+TESTS_OF = {
+    "core/batches.py": ("core/test_batches.py",),
+    "core/consumer.py": ("core/test_consumer.py", "core/test_drain.py"),
+    "core/coordinator.py": ("core/test_coordinator.py", "core/test_regressions.py"),
+    "core/failure.py": ("core/test_failure.py",),
+    "core/leases.py": ("core/test_leases.py", "core/test_regressions.py"),
+    "core/mapping.py": ("core/test_mapping.py",),
+    "core/membership.py": ("core/test_membership.py",),
+    "core/progress.py": ("core/test_progress.py",),
+    "core/reading.py": ("core/test_reading.py", "core/test_consumer.py"),
+    "lease_stores/_rows.py": ("contracts/test_lease_stores.py",),
+    "sources/_lineage.py": ("sources/test_lineage.py",),
+    "sources/_pages.py": ("sources/test_pages.py",),
+    "sources/_reader.py": ("sources/test_reader.py",),
+    "sources/_streams_api.py": ("sources/test_incarnations.py",),
+    "sources/_track.py": ("sources/test_reader.py",),
+}
+"""The test files of each file of the package, below `tests/`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What told a bug, and how; empty where nothing did."""
+
+    told: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """How it went with one bug. `tests` is None where the simulation had told it already."""
+
+    mutant: Mutant
+    simulation: Finding
+    tests: Finding | None = None
+
+    @property
+    def survived(self) -> bool:
+        """Nothing told it."""
+        return not self.simulation.told and (self.tests is None or not self.tests.told)
+
+    @property
+    def row(self) -> str:
+        """One line of the table."""
+        mutant, found = self.mutant, self.simulation if self.simulation.told else self.tests
+        by = "SURVIVED"
+        if found is not None and found.told:
+            by = f"simulation {found.told}" if found is self.simulation else found.told
+        why = found.why[:70] if found is not None else ""
+        return f"{mutant.name:62} {mutant.file:24} {by}: {why}"
+
+
+def try_out(mutant: Mutant, folder: Path) -> Trial:
+    """Plant it, simulate it, test it."""
+    mutant.plant(folder)
+    in_core = mutant.file.startswith("core/")  # the simulation has adapters of its own
+    simulation = run(folder, "simulation", str(SEEDS)) if in_core else Finding()
+    if simulation.told:
+        return Trial(mutant, simulation)
+    return Trial(mutant, simulation, run(folder, "tests", *tests_of(mutant)))
+
+
+def tests_of(mutant: Mutant) -> tuple[str, ...]:
+    """The test files that may tell it."""
+    return mutant.tests or TESTS_OF[mutant.file]
+
+
+def run(folder: Path, how: str, *rest: str) -> Finding:
+    """One child process over the copy in `folder`.
+
+    Raises:
+        RuntimeError: it broke, so it tells nothing.
+    """
+    result = folder / f"{how}.json"
+    script = str(Path(__file__).with_name("child.py"))
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-P", script, str(folder), str(result), how, *rest],
+            cwd=CHECKOUT,
+            env=_surroundings(folder),
+            capture_output=True,
+            text=True,
+            timeout=LONGEST_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return Finding(how, f"no end within {LONGEST_SECONDS:g} s")
+    if ended.returncode or not result.exists():
+        raise RuntimeError(f"{how} {rest} broke:\n{ended.stdout[-2000:]}\n{ended.stderr[-2000:]}")
+    return Finding(**json.loads(result.read_text(encoding="utf-8")))
+
+
+def _surroundings(folder: Path) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+    kept.pop("PYTHONPATH", None)
+    # examples that fail beside a bug must not be tried again without it
+    kept |= {"HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis")}
+    return kept | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+
+
+def table(trials: Iterable[Trial]) -> str:
+    """Every bug and what told it."""
+    trials = tuple(trials)
+    core = [trial for trial in trials if trial.mutant.file.startswith("core/")]
+    told = [trial for trial in core if trial.simulation.told]
+    since = "as it was" if tree_of_simulation() == FROZEN_TREE else "has changed since"
+    return "\n".join(
+        [
+            f"{len(trials)} planted bugs; the simulation alone told {len(told)} of {len(core)} in the core,",
+            f"within {SEEDS} seeds each. Planted at {FROZEN_COMMIT[:12]}, tests/simulation {since}.",
+            *(trial.row for trial in trials),
+        ]
+    )
+
+
+def tree_of_simulation() -> str:
+    """What git calls the present folder `tests/simulation`."""
+    listed = b""
+    for path in sorted((CHECKOUT / "tests" / "simulation").glob("*.py")):
+        listed += f"100644 {path.name}\0".encode() + _hashed("blob", path.read_bytes())
+    return _hashed("tree", listed).hex()
+
+
+def _hashed(kind: str, content: bytes) -> bytes:
+    return hashlib.sha1(f"{kind} {len(content)}\0".encode() + content).digest()
