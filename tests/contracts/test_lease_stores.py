@@ -9,15 +9,12 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-from contracts.lease_end_contract import LeaseEndContract
-from contracts.lease_store_contract import LeaseContract
-from contracts.lease_store_rig import LeaseStoreRig, StillClock, inline_services
-from contracts.lost_answer_contract import LostAnswerContract
-from contracts.session_contract import SessionContract
 
 from triggerkit.core.locators import parse
 from triggerkit.lease_stores import memory, sqlite
 from triggerkit.ports import LeaseStore, Services
+from triggerkit.testing.contracts import LeaseStoreContract, LeaseStoreRig
+from triggerkit.testing.contracts.lease_rig import StillClock, inline_services
 
 DAY_SECONDS = 24 * 3600.0
 
@@ -62,17 +59,5 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LeaseStoreRi
         yield RIGS[request.param](tmp_path, cleanup)
 
 
-class TestLeases(LeaseContract):
-    """Who owns a shard, and from where it is read."""
-
-
-class TestLostAnswers(LostAnswerContract):
-    """What a repeat of a write comes to."""
-
-
-class TestLeaseEnds(LeaseEndContract):
-    """What follows on a shard, and what becomes of its row."""
-
-
-class TestSessions(SessionContract):
-    """Who lives."""
+class TestLeaseStores(LeaseStoreContract):
+    """Who owns a shard and from where it is read, lost answers, ends, and who lives."""

@@ -10,17 +10,6 @@ from typing import Any
 
 import pytest
 from components import DynamoDBLocal, dummy_client, running_dynamodb_local
-from contracts.source_contract import (
-    LineageContract,
-    SourceContract,
-    names,
-    numbered,
-    only_open_shard,
-    opened,
-    read,
-    read_to_the_end,
-    run,
-)
 from sources.fakes import MovableClock, isolated_from_aws, services
 from sources.fakes import opened as opened_source
 
@@ -41,6 +30,17 @@ from triggerkit.errors import (
 )
 from triggerkit.ports import Source
 from triggerkit.sources.dynamodb import enable_stream
+from triggerkit.testing.contracts.sources import (
+    LineageContract,
+    SourceContract,
+    names,
+    numbered,
+    only_open_shard,
+    opened,
+    read,
+    read_to_the_end,
+    run,
+)
 
 TRANSPORTS = ["fast", "botocore"]
 NUMBERS = itertools.count(1)

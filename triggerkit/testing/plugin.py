@@ -21,6 +21,8 @@ SEEDS = 100
 FAULTS = "split,kill,throttle,expire"
 _SEED_FLAG = "--triggerkit-seed"
 
+pytest.register_assert_rewrite("triggerkit.testing.contracts")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the flag that repeats one world."""

@@ -1,5 +1,7 @@
 """What every source of changes promises, as tests over a `StreamWorld` that a fixture `world` makes.
 
+Rule: waiting is bounded, and nothing is expected of the moment at which a record shows.
+
 A test module makes the contract its own: `class TestX(SourceContract)` beside a fixture `world`. A world
 that can close shards adds `LineageContract`.
 """
@@ -276,7 +278,7 @@ class SourceContract:
 
         assert names(run(use)) == numbered("new", 5)
 
-    def test_a_pin_survives_the_process_that_made_it(self, world: StreamWorld) -> None:
+    def test_a_pin_survives_the_source_that_made_it(self, world: StreamWorld) -> None:
         async def use() -> list[Record]:
             async with opened(world) as source:
                 reader = source.open(await only_open_shard(source))
