@@ -19,7 +19,7 @@ EXEMPT = {
     "triggerkit.emulator.clock.RealClock.now_seconds": "it plays the service, whose clock this is",
     "triggerkit.lease_stores.sqlite.SqliteLeaseStore.beat.write": "the day of a row, for deleting it later",
     "triggerkit.lease_stores.sqlite.SqliteLeaseStore.bury": "the day of a row, for deleting it later",
-    "triggerkit.runtime.logs._Sink.write": "log lines carry the host's time, as all logs do",
+    "triggerkit.runtime.log_sinks.host_time": "log lines carry the host's time, as all logs do",
     "triggerkit.runtime.clock.SystemClock.__init__": "a first guess of service time, before any answer",
 }
 """Module and function to the reason why the host's clock is right there."""

@@ -38,7 +38,6 @@ BANNED_FIRST = frozenset({"do", "handle", "new", "old"})
 EXEMPT = {
     "IN_PROCESS": "a process of the operating system",
     "InProcessInvoker": "a process of the operating system",
-    "_MESSAGE_WIDTH": "the log field `message` of API.md",
     "_PROCESSORS": "structlog calls them so",
     "_task": "an asyncio.Task",
     "base_path": "RFC 3986 calls what relative references start from their base",

@@ -15,7 +15,8 @@ from importlib import import_module
 LIMIT_SECONDS = 60
 PRELOADED = (
     "boto3", "botocore.session", "triggerkit.cli.check", "triggerkit.cli.enable_stream",
-    "triggerkit.cli.following", "triggerkit.cli.giving_up", "triggerkit.cli.invoking", "triggerkit.cli.list", "triggerkit.cli.main",
+    "triggerkit.cli.following", "triggerkit.cli.giving_up", "triggerkit.cli.invoking",
+    "triggerkit.cli.list", "triggerkit.cli.main",
     "triggerkit.cli.rename", "triggerkit.cli.running", "triggerkit.destinations.file",
     "triggerkit.lease_stores.memory", "triggerkit.lease_stores.sqlite", "triggerkit.sources.dynamodb",
 )  # fmt: skip

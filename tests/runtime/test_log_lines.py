@@ -49,7 +49,7 @@ def test_json_has_the_public_fields_first_and_a_message_made_from_the_event() ->
 )
 def test_any_value_can_be_rendered(value: object) -> None:
     assert json.loads(json_line({"event": "x", "value": value}))["event"] == "x"
-    assert pretty_line({"event": "x", "value": value}, colours=False).split()[:2] == ["info", "x"]
+    assert pretty_line({"event": "x", "value": value}, colours=False).split()[0] == "x"
 
 
 def test_a_line_break_in_a_message_does_not_break_a_json_line() -> None:
@@ -58,13 +58,16 @@ def test_a_line_break_in_a_message_does_not_break_a_json_line() -> None:
 
 def test_a_pretty_line_is_short() -> None:
     line = pretty_line(ENTRY, colours=False)
-    assert line.split(maxsplit=4) == [
-        "10:20:30.456",
-        "info",
-        "batch",
-        "done",
-        'trigger=notify shard=~1a2b3c4d records=3 extra="two words"',
-    ]
+    fields = 'shard=~1a2b3c4d records=3 extra="two words"'
+    assert line.split("  ") == ["10:20:30", "batch done", f"trigger=notify {fields}"]
+    named = pretty_line(ENTRY, colours=False, name="notify ")
+    assert named == f"10:20:30  notify   batch done  {fields}"
+
+
+def test_a_level_is_told_where_it_is_not_the_usual_one() -> None:
+    for level in ("debug", "warning", "error", "critical"):
+        line = pretty_line({**ENTRY, "level": level}, colours=False)
+        assert line.split("  ")[1] == f"{level}: batch done"
 
 
 def test_a_traceback_stands_below_its_line() -> None:
@@ -101,13 +104,13 @@ def test_a_pretty_line_leaves_out_what_a_person_does_not_look_for() -> None:
 
 def test_options_are_shown_one_by_one_and_null_is_not() -> None:
     entry = {"event": "trigger", "options": {"batch_size": 2, "on_failure": None}}
-    assert pretty_line(entry, colours=False).split() == ["info", "trigger", "batch_size=2"]
+    assert pretty_line(entry, colours=False).split() == ["trigger", "batch_size=2"]
 
 
 def test_long_sentences_stand_below_the_line() -> None:
     entry = {"event": "will_retry", "error_message": "no answer " * 10, "hint": "start it"}
     first, *below = pretty_line(entry, colours=False).splitlines()
-    assert first.split() == ["info", "will", "retry"]
+    assert first.split() == ["will", "retry"]
     assert [line.strip() for line in below] == [("no answer " * 10).strip(), "fix: start it"]
     short = pretty_line({"event": "batch_failed", "error_message": "no"}, colours=False)
     assert short.split()[-1] == "error_message=no"
@@ -115,8 +118,4 @@ def test_long_sentences_stand_below_the_line() -> None:
 
 def test_a_traceback_is_not_told_twice() -> None:
     entry = {"event": "handler_failed", "error_message": "no", "exception": "Traceback\nX: no"}
-    assert pretty_line(entry, colours=False).splitlines()[0].split() == [
-        "info",
-        "handler",
-        "failed",
-    ]
+    assert pretty_line(entry, colours=False).splitlines()[0].split() == ["handler", "failed"]

@@ -67,8 +67,8 @@ def test_a_terminal_gets_pretty_lines_and_colours(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv("NO_COLOR", raising=False)
     stream = Terminal()
     with logging_to(stream):
-        get_logger().warning("records_discarded", trigger="notify")
-    assert "records discarded" in stream.getvalue()
+        get_logger().warning("lease_lost", trigger="notify")
+    assert "lease lost" in stream.getvalue()
     assert "\x1b[33m" in stream.getvalue()
 
 
@@ -77,7 +77,7 @@ def test_no_color_and_a_file_get_no_colours(monkeypatch: pytest.MonkeyPatch) -> 
     terminal, file = Terminal(), io.StringIO()
     for stream in (terminal, file):
         with logging_to(stream, format="pretty"):
-            get_logger().warning("records_discarded", message="\x1b[31mred\x1b[0m")
+            get_logger().warning("lease_lost", message="\x1b[31mred\x1b[0m")
         assert "\x1b" not in stream.getvalue()
         assert "red" in stream.getvalue()
 

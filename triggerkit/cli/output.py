@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 def set_up_logging(
-    given: Mapping[str, Any], settings: Settings | None = None
+    given: Mapping[str, Any], settings: Settings | None = None, *, live: bool = False
 ) -> Callable[[], None]:
     """Send all logs to stderr; before the user's module is imported, and again when its app is known.
 
-    `given` are a command's parameters; `-v` and `-q` win over `--log-level`.
+    `given` are a command's parameters; `-v` and `-q` win over `--log-level`. `live` allows a status line.
 
     Returns:
         What brings the former configuration back.
@@ -41,7 +41,7 @@ def set_up_logging(
         "worker": f"{socket.gethostname()}:{os.getpid()}",
     }
     told = {name: value for name, value in fields.items() if value}
-    return configure_logging(LogSettings(given["log_format"], level, told), sys.stderr)
+    return configure_logging(LogSettings(given["log_format"], level, live, told), sys.stderr)
 
 
 def has_colours(stream: TextIO) -> bool:

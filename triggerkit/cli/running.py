@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from triggerkit import __version__
 from triggerkit.cli.flags import read_flags
 from triggerkit.cli.loading import Loaded, load
 from triggerkit.cli.main import EXIT_INTERRUPTED
@@ -17,7 +18,7 @@ from triggerkit.core.options import read_options
 from triggerkit.errors import HandlerError, NoTriggersError
 from triggerkit.invokers.capture import capture_streams
 from triggerkit.runtime.clock import SystemClock
-from triggerkit.runtime.logs import get_logger
+from triggerkit.runtime.logs import get_logger, settle, share_terminal
 from triggerkit.runtime.pools import ThreadRunner
 from triggerkit.runtime.worker import Pools, Worker, WorkerFlags
 from triggerkit.settings import MappingPlan, Settings, container_sign, refuse_implicit_state
@@ -40,10 +41,10 @@ def run(given: Mapping[str, Any]) -> int:
             "every selected trigger is disabled", hint="set enabled = true on one"
         )
     restore_logging()
-    set_up_logging(given, settings)
+    set_up_logging(given, settings, live=True)
     if not given["no_gc_tuning"]:
         tune_garbage_collector()
-    announce(settings.mappings)
+    announce(settings.mappings, settings)
     flags = WorkerFlags(
         burst=given["burst"],
         drain_timeout_seconds=given["drain_timeout"],
@@ -66,6 +67,7 @@ async def run_worker(
     )
     worker = Worker(loaded.settings, flags, Pools(*pools), SystemClock())
     worker.on_ready = lambda: tell_ready(loaded.settings, burst=flags.burst)
+    restore_terminal = share_terminal()
     restore_streams = capture_streams()
     stop_on_signals(worker)
     if begin is not None:
@@ -73,12 +75,15 @@ async def run_worker(
     try:
         await worker.run()
     finally:
+        settle()
         restore_streams()
+        restore_terminal()
         for pool in pools:
             pool.close()
     done = sum(counts.records_done for counts in worker.counts)
     discarded = sum(counts.records_discarded for counts in worker.counts)
     log.info("stopped", records_done=done, records_discarded=discarded)
+    settle()
     return HandlerError.exit_code if flags.burst and discarded else 0
 
 
@@ -89,6 +94,7 @@ def stop_on_signals(worker: Worker) -> None:
     def on_signal() -> None:
         nonlocal asked
         if asked:
+            settle()
             os._exit(EXIT_INTERRUPTED)
         asked = True
         worker.stop()
@@ -105,20 +111,34 @@ def tune_garbage_collector() -> None:
     gc.set_threshold(50_000, 20, 20)
 
 
-def announce(plans: Sequence[MappingPlan]) -> None:
-    """What each trigger will do, as far as it differs from the defaults."""
+def announce(plans: Sequence[MappingPlan], settings: Settings | None = None) -> None:
+    """What was found: each trigger, and its options as far as they differ from the defaults.
+
+    With `settings` also the application and where its state lives.
+    """
+    if settings is not None:
+        log.info(
+            "starting",
+            version=__version__,
+            app=settings.app,
+            **({"env": settings.env} if settings.env else {}),
+            state=settings.state.text,
+            triggers=list(dict.fromkeys(plan.name for plan in plans)),
+        )
     defaults = read_options({})
     for plan in plans:
         changed = {
             name: value
             for name, value in plan.options.model_dump().items()
-            if value != getattr(defaults, name)
+            if value != getattr(defaults, name) and name != "enabled"
         }
         source = plan.source_locator.text
         log.info(
             "trigger",
             trigger=plan.name,
             source=source,
+            handler=plan.trigger.origin,
+            enabled=plan.options.enabled,
             options=changed,
             message=f"reads {source}",
         )

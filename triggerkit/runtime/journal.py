@@ -83,6 +83,7 @@ class Journal:
         """A decision goes out."""
         if isinstance(decision, Invoke):
             self._started[id(decision.batch)] = self._clock.now().monotonic_seconds
+            self._log.debug("batch_invoked", records=len(decision.batch))
 
     def reported(self, decision: Decision, report: Report) -> None:
         """Its answer came back."""

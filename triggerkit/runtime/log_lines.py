@@ -44,16 +44,19 @@ _SHORTENED = frozenset({"shard", "request_id"})
 _SEQUENCE_NUMBERS = frozenset({"first_sequence_number", "last_sequence_number"})
 _QUIET_FIELDS = {
     "handler_printed": frozenset({"shard", "request_id", "attempt", "stream"}),
+    "handler_logged": frozenset({"source", "shard", "request_id", "attempt", "logger"}),
     "batch_done": _SEQUENCE_NUMBERS | {"outcome"},
     "batch_failed": _SEQUENCE_NUMBERS | {"outcome"},
     "batch_partly_failed": _SEQUENCE_NUMBERS | {"outcome"},
     "trigger": frozenset({"source"}),
+    "started": frozenset({"state"}),
+    "state_created": frozenset({"state"}),
+    "state_empty": frozenset({"state"}),
 }
 """What a person does not look for in that event; JSON lines have it."""
 _SHORT_LENGTH = 8
-_MESSAGE_WIDTH = 28
 _LONGEST_INLINE = 60
-_INDENT = " " * 21
+_INDENT = " " * 10
 _BELOW = {"error_message": "", "hint": "fix: "}
 _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 _LEVEL_COLOURS = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critical": "1;31"}
@@ -70,26 +73,55 @@ def json_line(entry: Mapping[str, object]) -> str:
         return json.dumps({name: _as_text(value) for name, value in ordered.items()})
 
 
-def pretty_line(entry: Mapping[str, object], *, colours: bool) -> str:
-    """The entry for a terminal: time, level, message, fields, and a traceback below."""
-    clock = str(entry.get("timestamp", ""))[11:23]
+def pretty_line(entry: Mapping[str, object], *, colours: bool, name: str = "") -> str:
+    """The entry for a terminal: time, trigger, message, fields, and a traceback below.
+
+    `name` is the trigger as it is to stand in its column; without it that is a field like the others. The
+    level is told where it is more than `info`, or less.
+    """
     level = str(entry.get("level", "info"))
     message = message_of(entry)
+    if level != "info":
+        message = f"{painted(f'{level}:', _LEVEL_COLOURS.get(level, '0'), colours)} {message}"
     fields = " ".join(
-        f"{_painted(name + '=', '2', colours)}{shown}" for name, shown in _shown_fields(entry)
+        f"{painted(field + '=', '2', colours)}{shown}"
+        for field, shown in _shown_fields(entry)
+        if field != "trigger" or not name
     )
-    parts = [
-        _painted(clock, "2", colours),
-        _painted(f"{level:<7}", _LEVEL_COLOURS.get(level, "0"), colours),
-        f"{message:<{_MESSAGE_WIDTH}}" if fields else message,
-    ]
-    line = " ".join(part for part in (*parts, fields) if part)
-    for name, text in _told_below(entry):
-        line += f"\n{_INDENT}{_BELOW[name]}{text}"
+    clock = painted(str(entry.get("timestamp", ""))[11:19], "2", colours)
+    line = "  ".join(part for part in (clock, name, message, fields) if part)
+    for field, text in _told_below(entry):
+        line += f"\n{_INDENT}{_BELOW[field]}{text}"
     exception = entry.get("exception")
     if exception:
         line += "\n" + str(exception).rstrip("\n")
-    return line if colours else _ANSI.sub("", line)
+    return line if colours else without_codes(line)
+
+
+def without_codes(text: str) -> str:
+    """The text without colours, also those of a handler."""
+    return _ANSI.sub("", text)
+
+
+def painted(text: str, colour: str, colours: bool) -> str:
+    """The text in that colour of ANSI, when colours are wanted."""
+    return f"\x1b[{colour}m{text}\x1b[0m" if colours and text else text
+
+
+def as_option(value: object) -> str:
+    """A value as a configuration would spell it."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case list() | tuple() | dict():
+            try:
+                return json.dumps(value, ensure_ascii=False, default=str)
+            except (TypeError, ValueError):
+                return _as_text(value)
+        case float():
+            return f"{value:g}"
+        case _:
+            return _as_text(value)
 
 
 def message_of(entry: Mapping[str, object]) -> str:
@@ -141,10 +173,6 @@ def _in_words(value: object) -> str:
 
 def _needs_quotes(text: str) -> bool:
     return not text or any(character.isspace() or character in '"=' for character in text)
-
-
-def _painted(text: str, colour: str, colours: bool) -> str:
-    return f"\x1b[{colour}m{text}\x1b[0m" if colours and text else text
 
 
 def _as_text(value: object) -> str:

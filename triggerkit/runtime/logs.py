@@ -11,26 +11,28 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Mapping, MutableMapping
-from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Literal, NoReturn, TextIO, TypeAlias, cast
 
 import structlog
 from structlog.typing import FilteringBoundLogger
 
 from triggerkit.invokers.capture import is_captured, real_stream
-from triggerkit.runtime.log_lines import json_line, pretty_line
+from triggerkit.runtime.log_sinks import (
+    JsonSink,
+    LogSink,
+    TerminalSink,
+    is_terminal,
+    keep_beside,
+)
 
 LogFormat: TypeAlias = Literal["auto", "pretty", "json"]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error", "critical"]
 
 _NUMBERS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _NOISY = ("aiohttp", "asyncio", "boto3", "botocore", "s3transfer", "urllib3")
-_OUTPUT = "handler_printed"  # what a handler prints is shown at every level: it is its voice
 _PLAIN_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -38,12 +40,13 @@ _PLAIN_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctim
 class LogSettings:
     """How a process logs.
 
-    `format` auto is pretty in a terminal and JSON lines elsewhere. `fields` are on every JSON line:
-    `app`, `env` and `worker`.
+    `format` auto is pretty in a terminal and JSON lines elsewhere. `live` allows a status line below the
+    log, in a terminal that can. `fields` are on every JSON line: `app`, `env` and `worker`.
     """
 
     format: LogFormat = "auto"
     level: LogLevel = "info"
+    live: bool = False
     fields: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -57,7 +60,7 @@ def configure_logging(settings: LogSettings, stream: TextIO) -> Callable[[], Non
         What brings the former configuration back.
     """
     former_sink, former_structlog = _current.sink, structlog.get_config()
-    _current.sink = _Sink(settings, stream)
+    sink = _current.sink = _make_sink(settings, stream)
     structlog.configure(
         processors=_PROCESSORS,
         wrapper_class=_WRAPPER,
@@ -70,6 +73,7 @@ def configure_logging(settings: LogSettings, stream: TextIO) -> Callable[[], Non
     def restore() -> None:
         restore_root()
         structlog.configure(**former_structlog)
+        sink.close()
         _current.sink = former_sink
 
     return restore
@@ -78,58 +82,57 @@ def configure_logging(settings: LogSettings, stream: TextIO) -> Callable[[], Non
 def get_logger() -> FilteringBoundLogger:
     """A logger of our own; follows `configure_logging`, also when that is called later."""
     logger = structlog.wrap_logger(
-        None, processors=_PROCESSORS, wrapper_class=_WRAPPER, context_class=dict
+        None, processors=_OWN_STEPS, wrapper_class=_WRAPPER, context_class=dict
     )
     return cast(FilteringBoundLogger, logger)
-
-
-class _Sink:
-    """The stream and how entries are written to it."""
-
-    def __init__(self, settings: LogSettings, stream: TextIO) -> None:
-        terminal = _is_terminal(stream)
-        self._stream = real_stream(stream)
-        self._fields = settings.fields
-        self._threshold = _NUMBERS[settings.level]
-        self._pretty = terminal if settings.format == "auto" else settings.format == "pretty"
-        self._colours = terminal and not os.environ.get("NO_COLOR")
-        self._lock = threading.RLock()  # a signal handler may log while its thread does
-
-    def write(self, level: str, entry: Mapping[str, object]) -> None:
-        """Write one entry, if its level counts; a stream that is gone is no reason to stop work."""
-        if _NUMBERS.get(level, 50) < self._threshold and entry.get("event") != _OUTPUT:
-            return
-        now = datetime.now(UTC)
-        if self._pretty:
-            stamp = now.astimezone().isoformat(timespec="milliseconds")
-            line = pretty_line({**entry, "timestamp": stamp, "level": level}, colours=self._colours)
-        else:
-            stamp = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-            line = json_line({**self._fields, **entry, "timestamp": stamp, "level": level})
-        encoding = getattr(self._stream, "encoding", None) or "utf-8"
-        text = f"{line}\n".encode(encoding, "backslashreplace").decode(encoding)
-        with self._lock, suppress(OSError, ValueError):
-            self._stream.write(text)
-            self._stream.flush()
 
 
 class _Current:
     """The sink in use; before any configuration, warnings go to stderr."""
 
-    sink: _Sink | None = None
+    sink: LogSink | None = None
 
 
 _current = _Current()
 
 
-def _write(level: str, entry: MutableMapping[str, object]) -> None:
+def share_terminal() -> Callable[[], None]:
+    """Keep the status line apart from what others write to the terminal; before `capture_streams`.
+
+    Returns:
+        What puts the streams back.
+    """
+    return keep_beside(_current.sink)
+
+
+def settle() -> None:
+    """Write what is still held back, and show no status line any more."""
+    if _current.sink is not None:
+        _current.sink.close()
+
+
+def _make_sink(settings: LogSettings, stream: TextIO) -> LogSink:
+    terminal, threshold = is_terminal(stream), _NUMBERS[settings.level]
+    real = real_stream(stream)
+    if settings.format == "json" or (settings.format == "auto" and not terminal):
+        return JsonSink(real, threshold, settings.fields)
+    can_move = terminal and os.environ.get("TERM", "dumb") != "dumb"
+    return TerminalSink(
+        real,
+        threshold,
+        colours=terminal and not os.environ.get("NO_COLOR"),
+        live=settings.live and can_move and settings.level == "info",
+    )
+
+
+def _write(level: str, entry: MutableMapping[str, object], *, ours: bool = False) -> None:
     error = entry.pop("exc_info", None)
     if error is not None and error is not False:
         shown = _exception_of(error)
         if shown is not None:
             entry["exception"] = "".join(traceback.format_exception(shown))
-    sink = _current.sink or _Sink(LogSettings(level="warning"), sys.stderr)
-    sink.write(level, entry)
+    sink = _current.sink or _make_sink(LogSettings(level="warning"), sys.stderr)
+    sink.write(level, _NUMBERS.get(level, 50), entry, ours=ours)
 
 
 def _exception_of(given: object) -> BaseException | None:
@@ -143,13 +146,21 @@ def _exception_of(given: object) -> BaseException | None:
 
 
 def _relay(_: object, method: str, entry: MutableMapping[str, Any]) -> NoReturn:
-    _write(
-        {"warn": "warning", "exception": "error", "fatal": "critical"}.get(method, method), entry
-    )
+    _write(_LEVEL_OF_METHOD.get(method, method), entry)
     raise structlog.DropEvent
 
 
+def _relay_own(_: object, method: str, entry: MutableMapping[str, Any]) -> NoReturn:
+    _write(_LEVEL_OF_METHOD.get(method, method), entry, ours=True)
+    raise structlog.DropEvent
+
+
+_LEVEL_OF_METHOD = {"warn": "warning", "exception": "error", "fatal": "critical"}
 _PROCESSORS: list[structlog.typing.Processor] = [structlog.contextvars.merge_contextvars, _relay]
+_OWN_STEPS: list[structlog.typing.Processor] = [
+    structlog.contextvars.merge_contextvars,
+    _relay_own,
+]
 _WRAPPER = structlog.make_filtering_bound_logger(logging.NOTSET)
 
 
@@ -208,10 +219,3 @@ def _level_of(number: int) -> str:
 
 def _rank(level: str) -> int:
     return _NUMBERS[level]
-
-
-def _is_terminal(stream: TextIO) -> bool:
-    try:
-        return stream.isatty()
-    except (AttributeError, ValueError):
-        return False

@@ -1,0 +1,165 @@
+"""The line at the bottom: shown while nothing happens, gone before anybody writes."""
+
+from __future__ import annotations
+
+import io
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from triggerkit.runtime.logs import (
+    LogSettings,
+    configure_logging,
+    get_logger,
+    settle,
+    share_terminal,
+)
+from triggerkit.runtime.status_line import ERASE, StatusLine
+
+PATIENCE_SECONDS = 10.0
+WAITING = "waiting for records"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+    def shows(self, text: str) -> str:
+        """Wait until `text` was written; all that was."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while text not in self.getvalue():
+            assert time.monotonic() < deadline, self.getvalue()
+            time.sleep(0.005)
+        return self.getvalue()
+
+
+@contextmanager
+def live(terminal: Terminal, level: str = "info") -> Iterator[None]:
+    restore = configure_logging(LogSettings("auto", level, live=True), terminal)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        restore()
+
+
+@pytest.fixture(autouse=True)
+def _can_move(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+
+
+def note(status: StatusLine, event: str, **fields: object) -> None:
+    status.note({"event": event, "trigger": "bill", "timestamp": "2026-01-31T10:20:30", **fields})
+
+
+def test_it_tells_what_was_done_given_up_and_tried_again() -> None:
+    status = StatusLine()
+    assert not status.may_show
+    note(status, "started")
+    assert status.may_show
+    note(status, "batch_invoked")
+    assert not status.may_show
+    note(status, "batch_done", records=1234)
+    assert status.text(100) == "waiting for records  1,234 records done  last call 10:20:30"
+    note(status, "batch_invoked")
+    note(status, "batch_failed", attempt=1, records=1)
+    assert status.text(100).startswith("tries again: bill  ")
+    note(status, "records_discarded", records=1)
+    assert "waiting for records  1,234 records done  1 given up" in status.text(100)
+    assert len(status.text(40)) == 39
+    note(status, "draining")
+    assert not status.may_show
+
+
+def test_many_failing_triggers_are_counted() -> None:
+    status = StatusLine()
+    for number in range(5):
+        status.note({"event": "batch_failed", "trigger": f"t{number}"})
+    assert status.text(100).startswith("tries again: t0, t1, t2 and 2 more  ")
+
+
+def test_it_comes_after_a_while_and_goes_before_the_next_line() -> None:
+    terminal = Terminal()
+    with live(terminal):
+        get_logger().info("started", message="running")
+        assert WAITING not in terminal.getvalue()
+        terminal.shows(WAITING)
+        get_logger().warning("lease_lost")
+        assert f"{ERASE}" in terminal.getvalue()
+        assert terminal.getvalue().split(ERASE)[1].endswith("lease lost\n")
+        terminal.shows(f"lease lost\n{WAITING}")
+    assert terminal.getvalue().endswith(ERASE)
+
+
+def test_it_is_gone_while_a_handler_runs() -> None:
+    terminal = Terminal()
+    with live(terminal):
+        get_logger().info("started")
+        terminal.shows(WAITING)
+        get_logger().debug("batch_invoked", trigger="bill")
+        assert terminal.getvalue().endswith(ERASE)
+
+
+def test_who_prints_meanwhile_is_neither_torn_nor_swallowed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    with live(terminal):
+        restore = share_terminal()
+        get_logger().info("started", message="running")
+        terminal.shows(WAITING)
+        print("half a line, ", end="")
+        print("and the rest")
+        after = terminal.shows(f"the rest\n{WAITING}")
+        print("open", end="")
+        get_logger().warning("lease_lost")
+        restore()
+    assert f"{ERASE}half a line, and the rest\n" in after
+    assert f"{ERASE}open\n" in terminal.getvalue()
+    assert sys.stdout is terminal
+
+
+def test_settling_takes_it_away_for_good_and_tells_what_was_counted() -> None:
+    terminal = Terminal()
+    with live(terminal):
+        get_logger().info("started")
+        for _ in range(3):
+            get_logger().info("batch_done", trigger="bill", records=2)
+        settle()
+        settled = terminal.getvalue()
+        assert "2 records done" in settled
+        assert "4 records done in 2 batches" in settled
+    assert WAITING not in terminal.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("level", "term"), [("warning", "xterm"), ("debug", "xterm"), ("info", "dumb")]
+)
+def test_quiet_verbose_and_simple_terminals_have_none(
+    level: str, term: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", term)
+    terminal = Terminal()
+    with live(terminal, level):
+        restore = share_terminal()
+        assert sys.stdout is not terminal
+        get_logger().info("started")
+        restore()
+    assert ERASE not in terminal.getvalue()
+    assert WAITING not in terminal.getvalue()
+
+
+def test_counts_that_wait_are_written_by_themselves() -> None:
+    terminal = Terminal()
+    restore = configure_logging(LogSettings("auto"), terminal)
+    try:
+        get_logger().info("batch_done", trigger="bill", records=2)
+        get_logger().info("batch_done", trigger="bill", records=3)
+        assert "3 records" not in terminal.getvalue()
+        terminal.shows("3 records done")
+    finally:
+        restore()

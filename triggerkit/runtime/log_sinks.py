@@ -1,0 +1,237 @@
+"""Where a finished log entry is written. Rule: whole lines, and a stream that is gone is no reason to stop work.
+
+A file gets a JSON line an entry, at once. A terminal gets what `TerminalLines` makes of the entries; what it
+holds back for a moment is written by a timer, and at the end.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any, Protocol, TextIO, cast
+
+from triggerkit.runtime.log_lines import json_line
+from triggerkit.runtime.status_line import ERASE, QUIET_SECONDS, StatusLine
+from triggerkit.runtime.terminal_lines import TerminalLines
+
+NEVER = float("inf")
+_OUTPUT = "handler_printed"  # what a handler prints is shown at every level: it is its voice
+_ALWAYS = frozenset({_OUTPUT, "batch_invoked"})  # which tells nothing, but ends a count of shards
+
+
+class LogSink(Protocol):
+    """Takes entries from any thread."""
+
+    def write(self, level: str, number: int, entry: Mapping[str, object], *, ours: bool) -> None:
+        """Write one entry if its level, `number`, counts; `ours`: an event of triggerkit's own."""
+        ...
+
+    def close(self) -> None:
+        """Write what waits; entries may still come."""
+        ...
+
+
+class JsonSink:
+    """A JSON line an entry, with `fields` on each."""
+
+    def __init__(self, stream: TextIO, threshold: int, fields: Mapping[str, str]) -> None:
+        self._stream = stream
+        self._threshold = threshold
+        self._fields = fields
+        self._lock = threading.RLock()  # a signal handler may log while its thread does
+
+    def write(self, level: str, number: int, entry: Mapping[str, object], *, ours: bool) -> None:  # noqa: ARG002
+        """Write one line."""
+        if number < self._threshold and entry.get("event") != _OUTPUT:
+            return
+        stamp = host_time().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        line = json_line({**self._fields, **entry, "timestamp": stamp, "level": level})
+        with self._lock:
+            put(self._stream, f"{line}\n")
+
+    def close(self) -> None:
+        """Nothing waits here."""
+
+
+class TerminalSink:
+    """Lines for a person; with `live` a status line below them while nothing happens."""
+
+    def __init__(self, stream: TextIO, threshold: int, *, colours: bool, live: bool) -> None:
+        self._stream = stream
+        self._threshold = threshold
+        self._lines = TerminalLines(
+            colours=colours, everything=threshold <= 10, columns=columns_of(stream)
+        )
+        self._status = StatusLine() if live else None
+        self._colours = colours
+        self._timer: threading.Timer | None = None
+        self._timer_seconds = NEVER
+        self._written_seconds = 0.0
+        self._lock = threading.RLock()
+
+    def write(self, level: str, number: int, entry: Mapping[str, object], *, ours: bool) -> None:
+        """Write one entry, or count it."""
+        stamp = host_time().astimezone().isoformat(timespec="milliseconds")
+        whole = {**entry, "timestamp": stamp, "level": level}
+        with self._lock:
+            if self._status is not None and ours:
+                self._status.note(whole)
+            if number >= self._threshold or (ours and entry.get("event") in _ALWAYS):
+                told = self._lines.lines(whole, monotonic()) if ours else self._lines.others(whole)
+            else:
+                told = []
+            self._put(told)
+            self._set_timer()
+
+    def close(self) -> None:
+        """Write the counts that wait, and take the status line away for good."""
+        with self._lock:
+            if self._status is not None:
+                self._status.running = False
+            self._put(self._lines.rest(monotonic(), clock()))
+            self._set_timer()
+
+    def beside(self, write: Callable[[str], int], text: str, flush: Callable[[], None]) -> int:
+        """Let somebody else write `text` to the same terminal."""
+        with self._lock:
+            self._erase()
+            written = write(text)
+            if self._status is not None and text:
+                self._status.line_is_open = not text.endswith("\n")
+                flush()
+                self._written_seconds = monotonic()
+                self._set_timer()
+            return written
+
+    @property
+    def is_live(self) -> bool:
+        """Whether there may be a status line."""
+        return self._status is not None
+
+    def _put(self, lines: Iterable[str]) -> None:
+        text = "".join(f"{line}\n" for line in lines)
+        if text or (self._status is not None and not self._status.may_show):
+            self._erase()
+        if text:
+            if self._status is not None and self._status.line_is_open:
+                self._status.line_is_open = False
+                text = f"\n{text}"
+            put(self._stream, text)
+            self._written_seconds = monotonic()
+
+    def _erase(self) -> None:
+        if self._status is not None and self._status.shown:
+            self._status.shown = False
+            put(self._stream, ERASE)
+
+    def _draw(self) -> None:
+        status = self._status
+        if status is None or status.shown or not status.may_show:
+            return
+        text = status.text(columns_of(self._stream))
+        put(self._stream, f"\x1b[2m{text}\x1b[0m" if self._colours else text)
+        status.shown = True
+
+    def _set_timer(self) -> None:
+        at = self._lines.due_seconds
+        if self._status is not None and self._status.may_show and not self._status.shown:
+            at = min(at, self._written_seconds + QUIET_SECONDS)
+        if at == NEVER or (self._timer is not None and self._timer_seconds <= at):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_seconds = at
+        self._timer = threading.Timer(max(0.0, at - monotonic()), self._woke)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _woke(self) -> None:
+        with self._lock:
+            self._timer, self._timer_seconds = None, NEVER
+            now = monotonic()
+            self._put(self._lines.due(now, clock()))
+            if now - self._written_seconds >= QUIET_SECONDS:
+                self._draw()
+            self._set_timer()
+
+
+class StreamBeside:
+    """A standard stream on the terminal of a live `sink`: the status line goes before it writes."""
+
+    def __init__(self, real: TextIO, sink: TerminalSink) -> None:
+        self.real = real
+        self._sink = sink
+
+    def write(self, text: str, /) -> int:
+        """Write to the real stream."""
+        return self._sink.beside(self.real.write, text, self.real.flush)
+
+    def writelines(self, lines: Iterable[str], /) -> None:
+        """Write each of `lines`."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:  # whatever a stream has besides
+        return getattr(self.real, name)
+
+
+def keep_beside(sink: LogSink | None) -> Callable[[], None]:
+    """Let what goes to `sys.stdout` and `sys.stderr` go beside the status line of `sink`.
+
+    Returns:
+        What puts the streams back, unless somebody else has replaced them meanwhile.
+    """
+    if not (isinstance(sink, TerminalSink) and sink.is_live):
+        return lambda: None
+    out, err = sys.stdout, sys.stderr
+    beside_out = cast(TextIO, StreamBeside(out, sink)) if is_terminal(out) else out
+    beside_err = cast(TextIO, StreamBeside(err, sink)) if is_terminal(err) else err
+    sys.stdout, sys.stderr = beside_out, beside_err
+
+    def restore() -> None:
+        if sys.stdout is beside_out:
+            sys.stdout = out
+        if sys.stderr is beside_err:
+            sys.stderr = err
+
+    return restore
+
+
+def put(stream: TextIO, text: str) -> None:
+    """Write and flush; characters that the stream lacks are escaped, a stream that is gone is left alone."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    with suppress(OSError, ValueError):
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Whether a person may be looking."""
+    try:
+        return stream.isatty()
+    except (AttributeError, ValueError):
+        return False
+
+
+def columns_of(stream: TextIO) -> int:
+    """How wide the terminal is; 100 where that is unknown."""
+    try:
+        columns = os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError, AttributeError):
+        columns = 0
+    return columns or 100
+
+
+def host_time() -> datetime:
+    """What the host's clock says, in UTC."""
+    return datetime.now(UTC)
+
+
+def clock() -> str:
+    """The local time of day."""
+    return host_time().astimezone().strftime("%H:%M:%S")
