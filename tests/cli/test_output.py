@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 
@@ -107,6 +108,40 @@ def test_a_digest_names_the_item_and_what_changed() -> None:
     assert digest(change, 44).endswith("…")
     keys_only = {**change, "dynamodb": {"Keys": {"id": {"S": "a"}}}}
     assert digest(keys_only, 100) == "00:00:00  MODIFY  id=a"
+
+
+def test_a_digest_goes_into_maps_and_knows_expiry_and_records() -> None:
+    old = {"id": {"S": "a"}, "to": {"M": {"city": {"S": "A"}, "zip": {"S": "1"}}}}
+    new = {"id": {"S": "a"}, "to": {"M": {"city": {"S": "B"}, "zip": {"S": "1"}}}}
+    keys = {"id": {"S": "a"}}
+    change = {"eventName": "MODIFY", "dynamodb": {"Keys": keys, "OldImage": old, "NewImage": new}}
+    assert digest(change, None) == "00:00:00  MODIFY  id=a  to.city: A -> B"
+    expired = {
+        "eventName": "REMOVE",
+        "userIdentity": {"principalId": "dynamodb.amazonaws.com", "type": "Service"},
+        "dynamodb": {"Keys": keys, "OldImage": {"id": {"S": "a"}, "n": {"N": "1"}}},
+    }
+    assert digest(expired, None) == "00:00:00  REMOVE by TTL  id=a  n=1"
+    record = {"kinesis": {"partitionKey": "p", "data": "eA==", "approximateArrivalTimestamp": 1.5}}
+    assert digest(record, None) == "00:00:01  p  x"
+    record["kinesis"]["data"] = "/w=="
+    assert digest(record, None) == "00:00:01  p  /w=="
+
+
+def test_colours_of_a_digest_say_nothing_more_and_cost_no_columns() -> None:
+    change = {
+        "eventName": "MODIFY",
+        "dynamodb": {
+            "Keys": {"id": {"S": "a"}},
+            "OldImage": {"n": {"N": "1"}},
+            "NewImage": {"n": {"N": "2"}},
+        },
+    }
+    coloured = digest(change, 60, colours=True)
+    assert "\x1b[33mMODIFY\x1b[0m" in coloured
+    assert "\x1b[31m1\x1b[0m" in coloured
+    assert "\x1b[32m2\x1b[0m" in coloured
+    assert re.sub(r"\x1b\[\d+m", "", coloured) == digest(change, 60)
 
 
 def test_a_record_of_another_kind_is_shown_as_it_is() -> None:

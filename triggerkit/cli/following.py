@@ -12,14 +12,18 @@ import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, assert_never
 
 import click
 
 from triggerkit.cli.digest import digest
+from triggerkit.cli.item_keys import SoughtKey, read_key
+from triggerkit.cli.output import has_colours
+from triggerkit.cli.since import read_since
 from triggerkit.core.lineage import ShardGraph
 from triggerkit.core.locators import parse
 from triggerkit.core.model import LATEST, TRIM_HORIZON, Page, Position, ShardId, after
-from triggerkit.errors import PositionTrimmedError, SourceNotFoundError, ThrottledError
+from triggerkit.errors import PositionTrimmedError, SourceNotFoundError, ThrottledError, UsageError
 from triggerkit.ports import Event, Services, Source
 from triggerkit.registry import open_source
 from triggerkit.runtime.clock import SystemClock
@@ -30,14 +34,44 @@ PAGE_LIMIT = 1000
 CONTROL_PLANE_THREADS = 4
 
 
+Form: TypeAlias = Literal["text", "json", "event"]
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """How many records, from where, and in which form; `as_event` wins over `as_json`."""
+    """Which records, and in which form: a digest, a JSON line, or one event with all of them."""
 
     count: int | None
     from_start: bool
-    as_json: bool
-    as_event: bool
+    since: str | None
+    key: SoughtKey | None
+    form: Form
+
+
+def read_shown(given: Mapping[str, Any]) -> Shown:
+    """What the flags of `tail` ask for.
+
+    Raises:
+        UsageError: two of them contradict each other, or one cannot be read.
+    """
+    if given["from_start"] and given["since"] is not None:
+        raise UsageError("--from-start and --since contradict each other", hint="give one of them")
+    if given["as_json"] and given["output"] == "text":
+        raise UsageError("--json and -o text contradict each other", hint="give one of them")
+    if given["since"] is not None:
+        read_since(given["since"], SystemClock().now().service_seconds)
+    form: Form = "text" if sys.stdout.isatty() else "json"
+    if given["as_event"]:
+        form = "event"
+    elif given["as_json"] or given["output"]:
+        form = given["output"] or "json"
+    return Shown(
+        count=given["count"],
+        from_start=given["from_start"],
+        since=given["since"],
+        key=None if given["key"] is None else read_key(given["key"]),
+        form=form,
+    )
 
 
 def tail(source: str, shown: Shown, access: Mapping[str, str]) -> None:
@@ -51,27 +85,29 @@ def tail(source: str, shown: Shown, access: Mapping[str, str]) -> None:
         asyncio.run(_print_events(source, shown, access, kept))
     except KeyboardInterrupt:
         click.echo(err=True)
-    if shown.as_event:
+    if shown.form == "event":
         click.echo(json.dumps({"Records": kept}))
 
 
 async def _print_events(
     text: str, shown: Shown, access: Mapping[str, str], kept: list[Event]
 ) -> None:
-    run = ThreadRunner("control-plane", CONTROL_PLANE_THREADS)
-    source = open_source(parse(text), Services(run, SystemClock(), access))
-    as_json = shown.as_json or not sys.stdout.isatty()
+    run, clock = ThreadRunner("control-plane", CONTROL_PLANE_THREADS), SystemClock()
+    source = open_source(parse(text), Services(run, clock, access))
     left = shown.count or sys.maxsize
     try:
-        await source.prepare()
-        async with aclosing(events(source, shown.from_start)) as found:
+        await source.prepare()  # from here on the clock is that of the service
+        now_seconds = clock.now().service_seconds
+        since_seconds = None if shown.since is None else read_since(shown.since, now_seconds)
+        if shown.from_start:
+            since_seconds = 0.0
+        if since_seconds is None and sys.stdout.isatty():
+            click.echo(f"changes of {text} from now on; Ctrl-C ends", err=True)
+        async with aclosing(events(source, since_seconds)) as found:
             async for event in found:
-                if shown.as_event:
-                    kept.append(event)
-                elif as_json:
-                    click.echo(json.dumps(event))
-                else:
-                    click.echo(digest(event, shutil.get_terminal_size().columns))
+                if shown.key is not None and not shown.key.fits(event):
+                    continue
+                _print(event, shown.form, kept)
                 left -= 1
                 if not left:
                     return
@@ -80,9 +116,22 @@ async def _print_events(
         run.close()
 
 
-async def events(source: Source, from_start: bool) -> AsyncGenerator[Event, None]:
-    """All records, parents before their children; over shards in no order."""
-    following = Following(source, TRIM_HORIZON if from_start else LATEST)
+def _print(event: Event, form: Form, kept: list[Event]) -> None:
+    match form:
+        case "event":
+            kept.append(event)
+        case "json":
+            click.echo(json.dumps(event))
+        case "text":
+            width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+            click.echo(digest(event, width, colours=has_colours(sys.stdout)))
+        case _:
+            assert_never(form)
+
+
+async def events(source: Source, since_seconds: float | None) -> AsyncGenerator[Event, None]:
+    """All records from then on, parents before their children, over shards in no order; None: from now."""
+    following = Following(source, LATEST if since_seconds is None else TRIM_HORIZON)
     await following.begin()
     while True:
         found = False
@@ -90,7 +139,8 @@ async def events(source: Source, from_start: bool) -> AsyncGenerator[Event, None
             page = await following.read(shard)
             found = found or bool(page.records)
             for record in page.records:
-                yield source.to_event(record.raw, shard)
+                if record.at_seconds >= (since_seconds or 0.0):
+                    yield source.to_event(record.raw, shard)
         if not found:
             await asyncio.sleep(POLL_SECONDS)
 

@@ -1,0 +1,46 @@
+"""Points in time as people type them. Rule: what is meant is said in UTC, and a guess is refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, time
+
+from triggerkit.errors import UsageError
+
+_UNITS: Mapping[str, float] = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
+_TIME_OF_DAY = re.compile(r"\d\d:\d\d(:\d\d)?$")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_HINT = "write a duration such as 90s, 10m, 2h or 1d, or a time such as 14:30 or 2026-01-31T14:30, in UTC"
+
+
+def read_since(text: str, now_seconds: float) -> float:
+    """UNIX seconds of a duration before now (`1h30m`), a time of today or a date and time.
+
+    Raises:
+        UsageError: it is none of them, or it is in the future.
+    """
+    given = text.strip()
+    parts = _DURATION.findall(given)
+    if given and "".join(number + unit for number, unit in parts) == given:
+        return now_seconds - sum(float(number) * _UNITS[unit] for number, unit in parts)
+    at = _read_time(given, now_seconds)
+    if at is None:
+        raise UsageError(f"--since {text!r} is no duration and no time", hint=_HINT)
+    if at.timestamp() > now_seconds:
+        raise UsageError(
+            f"--since {text!r} is {at:%Y-%m-%d %H:%M:%S} UTC, which is still to come", hint=_HINT
+        )
+    return at.timestamp()
+
+
+def _read_time(text: str, now_seconds: float) -> datetime | None:
+    try:
+        if _TIME_OF_DAY.match(text):
+            today = datetime.fromtimestamp(now_seconds, UTC).date()
+            return datetime.combine(today, time.fromisoformat(text), UTC)
+        at = datetime.fromisoformat(text) if _DATE.match(text) else None
+    except ValueError:
+        return None
+    return at if at is None or at.tzinfo else at.replace(tzinfo=UTC)
