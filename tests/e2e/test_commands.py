@@ -199,26 +199,111 @@ def test_the_levels_and_formats_of_logs(shop: Place, tables: Tables) -> None:
     assert set(quiet.events) == {"handler_printed"}  # what a handler prints is its voice
     assert "checkpoint_saved" in shop.run(*burst, "-v").events
     pretty = shop.run(*burst, "--log-format", "pretty")
-    assert "batch done" in pretty.stderr
+    assert "  bill  1 record done in " in pretty.stderr
     assert "\x1b" not in pretty.stderr  # pretty, and yet no colours in a file
     assert not pretty.logs
 
 
-def test_run_on_a_terminal_is_short_and_coloured(shop: Place, tables: Tables) -> None:
+def lines_of(shown: str) -> list[str]:
+    """What stands on the screen: without colours, and without the status lines that went again."""
+    plain = COLOUR.sub("", shown).replace("^C", "")
+    return [line.rpartition("\r\x1b[2K")[2] for line in plain.removesuffix("\n").split("\n")]
+
+
+def test_run_on_a_terminal_is_one_screen_and_then_progress(shop: Place, tables: Tables) -> None:
     tables.put("orders", "a")
     code, shown = on_terminal(
-        shop, "run", "app:handlers", "--state", "memory:", answers={"batch done": b"\x03"}
+        shop, "run", "app:handlers", "--state", "memory:", answers={"done  last call": b"\x03"}
     )
     assert code == 0
     assert COLOUR.search(shown)
-    plain = COLOUR.sub("", shown).replace("^C", "")
-    messages = [line[21:49].strip() for line in plain.splitlines() if line]
-    assert messages[0] == "reads dynamodb://orders"
-    assert messages[-3:] == ["draining", "lease released", "stopped"]
-    assert "billed a" in messages
-    assert "batch_size=2 maximum_retry_attempts=1" in plain
-    assert "sequence_number" not in plain
-    assert max(len(line) for line in plain.splitlines()) <= 140
+    assert "waiting for records  1 record done" in shown
+    opening, progress = lines_of(shown)[:5], lines_of(shown)[5:]
+    assert re.fullmatch(r"triggerkit \S+ {3}app shop {3}state memory:", opening[0])
+    assert opening[1:] == [
+        "",
+        "  bill  <-  dynamodb://orders   app.bill",
+        "        batch_size=2  maximum_retry_attempts=1",
+        "",
+    ]
+    said = [re.sub(r"^\d\d:\d\d:\d\d  ", "", line) for line in progress if line]
+    assert said[:2] == [
+        "no state yet: triggers start at their starting_position",
+        "running; Ctrl-C drains and stops",
+    ]
+    shard = said[2].split("shard ")[1].split()[0]
+    assert said[2:4] == [f"bill  reads shard {shard} from TRIM_HORIZON", "bill  billed a"]
+    assert re.fullmatch(r"bill  1 record done in [\d.]+ m?s, lag [\d.]+ m?s", said[4])
+    assert said[5:] == [
+        "draining: running handlers get up to 25 s",
+        f"bill  let go of shard {shard}",
+        "stopped: 1 record done",
+    ]
+    assert "sequence_number" not in shown
+    assert "{" not in shown
+    assert max(map(len, lines_of(shown))) <= 110
+
+
+def test_a_failure_on_a_terminal_shows_its_traceback_and_the_command_for_the_record(
+    shop: Place, tables: Tables
+) -> None:
+    shop.write(
+        "app.py",
+        "from triggerkit import Triggers\nhandlers = Triggers('shop')\n"
+        "@handlers.on('dynamodb://orders', maximum_retry_attempts=1, on_failure='file:f.jsonl')\n"
+        "def bill(event, context):\n"
+        "    raise KeyError('total')\n"
+        "@handlers.on('dynamodb://orders', name='count')\n"
+        "async def count(event, context): pass\n",
+    )
+    tables.put("orders", "a")
+    burst = ("run", "app:handlers", "--state", "memory:", "--burst")
+    code, shown = on_terminal(shop, *burst)
+    assert code == FAILED
+    plain = "\n".join(lines_of(shown))
+    assert plain.count("unlimited retries (count): ") == 1
+    assert plain.count("in bill\n") == 1  # the traceback once, the second time a line
+    assert "bill   FAILED, attempt 1\n          Traceback (most recent call last):" in plain
+    assert "bill   FAILED, attempt 2, as before: KeyError: 'total'" in plain
+    assert "bill   GAVE UP 1 record after 2 attempts: RetryAttemptsExhausted" in plain
+    (command,) = re.findall(r"show: triggerkit (.*)", plain)
+    assert "INSERT  id=a" in shop.run(*command.split()).stdout
+    assert plain.rstrip().endswith("stopped: 1 record done, 1 given up")
+    quiet, shown = on_terminal(shop, *burst, "-q")
+    assert quiet == FAILED
+    assert "FAILED, attempt 1" in shown
+    assert "triggerkit 0" not in shown
+    assert "waiting for records" not in shown
+    shop.environment["NO_COLOR"] = "1"
+    assert not COLOUR.search(on_terminal(shop, *burst)[1])
+
+
+def test_a_busy_trigger_is_a_line_a_second_and_its_prints_are_all_there(
+    shop: Place, tables: Tables
+) -> None:
+    shop.write(
+        "app.py",
+        "import subprocess\nfrom triggerkit import Triggers\nhandlers = Triggers('shop')\n"
+        "@handlers.on('dynamodb://orders', batch_size=1, maximum_retry_attempts=1)\n"
+        "def bill(event, context):\n"
+        "    name = event['Records'][0]['dynamodb']['Keys']['id']['S']\n"
+        "    print('said', name)\n"
+        "    subprocess.run(['echo', 'echoed', name])\n"
+        "@handlers.on('dynamodb://orders', batch_size=1, maximum_retry_attempts=1)\n"
+        "def count(event, context): pass\n",
+    )
+    names = [f"o-{number}" for number in range(60)]
+    tables.put("orders", *names)
+    code, shown = on_terminal(
+        shop, "run", "app:handlers", "--state", "memory:", answers={"120 records done  la": b"\x03"}
+    )
+    assert code == 0
+    lines = lines_of(shown)
+    assert [line.split()[-1] for line in lines if "  said o-" in line] == names
+    assert [line for line in lines if line.startswith("echoed ")] == [f"echoed {n}" for n in names]
+    counts = [line for line in lines if re.search(r"  count +[\d,]+ records? done in ", line)]
+    assert 1 <= len(counts) <= 8
+    assert "stopped: 120 records done" in lines[-1]
 
 
 # --- list and check ------------------------------------------------------------------------------
@@ -406,6 +491,29 @@ def test_invoke_of_a_failing_handler_shows_the_users_frames_only(
         assert done.json == {"batchItemFailures": [{"itemIdentifier": "2"}]}
 
 
+def test_invoke_opens_the_debugger_where_the_handler_raised(place: Place) -> None:
+    place.write("app.py", HANDLERS)
+    place.write("event.json", event_of("a"))
+    invoke = ("invoke", "app:handlers", "-e", "event.json", "--pdb", "-n")
+    for name, where in (("fails", "deeper()"), ("fails_later", "fails_later()")):
+        code, shown = on_terminal(place, *invoke, name, answers={"(Pdb) ": b"q\n"})
+        assert (code, where in shown.partition("the debugger")[2]) == (FAILED, True)
+    code, shown = on_terminal(place, *invoke, "quick")
+    assert (code, "(Pdb)" in shown) == (0, False)
+
+
+@pytest.mark.parametrize(
+    ("event", "says"), [("event.json", "--pdb needs a terminal"), ("-", "event comes from stdin")]
+)
+def test_where_nobody_can_type_the_debugger_is_refused_before_the_call(
+    event: str, says: str, place: Place
+) -> None:
+    place.write("event.json", event_of("a"))
+    done = place.run("invoke", "app:handlers", "-e", event, "--pdb", stdin=event_of("a"))
+    assert (done.code, says in done.stderr) == (USAGE, True)
+    assert "billed" not in done.stderr
+
+
 def test_invoke_of_a_lifespan_that_fails_says_so(place: Place) -> None:
     place.write("app.py", HANDLERS.replace('print("opened")', 'raise OSError("no database")'))
     done = place.run("invoke", "app:handlers", "-n", "quick", "-e", "-", stdin=event_of("a"))
@@ -456,13 +564,60 @@ def test_tail_on_a_terminal_is_one_short_line_a_change(shop: Place, tables: Tabl
         TableName="orders", Item={"id": {"S": "a"}, "n": {"N": "2"}, "note": {"S": "x" * 300}}
     )
     tables.client.delete_item(TableName="orders", Key={"id": {"S": "a"}})
-    code, shown = on_terminal(shop, "tail", "dynamodb://orders", "--from-start", "-n", "3")
+    arguments = ("tail", "dynamodb://orders", "--from-start", "-n", "3")
+    code, shown = on_terminal(shop, *arguments)
     assert code == 0
-    insert, modify, remove = (line.split("  ", 1)[1] for line in shown.splitlines())
+    assert "\x1b[31m1\x1b[0m\x1b[2m -> \x1b[0m\x1b[32m2\x1b[0m" in shown
+    insert, modify, remove = (line.split("  ", 1)[1] for line in lines_of(shown))
     assert insert == "INSERT  id=a  n=1"
     assert modify.startswith("MODIFY  id=a  n: 1 -> 2  note: - -> xxx")
     assert modify.endswith("…")
     assert remove.startswith("REMOVE  id=a  n=2 note=xxx")
+    shop.environment["NO_COLOR"] = "1"
+    assert not COLOUR.search(on_terminal(shop, *arguments)[1])
+    in_a_file = shop.run(*arguments, "-o", "text").stdout
+    assert "\x1b" not in in_a_file
+    assert "note: - -> xxx" in in_a_file
+    on_screen = on_terminal(shop, *arguments, "-o", "json")[1]
+    assert len([json.loads(line) for line in on_screen.splitlines()]) == 3
+
+
+def test_tail_since_and_of_one_key(shop: Place, tables: Tables) -> None:
+    tables.put("orders", "a", "b", "a", "c")
+    tail = ("tail", "dynamodb://orders", "-n", "1", "-o", "text", "--since", "1h")
+    assert "INSERT  id=b" in shop.run(*tail, "--key", "b").stdout
+    assert "INSERT  id=c" in shop.run(*tail, "--key", '{"id": {"S": "c"}}').stdout
+    with shop.running("tail", "dynamodb://orders", "--since", "1h", "--key", "nosuch") as following:
+        calls = tables.emulator.calls
+        following.until(lambda: calls["GetRecords"] > 1, "a read")
+        following.signal(signal.SIGINT)
+        assert following.wait().stdout == ""
+
+
+def test_tail_says_that_it_waits(shop: Place, tables: Tables) -> None:
+    code, shown = on_terminal(shop, "tail", "dynamodb://orders", answers={"Ctrl-C ends": b"\x03"})
+    assert (code, "Traceback" in shown) == (0, False)
+    assert "changes of dynamodb://orders from now on" in shown
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (("--since", "soon"), "--since 'soon' is no duration and no time"),
+        (("--since", "1h", "--from-start"), "contradict"),
+        (("--json", "-o", "text"), "contradict"),
+        (("--key", "{"), "--key"),
+        (("-o", "xml"), "'xml' is not one of"),
+        (("-n", "0"), "x>=1"),
+    ],
+)
+def test_tail_with_wrong_input_reads_nothing(
+    flags: tuple[str, ...], says: str, shop: Place, tables: Tables
+) -> None:
+    before = sum(tables.emulator.calls.values())
+    done = shop.run("tail", "dynamodb://orders", *flags)
+    assert (done.code, done.stdout, says in done.stderr) == (USAGE, "", True)
+    assert sum(tables.emulator.calls.values()) == before
 
 
 # --- enable-stream and rename --------------------------------------------------------------------

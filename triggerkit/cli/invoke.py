@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from triggerkit.cli.flags import configuration_flags, flag, logging_flags
+from triggerkit.cli.flags import configuration_flags, flag, logging_flags, switch
 
 
 @click.command(
@@ -14,6 +14,7 @@ from triggerkit.cli.flags import configuration_flags, flag, logging_flags
     epilog="""\b
 Examples:
   triggerkit invoke app:handlers -n process_user_table -e event.json
+  triggerkit invoke app:handlers -e event.json --pdb
   triggerkit tail dynamodb://orders -n 1 --as-event | triggerkit invoke app:handlers -e -
 
 \b
@@ -23,6 +24,7 @@ Exit codes:
 @configuration_flags
 @flag("--name", "-n", metavar="NAME", help="The trigger; may be left out when there is only one.")
 @flag("--event", "-e", metavar="FILE", required=True, help="A JSON file; - is stdin.")
+@switch("--pdb", help="In a terminal: open the debugger where the handler raised.")
 @logging_flags
 def command(name: str | None, event: str, **given: Any) -> int:
     """Call the handler of one trigger with the event of a file; prints what it returns.

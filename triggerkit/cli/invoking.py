@@ -7,6 +7,7 @@ import contextlib
 import contextvars
 import inspect
 import json
+import pdb
 import sys
 import traceback
 import uuid
@@ -48,6 +49,8 @@ def invoke(name: str | None, event_file: str, given: Mapping[str, Any]) -> int:
     Raises:
         UsageError: no such trigger, or no such event; and all that `load` raises.
     """
+    if given["pdb"]:
+        refuse_debugger(event_file)
     set_up_logging(given)
     loaded = load(read_flags(given))
     plan = choose(loaded.settings.mappings, name)
@@ -58,6 +61,8 @@ def invoke(name: str | None, event_file: str, given: Mapping[str, Any]) -> int:
         shown = without_own_frames(result.error)
         traceback.print_exception(shown, file=sys.stderr)
         click.echo(f"triggerkit: {result.by} of trigger {plan.name!r} failed", err=True)
+        if given["pdb"]:
+            debug(shown)
         return HandlerError.exit_code
     outcome = read_outcome(plan, event, result)
     if isinstance(outcome, Succeeded):
@@ -67,6 +72,27 @@ def invoke(name: str | None, event_file: str, given: Mapping[str, Any]) -> int:
         print_json(result)
     click.echo(f"triggerkit: handler {plan.name!r}: {describe(outcome)}", err=True)
     return HandlerError.exit_code
+
+
+def refuse_debugger(event_file: str) -> None:
+    """Raises UsageError: nobody can type into a debugger here."""
+    if event_file == "-":
+        raise UsageError(
+            "--pdb needs the terminal, and the event comes from stdin",
+            hint="write the event to a file first: --event event.json",
+        )
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout)):
+        raise UsageError("--pdb needs a terminal", hint="run it in one, without a pipe")
+
+
+def debug(error: BaseException) -> None:
+    """Open the debugger at the frame that raised; it ends with `q` or Ctrl-D."""
+    frames = error.__traceback__
+    if frames is None:
+        click.echo("triggerkit: no frame of the handler is left to look at", err=True)
+        return
+    click.echo("triggerkit: the debugger: where, up, p NAME; q ends it", err=True)
+    pdb.post_mortem(frames)
 
 
 def choose(plans: Sequence[MappingPlan], name: str | None) -> MappingPlan:
