@@ -18,9 +18,9 @@ class PlantingFault(Exception):  # noqa: N818 - the catalogue is wrong, not the 
 class Mutant:
     """A bug that somebody could write, or did, here or elsewhere.
 
-    `file` is its place below the package, `real` the text there and `planted` what stands there instead;
-    `harm` tells what it would do to a user. `tests` are the files that must tell it when the simulation
-    does not; empty, those that belong to `file` do.
+    `file` is its place below the package, `real` the text there and `planted` what stands there instead; `harm` is
+    what it would do to a user if nothing else stood in its way. `tests` are the files that must tell it when the
+    simulation does not; empty, those that belong to `file` do.
     """
 
     name: str

@@ -18,8 +18,8 @@ from pathlib import Path
 from mutants.mutant import CHECKOUT, Mutant
 
 SEEDS = 50
-LONGEST_SECONDS = 120.0
-"""A run that has not ended by then never ends; the longest takes five seconds."""
+LONGEST_SECONDS = 300.0
+"""A run that has not ended by then tells nothing: a machine may be slow. Most take a second or two."""
 FROZEN_COMMIT = "78265dc22ee198d6a97c819b5d8135020c8fda25"
 """The tests of the simulation, as they were when these bugs were planted."""
 FROZEN_TREE = "b84aae95ca2959554726024c52f48a72862bb1b2"
@@ -110,8 +110,8 @@ def run(folder: Path, how: str, *rest: str) -> Finding:
             timeout=LONGEST_SECONDS,
             check=False,
         )
-    except subprocess.TimeoutExpired:
-        return Finding(how, f"no end within {LONGEST_SECONDS:g} s")
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError(f"{how} {rest} did not end within {LONGEST_SECONDS:g} s") from error
     if ended.returncode or not result.exists():
         raise RuntimeError(f"{how} {rest} broke:\n{ended.stdout[-2000:]}\n{ended.stderr[-2000:]}")
     return Finding(**json.loads(result.read_text(encoding="utf-8")))
