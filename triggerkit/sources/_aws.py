@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from triggerkit.core.locators import Locator
-from triggerkit.errors import CredentialsError, LocatorError
+from triggerkit.errors import CredentialsError, DamagedReplyError, LocatorError
 from triggerkit.ports import Services
+from triggerkit.sources._intact import DamagedBody
 from triggerkit.sources._refusals import VALIDATION, Refusal, client_side_error
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 15.0
 CONTROL_PLANE_ATTEMPTS = 3
-"""All botocore attempts of one control-plane call; nothing above repeats it by itself."""
+"""All botocore attempts of one control-plane call, and how often a damaged reply is asked for anew."""
 
 Answer = Mapping[str, Any]
 
@@ -252,10 +254,23 @@ def refusal_of(error: ClientError, action: str, thing: str) -> Refusal:
 
 
 def _attempt(call: Callable[[], Answer], action: str, thing: str) -> Answer:
+    """All calls of the control plane may be repeated, so a reply that came damaged is."""
+    for _ in range(CONTROL_PLANE_ATTEMPTS - 1):
+        with suppress(DamagedReplyError):
+            return _attempt_once(call, action, thing)
+    return _attempt_once(call, action, thing)
+
+
+def _attempt_once(call: Callable[[], Answer], action: str, thing: str) -> Answer:
     from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
     try:
         return call()
+    except DamagedBody as error:
+        raise DamagedReplyError(
+            f"{action} on {thing}: the reply is damaged: {error}",
+            hint="it is tried again; look at proxies if it goes on",
+        ) from error
     except ClientError as error:
         raise refusal_of(error, action, thing) from error
     except ParamValidationError as error:  # an older botocore refuses what only newer ones know

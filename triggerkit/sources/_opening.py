@@ -19,6 +19,7 @@ from triggerkit.sources._aws import (
 )
 from triggerkit.sources._botocore_transport import BotocoreTransport
 from triggerkit.sources._fast_transport import FastTransport, load_fast_transport
+from triggerkit.sources._intact import refuse_damaged_replies
 from triggerkit.sources._key_ring import KeyRing
 from triggerkit.sources._lineage import StreamArn, parse_stream_arn
 from triggerkit.sources._refusals import client_side_error
@@ -117,11 +118,13 @@ async def connect_api(access: Access, services: Services) -> StreamsApi:
 
     def connect() -> StreamsApi:
         session = open_session(access)
-        return StreamsApi(
-            ControlPlane(services),
-            open_client(session, "dynamodb", access, attempts=CONTROL_PLANE_ATTEMPTS),
-            open_client(session, "dynamodbstreams", access, attempts=CONTROL_PLANE_ATTEMPTS),
+        tables, streams = (
+            open_client(session, service, access, attempts=CONTROL_PLANE_ATTEMPTS)
+            for service in ("dynamodb", "dynamodbstreams")
         )
+        for client in (tables, streams):
+            refuse_damaged_replies(client)
+        return StreamsApi(ControlPlane(services), tables, streams)
 
     return await services.run(connect)
 

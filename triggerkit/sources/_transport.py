@@ -7,7 +7,6 @@ attempt each: the reader repeats.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 
 from triggerkit.core.locators import Locator
 from triggerkit.errors import DamagedReplyError, LocatorError
+from triggerkit.sources._intact import flaw_of
 from triggerkit.sources._sigv4 import Scope
 
 if TYPE_CHECKING:
@@ -93,23 +93,12 @@ def chosen_transport(locator: Locator) -> TransportChoice:
 def check_body(body: bytes, headers: Mapping[str, str], thing: str) -> None:
     """Compare a body with its checksum, else with its length and encoding (decision 16).
 
-    botocore checks `x-amz-crc32` for tables and leaves it out for streams.
-
     Raises:
         DamagedReplyError: they differ.
     """
-    checksum = headers.get("x-amz-crc32")
-    if checksum is not None:
-        if checksum != str(zlib.crc32(body)):
-            raise damaged(thing, "its checksum is wrong")
-        return
-    length = headers.get("content-length")
-    if length is not None and not headers.get("content-encoding") and length != str(len(body)):
-        raise damaged(thing, f"it has {len(body)} of {length} bytes")
-    try:
-        body.decode()  # cutting a page into raw records does not look into its texts
-    except UnicodeDecodeError as error:
-        raise damaged(thing, "it is not UTF-8") from error
+    why = flaw_of(body, headers)
+    if why:
+        raise damaged(thing, why)
 
 
 def damaged(thing: str, why: str) -> DamagedReplyError:

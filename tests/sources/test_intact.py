@@ -1,0 +1,88 @@
+"""A damaged answer of the control plane is asked for anew, and never read as one that says less."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from components import dummy_client
+from sources.fakes import opened
+
+from triggerkit.core.model import TRIM_HORIZON
+from triggerkit.emulator import Damage, Emulator, serve
+from triggerkit.errors import DamagedReplyError
+from triggerkit.ports import Source
+from triggerkit.sources._aws import CONTROL_PLANE_ATTEMPTS
+from triggerkit.sources._intact import flaw_of
+
+TABLE: dict[str, Any] = {
+    "TableName": "orders",
+    "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+    "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+    "BillingMode": "PAY_PER_REQUEST",
+    "StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+}
+
+
+def reading(scenario: Callable[[Source, Emulator], Coroutine[Any, Any, None]]) -> None:
+    """Run a scenario on a source of the table `orders` and the emulator behind its endpoint."""
+
+    async def run(endpoint_url: str, emulator: Emulator) -> None:
+        source = opened("dynamodb://orders", endpoint_url=endpoint_url)
+        try:
+            await source.prepare()
+            await scenario(source, emulator)
+        finally:
+            await source.close()
+
+    emulator = Emulator(seed=1)
+    with serve(emulator) as server:
+        client = dummy_client("dynamodb", server.endpoint_url)
+        client.create_table(**TABLE)
+        client.close()
+        asyncio.run(run(server.endpoint_url, emulator))
+
+
+@pytest.mark.parametrize("how", list(Damage))
+@pytest.mark.parametrize("operation", ["DescribeStream", "ListStreams", "DescribeTable"])
+def test_a_listing_that_comes_damaged_is_asked_for_anew(operation: str, how: Damage) -> None:
+    async def scenario(source: Source, emulator: Emulator) -> None:
+        intact = await source.list_shards()
+        assert len(intact.shards) == 1
+        emulator.faults.damage(operation, how, times=2)
+        again = await source.list_shards()
+        assert (again.shards, again.complete) == (intact.shards, True)
+        assert emulator.faults.planned_damage(operation) is None, "the fault was not met"
+
+    reading(scenario)
+
+
+def test_an_answer_that_always_comes_damaged_is_an_error_that_names_what_was_asked() -> None:
+    async def scenario(source: Source, emulator: Emulator) -> None:
+        emulator.faults.damage("DescribeStream", Damage.TRUNCATED, times=CONTROL_PLANE_ATTEMPTS)
+        with pytest.raises(
+            DamagedReplyError, match=r"dynamodb:DescribeStream on stream arn:.*/orders"
+        ):
+            await source.list_shards()
+        assert len((await source.list_shards()).shards) == 1
+
+    reading(scenario)
+
+
+def test_an_iterator_that_comes_damaged_is_not_used() -> None:
+    async def scenario(source: Source, emulator: Emulator) -> None:
+        (shard,) = (await source.list_shards()).shards
+        emulator.faults.damage("GetShardIterator", Damage.CORRUPTED, times=2)
+        page = await source.open(shard.id).fetch(TRIM_HORIZON, 10)
+        assert (page.records, page.ended) == ((), False)
+        assert emulator.calls["GetShardIterator"] == 3
+        assert emulator.calls["GetRecords"] == 1
+
+    reading(scenario)
+
+
+def test_a_body_without_checksum_and_length_must_be_text_at_least() -> None:
+    assert flaw_of(b'{"Shards":[]}', {}) == ""
+    assert flaw_of(b'{"Shards":"\xff"}', {}) == "it is not UTF-8"
