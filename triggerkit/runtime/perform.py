@@ -367,7 +367,15 @@ class MembershipPerformer:
                 sent_at = self._clock.now().monotonic_seconds
                 confirmed = await self._store.beat(session)
                 if confirmed is None:
-                    return SessionLost(self._store.fresh_session())
+                    fresh = self._store.fresh_session()
+                    log.warning(
+                        "session_lost",
+                        session=session.id,
+                        fresh_session=fresh.id,
+                        message="others counted this worker as dead: it lets go of its shards"
+                        " and joins again",
+                    )
+                    return SessionLost(fresh)
                 sessions = await self._store.read_sessions()
                 self._waits.succeeded(BEAT, self._clock.now().monotonic_seconds)
                 return Beaten(confirmed, sessions, sent_at)
