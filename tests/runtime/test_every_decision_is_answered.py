@@ -1,0 +1,191 @@
+"""The performer's one promise: every decision is answered exactly once, whatever a port raises."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import get_args
+
+import pytest
+from runtime.fakes import FakeInvoker, FakeSource, LoopClock, record
+
+from triggerkit.core.decisions import (
+    Cancel,
+    Create,
+    Decision,
+    Discard,
+    Fetch,
+    FindChildren,
+    Finish,
+    Forget,
+    Invoke,
+    Release,
+    Save,
+    Survey,
+    Take,
+)
+from triggerkit.core.model import (
+    TRIM_HORIZON,
+    Batch,
+    DiscardReason,
+    Lease,
+    LeaseKey,
+    SessionId,
+    ShardId,
+    Tenure,
+)
+from triggerkit.core.outcome import NotInvoked
+from triggerkit.core.reports import (
+    Cancelled,
+    ChildrenFailed,
+    CreateFailed,
+    DiscardFailed,
+    FetchFailed,
+    FinishFailed,
+    ForgetFailed,
+    Invoked,
+    LeaseLost,
+    ReleaseFailed,
+    Report,
+    SaveFailed,
+    ShardGone,
+    SurveyFailed,
+    TakeFailed,
+    Trimmed,
+)
+from triggerkit.errors import (
+    LeaseLostError,
+    PositionTrimmedError,
+    SourceNotFoundError,
+    StateError,
+    ThrottledError,
+)
+from triggerkit.runtime.listings import SharedListing
+from triggerkit.runtime.perform import MappingPorts, Performer
+
+SHARD = ShardId("s")
+LEASE = Lease(LeaseKey("app:t:x:s"), SHARD, TRIM_HORIZON, owner=SessionId("me"), counter=1)
+TENURE = Tenure(SessionId("me"), 1)
+BATCH = Batch(0, (record(1),), range(1))
+DECISIONS: tuple[Decision, ...] = (
+    Survey(list_shards=True),
+    Create((LEASE,)),
+    Take(LEASE, SessionId("me")),
+    Forget(LEASE),
+    Fetch(LEASE, TENURE, TRIM_HORIZON, 10),
+    Invoke(LEASE, TENURE, BATCH, 1e9),
+    Cancel(LEASE, TENURE),
+    Discard(LEASE, TENURE, BATCH, DiscardReason.RETRY_ATTEMPTS_EXHAUSTED),
+    Save(LEASE, TENURE, TRIM_HORIZON),
+    FindChildren(LEASE, TENURE),
+    Finish(LEASE, TENURE, ()),
+    Release(LEASE, TENURE, TRIM_HORIZON),
+)
+NOT_NOW: dict[type[Decision], type[Report]] = {
+    Survey: SurveyFailed,
+    Create: CreateFailed,
+    Take: TakeFailed,
+    Forget: ForgetFailed,
+    Fetch: FetchFailed,
+    Invoke: Invoked,
+    Cancel: Cancelled,
+    Discard: DiscardFailed,
+    Save: SaveFailed,
+    FindChildren: ChildrenFailed,
+    Finish: FinishFailed,
+    Release: ReleaseFailed,
+}
+MEANT: dict[tuple[type[Exception], type[Decision]], type[Report]] = {
+    (LeaseLostError, Save): LeaseLost,
+    (LeaseLostError, Finish): LeaseLost,
+    (LeaseLostError, Release): LeaseLost,
+    (PositionTrimmedError, Fetch): Trimmed,
+    (SourceNotFoundError, Fetch): ShardGone,
+}
+ERRORS = (
+    StateError("locked", hint="wait"),
+    ThrottledError("slow down", hint="wait"),
+    LeaseLostError("gone", hint=""),
+    PositionTrimmedError("old", hint=""),
+    SourceNotFoundError("gone", hint=""),
+    RuntimeError("a fault of the adapter"),
+    KeyError("another"),
+)
+
+
+class Raising:
+    """Every port at once; every method raises but those that only name things."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+        self.kind = "change"
+        self.arn = self.name = "x"
+
+    def shard_name(self, shard: ShardId) -> str:
+        return shard
+
+    def shard_arn(self, shard: ShardId) -> str:
+        return shard
+
+    def __getattr__(self, name: str) -> object:
+        def refuse(*_: object, **__: object) -> object:
+            raise self._error
+
+        return refuse
+
+
+async def answer(decision: Decision, error: Exception) -> Report:
+    clock, port = LoopClock(), Raising(error)
+    ports = MappingPorts(
+        trigger="t",
+        prefix="app:t:x:",
+        source=port,  # type: ignore[arg-type]
+        listing=SharedListing(port, clock),  # type: ignore[arg-type]
+        store=port,  # type: ignore[arg-type]
+        invoker=port,  # type: ignore[arg-type]
+        destination=port,  # type: ignore[arg-type]
+    )
+    performer = Performer(ports, clock)
+    if isinstance(decision, Cancel):
+        performer._running["request"] = SHARD
+    return await performer.perform(decision)
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("decision", DECISIONS, ids=lambda decision: type(decision).__name__)
+def test_a_port_that_raises_is_answered(decision: Decision, error: Exception) -> None:
+    report = asyncio.run(answer(decision, error))
+    expected = MEANT.get((type(error), type(decision)), NOT_NOW[type(decision)])
+    assert type(report) is expected
+    if isinstance(report, Invoked):
+        assert isinstance(report.outcome, NotInvoked), "no attempt is spent"
+    wait_seconds = getattr(report, "wait_seconds", 1.0)
+    assert 0.0 < wait_seconds <= 10.0
+
+
+def test_every_decision_is_in_this_table() -> None:
+    assert {type(decision) for decision in DECISIONS} == set(get_args(Decision))
+
+
+def test_a_call_that_is_cancelled_from_outside_forgets_its_request() -> None:
+    async def scenario() -> None:
+        clock, source = LoopClock(), FakeSource()
+        invoker = FakeInvoker(gate=asyncio.Event())
+        port = Raising(RuntimeError())
+        ports = MappingPorts(
+            trigger="t",
+            prefix="app:t:x:",
+            source=source,
+            listing=SharedListing(source, clock),
+            store=port,  # type: ignore[arg-type]
+            invoker=invoker,
+            destination=None,
+        )
+        performer = Performer(ports, clock)
+        task = asyncio.ensure_future(performer.perform(Invoke(LEASE, TENURE, BATCH, 1e9)))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not performer._running
+
+    asyncio.run(scenario())
