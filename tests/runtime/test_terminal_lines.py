@@ -86,8 +86,16 @@ def test_a_failed_batch_names_its_error_where_no_traceback_did() -> None:
     failed(lines, 1)
     fields = {"records": 2, "shard": "s-1", "iterator_age_seconds": 3.0, "error_type": "Timeout"}
     told = entry("batch_failed", "warning", request_id="r1", error_message="late", **fields)
-    assert lines.lines(told, 2.0) == ["10:20:30  bill  2 records not done, lag 3.0 s, shard s-1"]
+    assert lines.lines(told, 2.0) == ["10:20:30  bill  2 records not done, lag 3 s, shard s-1"]
     assert lines.lines(told, 2.0)[0].endswith("shard s-1: Timeout: late")
+
+
+def test_a_batch_that_failed_in_part_tells_how_far_it_came() -> None:
+    fields = {"records": 10, "done": 7, "shard": "s-1", "error_message": "3 reported"}
+    told = entry("batch_partly_failed", "warning", request_id="r1", **fields)
+    assert plain().lines(told, 0.0) == [
+        "10:20:30  bill  7 of 10 records done, lag 0 ms, shard s-1: 3 reported"
+    ]
 
 
 def test_what_is_given_up_comes_with_the_command_that_shows_it() -> None:
@@ -176,6 +184,26 @@ def test_the_opening_is_one_screen_and_says_unlimited_retries_once() -> None:
     ]
 
 
+def test_many_triggers_have_a_line_each() -> None:
+    lines = plain()
+    names = [f"t{number}" for number in range(40)]
+    shown = lines.lines(entry("starting", trigger=None, version="1", triggers=names), 0.0)
+    for name in names:
+        options = {"batch_size": 7, "isolation": "none"}
+        found = entry("trigger", trigger=name, source="dynamodb://o", options=options)
+        shown += lines.lines(found, 0.0)
+    assert len(shown) == 42
+    assert shown[-1] == "  t39  <-  dynamodb://o   batch_size=7 isolation=none"
+
+
+def test_triggers_without_a_title_begin_behind_an_empty_line() -> None:
+    lines = plain()
+    lines.lines(entry("table_made", trigger=None, message="table orders created"), 0.0)
+    found = entry("trigger", source="dynamodb://o", options={})
+    assert lines.lines(found, 0.0) == ["", "  bill  <-  dynamodb://o"]
+    assert lines.lines(found, 0.0) == ["  bill  <-  dynamodb://o"]
+
+
 def test_a_call_that_fails_for_many_shards_is_a_sentence() -> None:
     fields = {"operation": "Fetch", "error_message": "no answer", "hint": "start it"}
     first, fix = (
@@ -217,7 +245,7 @@ def test_a_name_has_its_colour_and_a_file_has_none() -> None:
 @pytest.mark.parametrize(
     ("seconds", "shown"),
     [
-        (0.0, "0 ms"), (0.012, "12 ms"), (0.42, "0.4 s"), (42.0, "42 s"), (600.0, "10 min"),
+        (0.0, "0 ms"), (0.012, "12 ms"), (0.42, "0.4 s"), (5.0, "5 s"), (42.0, "42 s"), (600.0, "10 min"),
         (9000.0, "2.5 h"),
     ],
 )  # fmt: skip

@@ -50,6 +50,7 @@ _QUIET_FIELDS = {
     "batch_partly_failed": _SEQUENCE_NUMBERS | {"outcome"},
     "trigger": frozenset({"source"}),
     "started": frozenset({"state"}),
+    "table_made": frozenset({"table", "key"}),
     "state_created": frozenset({"state"}),
     "state_empty": frozenset({"state"}),
 }

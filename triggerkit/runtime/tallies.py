@@ -120,7 +120,7 @@ def in_time(seconds: float) -> str:
     if seconds < 0.1:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 10:
-        return f"{seconds:.1f} s"
+        return f"{f'{seconds:.1f}'.removesuffix('.0')} s"
     if seconds < 120:
         return f"{seconds:.0f} s"
     if seconds < 7200:

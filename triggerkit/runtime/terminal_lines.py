@@ -17,6 +17,8 @@ INDENT = " " * 10
 WIDEST = 110
 """Sentences are wrapped there in a wider terminal; what handlers print never is."""
 WIDEST_NAME = 24
+MANY_TRIGGERS = 12
+"""Of more than these each has one line, options and all, so that a screen holds them."""
 OPENING = frozenset({"starting", "trigger", "unlimited_retries"})
 KEEPS_TALLIES = frozenset({"handler_printed", "handler_logged"})
 """What a handler says in the middle of many batches is no reason to tell their count."""
@@ -92,9 +94,11 @@ class TerminalLines:
                 self._seen.width = max(self._seen.width, min(len(trigger), WIDEST_NAME))
 
     def _told(self, event: str, clock: str, entry: Mapping[str, object]) -> list[str]:
-        if event in OPENING:
+        if event in OPENING and not self._seen.opening:
             self._seen.opening = True
-        elif self._seen.opening:
+            told = self._told(event, clock, entry)
+            return told if event == "starting" else ["", *told]
+        if event not in OPENING and self._seen.opening:
             self._seen.opening = False
             return ["", *self._told(event, clock, entry)]
         if self._everything and event not in OPENING:
@@ -105,6 +109,7 @@ class TerminalLines:
             "unlimited_retries": self._unlimited,
             "handler_failed": self._raised,
             "batch_failed": self._batch_failed,
+            "batch_partly_failed": self._batch_failed,
             "records_discarded": self._discarded,
             "handler_printed": self._printed,
             "stopped": self._stopped,
@@ -129,6 +134,9 @@ class TerminalLines:
         options = entry.get("options")
         if not isinstance(options, Mapping) or not options:
             return [line]
+        if len(self._seen.colours) > MANY_TRIGGERS:
+            said = " ".join(f"{name}={as_option(value)}" for name, value in options.items())
+            return [f"{line}   {said}"]
         indent = " " * (self._seen.width + 4)
         words = "  ".join(
             f"{name}={as_option(value)}".replace(" ", "\0") for name, value in options.items()
@@ -176,13 +184,16 @@ class TerminalLines:
         return lines
 
     def _batch_failed(self, clock: str, entry: Mapping[str, object]) -> list[str]:
-        records = counted(_whole(entry.get("records")), "record")
+        records, done = _whole(entry.get("records")), _whole(entry.get("done"))
         request = str(entry.get("request_id", ""))
         lag = in_time(_seconds(entry.get("iterator_age_seconds")))
         shard = short_name(str(entry.get("shard", "")))
-        text = f"{records} not done, lag {lag}, shard {shard}"
+        what = f"{done:,} of {counted(records, 'record')} done" if done else ""
+        what = what or f"{counted(records, 'record')} not done"
+        text = f"{what}, lag {lag}, shard {shard}"
         if request not in self._seen.failed_requests:  # no traceback has told why
-            text += f": {entry.get('error_type')}: {entry.get('error_message')}"
+            parts = (entry.get("error_type"), entry.get("error_message"))
+            text += "".join(f": {part}" for part in parts if part)
         self._seen.failed_requests.discard(request)
         return [self._headed(clock, str(entry.get("trigger", "")), self._paint(text, "33"))]
 
