@@ -32,6 +32,7 @@ COMMANDS = {
     "put": ("put", "Write items into a table of a running `dev`."),
     "rename": ("rename", "Move the state of a renamed trigger to its new name."),
     "run": ("run", "Run the triggers of TARGET until stopped."),
+    "simulate": ("simulate", "Run triggers through random worlds, in virtual time."),
     "tail": ("tail", "Print the records of a stream as they come."),
 }
 """Name on the command line: module under `triggerkit.cli`, one line of help."""
@@ -82,7 +83,8 @@ Examples:
 Exit codes:
   0 ok or drained   1 a fault of triggerkit   2 usage or import
   3 stream (credentials, permission, not there)   4 state   5 no triggers
-  12 a handler failed or records were discarded   130 interrupted""",
+  12 a handler failed or records were discarded   13 a simulated world failed
+  130 interrupted""",
 )
 @click.version_option(__version__, prog_name="triggerkit")
 def cli() -> None:

@@ -170,6 +170,12 @@ class Ledger:
 
     # --- what it came to --------------------------------------------------------------------------
 
+    @property
+    def written(self) -> int:
+        """Records of all tables."""
+        self.refresh()
+        return len(self._records)
+
     def lost(self) -> tuple[Delivery, ...]:
         """Neither done nor discarded by now, oldest first."""
         self.refresh()

@@ -168,6 +168,16 @@ class Simulation:
         """The present of this world (UNIX seconds)."""
         return self._world.clock.now_seconds()
 
+    @property
+    def triggers(self) -> list[str]:
+        """The names of the triggers that run."""
+        return self._plans.names
+
+    @property
+    def sources(self) -> list[str]:
+        """The tables that triggers read, each once."""
+        return list(dict.fromkeys(plan.source_locator.name for plan in self._plans.mappings))
+
     # --- what it came to --------------------------------------------------------------------------
 
     def calls(self, trigger: object) -> Calls:
@@ -202,6 +212,11 @@ class Simulation:
     def failures(self) -> tuple[Failure, ...]:
         """The failure records that `on_failure` got, whatever it names."""
         return tuple(self._world.destination.failures)
+
+    @property
+    def records_written(self) -> int:
+        """How many records the streams of all tables have got."""
+        return self._ledger.written
 
     def check(self) -> None:
         """Check what every world must keep, whatever goes wrong in it.

@@ -36,6 +36,11 @@ class SimulatedTable:
         """The key as the configuration writes it, such as `id:S` or `pk:S,sk:N`."""
         return self._table.key_text
 
+    @property
+    def keys(self) -> tuple[tuple[str, str], ...]:
+        """Name and type of each key attribute, partition key first."""
+        return self._table.keys
+
     def put(self, item: Mapping[str, object] | None = None, /, **attributes: object) -> None:
         """Write a whole item, as PutItem: `put(id="1", status="paid")`.
 
@@ -87,6 +92,14 @@ class SimulatedTable:
         wire = wire_item(key, f"key of {self.name}")
         found = self._call("GetItem", {"Key": self._key_of(wire)}).get("Item")
         return None if found is None else decoded(found)
+
+    def write_wire(self, item: Mapping[str, Any], *, deletes: bool = False) -> None:
+        """Write an item in DynamoDB JSON, or delete the item of its key. Raises UsageError."""
+        if deletes:
+            self._call("DeleteItem", {"Key": self._key_of(item)})
+        else:
+            self._call("PutItem", {"Item": item})
+        self._written()
 
     def __repr__(self) -> str:
         return f"SimulatedTable({self.name!r}, key={self.key!r})"

@@ -20,7 +20,7 @@ from triggerkit.core.model import (
     ShardId,
 )
 from triggerkit.errors import StateError
-from triggerkit.ports import LeaseStore, Services
+from triggerkit.ports import Clock, LeaseStore, Services
 
 T = TypeVar("T")
 PREFIX = "shop@prod:orders:table-111-local:"
@@ -47,8 +47,8 @@ class InlineRun:
         return call()
 
 
-def inline_services(base_path: str = ".") -> Services:
-    return Services(run=InlineRun(), clock=StillClock(), base_path=base_path)
+def inline_services(base_path: str = ".", clock: Clock | None = None) -> Services:
+    return Services(run=InlineRun(), clock=clock or StillClock(), base_path=base_path)
 
 
 @dataclass(frozen=True)
