@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from mutants import in_adapters, in_fleets, in_shards, trial
@@ -50,14 +51,12 @@ def test_a_copy_without_a_bug_passes_both(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_every_bug_is_told(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
-    def tried(numbered: tuple[int, Mutant]) -> Trial:
-        number, mutant = numbered
-        folder = tmp_path / f"{number}"
-        folder.mkdir()
-        return try_out(mutant, folder)
+    def tried(mutant: Mutant) -> Trial:
+        with TemporaryDirectory(dir=tmp_path) as folder:  # a copy of the package each: not kept
+            return try_out(mutant, Path(folder))
 
     with ThreadPoolExecutor(CHILDREN) as pool:
-        trials = tuple(pool.map(tried, enumerate(MUTANTS)))
+        trials = tuple(pool.map(tried, MUTANTS))
     table = trial.table(trials)
     print(table)
     record_property("table", table)
