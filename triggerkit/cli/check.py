@@ -50,11 +50,12 @@ async def check(loaded: Loaded, *, ask: bool) -> dict[str, Any]:
     """Open every adapter, which reads its locator; with `ask` prepare the sources.
 
     Raises:
-        LocatorError, SourceError: the first thing that would stop a start.
+        LocatorError, HandlerSignatureError, SourceError: the first thing that would stop a start.
     """
     from triggerkit.ports import Services
     from triggerkit.registry import open_destination, open_lease_store, open_source
     from triggerkit.runtime.clock import SystemClock
+    from triggerkit.runtime.handlers import callable_of
     from triggerkit.runtime.pools import ThreadRunner
 
     run = ThreadRunner("control-plane", CONTROL_PLANE_THREADS)
@@ -65,6 +66,7 @@ async def check(loaded: Loaded, *, ask: bool) -> dict[str, Any]:
     async with AsyncExitStack() as closing:
         closing.callback(run.close)
         for plan in settings.mappings:
+            callable_of(plan.trigger)
             source = open_source(plan.source_locator, services)
             closing.push_async_callback(source.close)
             closing.push_async_callback(open_lease_store(plan.state, services).close)

@@ -31,6 +31,7 @@ from triggerkit.invokers.capture import capturing
 from triggerkit.invokers.context import InvocationContext
 from triggerkit.invokers.endings import ending_of_result, without_own_frames
 from triggerkit.runtime.clock import monotonic_seconds
+from triggerkit.runtime.handlers import event_handler_of
 from triggerkit.runtime.logs import get_logger
 from triggerkit.runtime.pools import ThreadRunner
 from triggerkit.settings import MappingPlan
@@ -182,7 +183,7 @@ def _context(
 async def _result(
     plan: MappingPlan, event: object, context: InvocationContext[object], run: ThreadRunner
 ) -> object:
-    handler = plan.trigger.handler
+    handler = event_handler_of(plan.trigger)
     if not plan.trigger.is_async:
         inside = contextvars.copy_context()  # else its log lines would not count as a handler's
         return await run(lambda: inside.run(_call_guarded, lambda: handler(event, context)))
@@ -250,7 +251,10 @@ def read_outcome(plan: MappingPlan, event: object, result: object) -> Outcome:
     """What a worker would make of the result."""
     records = tuple(Record(_sequence_number(r), 0.0, b"", b"") for r in records_of(event))
     batch = Batch(0, records, range(len(records)))
-    return ending_of_result(result, batch, "", reports=plan.options.report_batch_item_failures)
+    typing = plan.trigger.typing
+    reports = typing is not None and typing.wish.unit == "batch"  # what `Batch.fail` answers
+    reports = reports or plan.options.report_batch_item_failures
+    return ending_of_result(result, batch, "", reports=reports)
 
 
 def describe(outcome: Outcome) -> str:
