@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 import threading
 import zlib
@@ -99,7 +100,7 @@ def test_an_absent_operation_names_the_real_backends(
     assert answer.status == 400
     error = json.loads(body)
     assert error["__type"].endswith("#UnknownOperationException")
-    assert "DynamoDB Local or AWS" in error["message"]
+    assert re.search("Use (DynamoDB Local|Kinesis Mock) or AWS", error["message"])
     assert target.rpartition(".")[2] in error["message"]
 
 

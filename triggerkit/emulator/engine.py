@@ -22,6 +22,9 @@ from triggerkit.emulator.faults import Faults
 from triggerkit.emulator.items import ItemsApi
 from triggerkit.emulator.journal import LATEST_SECONDS, open_store
 from triggerkit.emulator.keys import given_key, item_key, table_of
+from triggerkit.emulator.kinesis.listing import ShardListingApi
+from triggerkit.emulator.kinesis.records import KinesisRecordsApi
+from triggerkit.emulator.kinesis.streams import KinesisStreamsApi, kinesis_arn
 from triggerkit.emulator.partiql.api import PartiqlApi
 from triggerkit.emulator.queries import QueriesApi
 from triggerkit.emulator.requests import Request
@@ -35,11 +38,13 @@ from triggerkit.emulator.transactions import TransactionsApi
 
 DYNAMODB = "DynamoDB_20120810"
 STREAMS = "DynamoDBStreams_20120810"
+KINESIS = "Kinesis_20131202"
+_SERVICES = (DYNAMODB, STREAMS, KINESIS)
 _GENERATION = "iterator_generation"
 
 
 class Emulator:
-    """DynamoDB tables and streams in this process.
+    """DynamoDB tables and streams, and Kinesis streams, in this process.
 
     `shards` is how many shards a new stream begins with; `path` is the file that keeps tables, items,
     streams and iterators over a restart, memory unless given. `faults` plans what goes wrong; `calls`
@@ -91,26 +96,30 @@ class Emulator:
     def call_as_json(self, operation_target: str, request: Request) -> str:
         """Carry out one operation and return its answer as JSON text; raises as `call` does."""
         service, _, operation = operation_target.rpartition(".")
-        perform = self._operations.get(operation)
-        if perform is None or service not in ("", perform[0]):
-            raise unknown_operation(operation)
+        perform = self._operation(service, operation)
+        if perform is None:
+            raise unknown_operation(operation, service == KINESIS)
         with self._turn():
             self.calls[operation] += 1
             planned = self.faults.planned_error(operation)
             if planned is not None:
                 raise planned
-            answer = perform[1](request)
+            answer = perform(request)
             return _ENCODER.encode(answer)
 
     def knows(self, operation: str) -> bool:
         """Tell whether there is an operation of that name."""
-        return operation in self._operations
+        return self._operation("", operation) is not None
 
     def stream_arns(self, table: str) -> list[str]:
         """Return the ARNs of a table's readable streams, oldest first."""
         with self._turn():
             streams = self._site.store.streams()
-            return [stream.arn for stream in streams if stream.table_name == table]
+            return [
+                stream.arn
+                for stream in streams
+                if stream.table_name == table and not stream.is_kinesis
+            ]
 
     def open_shards(self, stream: str) -> list[str]:
         """Return the ids of the open shards, in the order of their hash ranges."""
@@ -120,7 +129,7 @@ class Emulator:
     def roll(self, stream: str, shard: str | None = None) -> list[str]:
         """Close a shard (or every open one) and go on in one child each; return the children.
 
-        `stream` is a stream ARN or the name of a table whose stream is on.
+        `stream` is a stream ARN, the name of a table whose stream is on, or of a Kinesis stream.
         """
         with self._turn():
             graph = self._graph(stream)
@@ -180,6 +189,14 @@ class Emulator:
         with self._turn():
             self.clock.advance(seconds)
 
+    def _operation(self, service: str, name: str) -> Callable[[Request], dict[str, Any]] | None:
+        """Return an operation; a name alone means DynamoDB's before that of Kinesis."""
+        for each in _SERVICES if not service else (service,):
+            found = self._operations.get(f"{each}.{name}")
+            if found is not None:
+                return found
+        return None
+
     @contextmanager
     def _turn(self) -> Iterator[None]:
         """Hold the lock, and make the changes durable before anybody hears of them."""
@@ -198,6 +215,8 @@ class Emulator:
         stream = self._site.store.stream(name) if table is None else None
         if table is not None and table.stream_arn is not None:
             stream = self._site.store.stream(table.stream_arn)
+        if stream is None and table is None:
+            stream = self._site.store.stream(kinesis_arn(self._site, name))
         if stream is None:
             raise not_found(f"{name} is neither a stream nor a table with a stream")
         return stream
@@ -206,11 +225,9 @@ class Emulator:
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
 
 
-def _operations(
-    site: Site, faults: Faults
-) -> dict[str, tuple[str, Callable[[Request], dict[str, Any]]]]:
-    found: dict[str, tuple[str, Callable[[Request], dict[str, Any]]]] = {}
-    apis = (
+def _operations(site: Site, faults: Faults) -> dict[str, Callable[[Request], dict[str, Any]]]:
+    """Return all operations by their whole target."""
+    tables = (
         TablesApi(site),
         ItemsApi(site),
         BatchesApi(site),
@@ -219,7 +236,13 @@ def _operations(
         TimeToLiveApi(site),
         PartiqlApi(site),
     )
-    for api in apis:
-        found |= {name: (DYNAMODB, perform) for name, perform in api.operations().items()}
-    streams = StreamsApi(site, faults).operations()
-    return found | {name: (STREAMS, perform) for name, perform in streams.items()}
+    kinesis = (KinesisStreamsApi(site), ShardListingApi(site), KinesisRecordsApi(site, faults))
+    found: dict[str, Callable[[Request], dict[str, Any]]] = {}
+    for service, apis in (
+        (DYNAMODB, tables),
+        (STREAMS, (StreamsApi(site, faults),)),
+        (KINESIS, kinesis),
+    ):
+        for api in apis:
+            found |= {f"{service}.{name}": each for name, each in api.operations().items()}
+    return found

@@ -109,8 +109,19 @@ def idempotent_mismatch() -> EmulatorError:
     )
 
 
-def unknown_operation(operation: str) -> EmulatorError:
+def invalid_argument(message: str) -> EmulatorError:
+    """Return Kinesis's InvalidArgumentException."""
+    return EmulatorError("InvalidArgumentException", message)
+
+
+def unknown_operation(operation: str, is_kinesis: bool = False) -> EmulatorError:
     """Return the answer to an operation that the embedded endpoint does not have."""
+    if is_kinesis:
+        return EmulatorError(
+            "UnknownOperationException",
+            f"The embedded endpoint of triggerkit does not have {operation or 'this operation'} of "
+            "Kinesis. Use Kinesis Mock or AWS for it: point AWS_ENDPOINT_URL_KINESIS there.",
+        )
     return EmulatorError(
         "UnknownOperationException",
         f"The embedded endpoint of triggerkit does not have {operation or 'this operation'}. "

@@ -1,7 +1,7 @@
 """The emulator behind boto3 without sockets.
 
-Rule: a request that the hook sees never leaves the process: calls to DynamoDB and DynamoDB Streams are
-answered here, and a call to any other service is refused instead of being sent to AWS.
+Rule: a request that the hook sees never leaves the process: calls to DynamoDB, its Streams and Kinesis
+are answered here, and a call to any other service is refused instead of being sent to AWS.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import io
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from triggerkit.emulator.engine import DYNAMODB, STREAMS, Emulator
+from triggerkit.emulator.engine import DYNAMODB, KINESIS, STREAMS, Emulator
 from triggerkit.emulator.faults import Damage
 from triggerkit.emulator.wire import respond
 
@@ -59,7 +59,7 @@ class _Route:
 
         target = request.headers.get("X-Amz-Target", "")
         target = target.decode() if isinstance(target, bytes) else target
-        if target.partition(".")[0] not in (DYNAMODB, STREAMS):
+        if target.partition(".")[0] not in (DYNAMODB, STREAMS, KINESIS):
             raise EndpointConnectionError(endpoint_url=request.url)
         body = request.body or b""
         answer = respond(self._emulator, target, body.encode() if isinstance(body, str) else body)

@@ -32,9 +32,11 @@ class ShardIterator:
         packed = base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
         return f"{self.stream_arn}|1|{packed}"
 
-    def expired(self, now_seconds: float, generation: int) -> bool:
+    def expired(
+        self, now_seconds: float, generation: int, life_seconds: float = LIFE_SECONDS
+    ) -> bool:
         """Tell whether the token is too old to use."""
-        return now_seconds - self.issued_seconds > LIFE_SECONDS or generation != self.generation
+        return now_seconds - self.issued_seconds > life_seconds or generation != self.generation
 
 
 def read_token(token: str) -> ShardIterator:

@@ -17,7 +17,14 @@ from typing import Any
 
 from triggerkit.emulator.indexes import Index
 from triggerkit.emulator.shards import Shard, ShardGraph, StreamRecord
-from triggerkit.emulator.store import Billing, ItemKey, MemoryStore, Stream, Table
+from triggerkit.emulator.store import (
+    KINESIS_OFFSET,
+    Billing,
+    ItemKey,
+    MemoryStore,
+    Stream,
+    Table,
+)
 from triggerkit.emulator.values import Item
 from triggerkit.errors import StateError, StateFormatError, StateLockedError
 
@@ -25,7 +32,7 @@ FORMAT = 1
 APPLICATION_ID = 0x746B6465
 LATEST_SECONDS = "latest_seconds"
 _SEQUENCE = "sequence"
-_DIGITS = 40
+_DIGITS = 60
 _OTHER = "Name a file that does not exist yet; the emulator makes it."
 _SCHEMA = """
     CREATE TABLE facts (name TEXT PRIMARY KEY, fact TEXT NOT NULL) WITHOUT ROWID;
@@ -246,7 +253,8 @@ def _load(connection: sqlite3.Connection, store: MemoryStore) -> None:
         store.write_item(table, (_text(partition), _text(sort)), json.loads(item))
     for arn, definition in connection.execute("SELECT arn, definition FROM streams"):
         members = json.loads(definition)
-        graph = ShardGraph(members.pop("salt"), store.next_sequence)
+        offset = KINESIS_OFFSET if members["is_kinesis"] else 0
+        graph = ShardGraph(members.pop("salt"), store.next_sequence, offset)
         graph.restore(_shards(connection, arn))
         store.save_stream(Stream(graph=graph, **members))
 

@@ -1,4 +1,4 @@
-"""The shards of one stream: who follows whom, which key goes where, what is still kept.
+"""The shards of one stream, of DynamoDB or Kinesis: who follows whom, which key goes where, what is still kept.
 
 Rule: the open shards of an enabled stream cover the hash space without gap or overlap, so every write
 has exactly one shard; children start where their parent ended, so a key's records stay in order along
@@ -44,6 +44,7 @@ class Shard:
     ending_sequence: int | None = None
     closed_seconds: float | None = None
     trimmed_through: int = 0
+    adjacent_parent_id: str | None = None
     records: list[StreamRecord] = field(default_factory=list)
 
     @property
@@ -74,10 +75,14 @@ class Shard:
 
 @dataclass(slots=True)
 class ShardGraph:
-    """All shards of one stream that are still listed. `next_sequence` gives growing numbers."""
+    """All shards of one stream that are still listed. `next_sequence` gives growing numbers.
+
+    `offset` makes those of Kinesis as long as they are there, and its shard ids count from 0.
+    """
 
     salt: str
     next_sequence: Callable[[], int]
+    offset: int = 0
     shards: dict[str, Shard] = field(default_factory=dict)
     _open: list[Shard] = field(default_factory=list)
     _bounds: list[int] = field(default_factory=list)
@@ -122,8 +127,16 @@ class ShardGraph:
         return sorted(self.shards.values(), key=lambda shard: shard.shard_id)
 
     def children(self, shard_id: str) -> list[Shard]:
-        """Return the shards whose parent is `shard_id`."""
-        return [shard for shard in self.listed() if shard.parent_id == shard_id]
+        """Return the shards of which `shard_id` is a parent."""
+        return [
+            shard
+            for shard in self.listed()
+            if shard_id in (shard.parent_id, shard.adjacent_parent_id)
+        ]
+
+    def number(self) -> int:
+        """Return the next sequence number of this stream."""
+        return self.offset + self.next_sequence()
 
     def roll(self, shard_id: str, now_seconds: float) -> str:
         """Close a shard and go on in one child; return the child's id."""
@@ -143,6 +156,18 @@ class ShardGraph:
         right = self._add(parent.shard_id, middle, parent.high, now_seconds)
         self._index()
         return left.shard_id, right.shard_id
+
+    def merge(self, shard_id: str, adjacent_id: str, now_seconds: float) -> str:
+        """Close two neighbours, the lower one first, and go on in one child; return its id."""
+        shard, adjacent = self.shard(shard_id), self.shard(adjacent_id)
+        if shard.high != adjacent.low:
+            raise ValueError(f"{adjacent_id} does not begin where {shard_id} ends")
+        for each in (shard_id, adjacent_id):
+            self._close(each, now_seconds)
+        child = self._add(shard_id, shard.low, adjacent.high, now_seconds)
+        child.adjacent_parent_id = adjacent_id
+        self._index()
+        return child.shard_id
 
     def close_all(self, now_seconds: float) -> None:
         """Close every open shard without children, as disabling the stream does."""
@@ -180,19 +205,25 @@ class ShardGraph:
         del self.shards[shard_id]
 
     def _add(self, parent_id: str | None, low: int, high: int, now_seconds: float) -> Shard:
-        sequence = self.next_sequence()
-        digest = hashlib.md5(f"{self.salt}{sequence}".encode(), usedforsecurity=False).hexdigest()
-        shard_id = f"shardId-{int(now_seconds * 1000):020d}-{digest[:8]}"
+        sequence = self.number()
+        shard_id = self._name(sequence, now_seconds)
         shard = Shard(shard_id, parent_id, low, high, now_seconds, sequence)
         self.shards[shard_id] = shard
         self._open.append(shard)
         return shard
 
+    def _name(self, sequence: int, now_seconds: float) -> str:
+        if self.offset:
+            taken = [int(shard_id.rpartition("-")[2]) for shard_id in self.shards]
+            return f"shardId-{max(taken, default=-1) + 1:012d}"
+        digest = hashlib.md5(f"{self.salt}{sequence}".encode(), usedforsecurity=False).hexdigest()
+        return f"shardId-{int(now_seconds * 1000):020d}-{digest[:8]}"
+
     def _close(self, shard_id: str, now_seconds: float) -> Shard:
         shard = self.shard(shard_id)
         if shard.closed:
             raise ValueError(f"{shard_id} is closed already")
-        shard.ending_sequence = self.next_sequence()
+        shard.ending_sequence = self.number()
         shard.closed_seconds = now_seconds
         self._open.remove(shard)
         return shard

@@ -20,6 +20,8 @@ ItemKey: TypeAlias = tuple[str, str]
 # 21 digits at first and 22 soon after: whoever compares sequence numbers as text finds out early.
 FIRST_SEQUENCE = 10**21 - 5_000
 SEQUENCE_STEP = 100
+KINESIS_OFFSET = 495 * 10**53
+"""Sequence numbers of Kinesis have 56 digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,10 @@ class Table:
 
 @dataclass(slots=True)
 class Stream:
-    """One stream; it outlives its table by the retention."""
+    """One stream of a table, which it outlives by the retention, or of Kinesis.
+
+    A stream of Kinesis has its own name for `table_name`, and neither label, view type nor key schema.
+    """
 
     arn: str
     label: str
@@ -72,6 +77,7 @@ class Stream:
     created_seconds: float
     graph: ShardGraph
     enabled: bool = True
+    is_kinesis: bool = False
 
 
 class Store(Protocol):

@@ -70,7 +70,10 @@ class StreamsApi:
         found = [
             stream
             for stream in self.site.store.streams()
-            if stream.arn > start and name in (None, stream.table_name) and self._kept(stream)
+            if not stream.is_kinesis
+            and stream.arn > start
+            and name in (None, stream.table_name)
+            and self._kept(stream)
         ]
         answer: dict[str, Any] = {
             "Streams": [
@@ -153,7 +156,7 @@ class StreamsApi:
 
     def _stream(self, arn: str) -> Stream:
         stream = self.site.store.stream(arn)
-        if stream is None or not self._kept(stream):
+        if stream is None or stream.is_kinesis or not self._kept(stream):
             raise not_found(f"Requested resource not found: Stream: {arn} not found")
         return stream
 

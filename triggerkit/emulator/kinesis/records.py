@@ -1,0 +1,253 @@
+"""Kinesis records: put, iterators, get.
+
+Rule: a record goes to the open shard that holds the hash of its partition key; a closed shard ends in the
+same answer as its last record, and that answer names its children.
+Source: Kinesis Data Streams API reference.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from triggerkit.emulator.errors import EmulatorError, invalid_argument
+from triggerkit.emulator.faults import Faults
+from triggerkit.emulator.iterators import ShardIterator, read_token
+from triggerkit.emulator.kinesis.streams import hash_range, kinesis_stream, listed_shard
+from triggerkit.emulator.requests import (
+    Request,
+    chosen,
+    missing,
+    mistyped,
+    optional_list,
+    optional_text,
+    positive,
+    text,
+    violated,
+)
+from triggerkit.emulator.shards import HASH_SPACE, Shard, StreamRecord, key_hash
+from triggerkit.emulator.site import Site
+from triggerkit.emulator.store import Stream
+
+MAX_RECORDS = 10_000
+MAX_PUT = 500
+MAX_KEY_LENGTH = 256
+RECORD_BYTES = 1024 * 1024
+PUT_BYTES = 5 * 1024 * 1024
+PAGE_BYTES = 10 * 1024 * 1024
+LIFE_SECONDS = 5 * 60
+ITERATOR_TYPES = (
+    "AT_SEQUENCE_NUMBER",
+    "AFTER_SEQUENCE_NUMBER",
+    "AT_TIMESTAMP",
+    "TRIM_HORIZON",
+    "LATEST",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Put:
+    """One checked record before it has a number."""
+
+    content: str
+    key: str
+    place: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class KinesisRecordsApi:
+    """Records of one site's Kinesis streams."""
+
+    site: Site
+    faults: Faults
+
+    def operations(self) -> dict[str, Callable[[Request], dict[str, Any]]]:
+        """Return the operations by name."""
+        return {
+            "PutRecord": self.put_record,
+            "PutRecords": self.put_records,
+            "GetShardIterator": self.get_shard_iterator,
+            "GetRecords": self.get_records,
+        }
+
+    def put_record(self, request: Request) -> dict[str, Any]:
+        """Answer PutRecord."""
+        put = _read_put(request)
+        return self._append(kinesis_stream(self.site, request), put)
+
+    def put_records(self, request: Request) -> dict[str, Any]:
+        """Answer PutRecords; none of them fails by itself."""
+        entries = optional_list(request, "Records")
+        if entries is None:
+            raise missing("Records")
+        if not 1 <= len(entries) <= MAX_PUT:
+            bound = f"less than or equal to {MAX_PUT}" if entries else "greater than or equal to 1"
+            raise violated("[...]", "Records", f"Member must have length {bound}")
+        for entry in entries:
+            if not isinstance(entry, dict):
+                raise mistyped("Records", entry, "Map")
+        puts = [_read_put(entry) for entry in entries]
+        if sum(put.size_bytes for put in puts) > PUT_BYTES:
+            raise invalid_argument("Records size exceeds 5 MB limit")
+        stream = kinesis_stream(self.site, request)
+        answers = [self._append(stream, put) for put in puts]
+        return {"FailedRecordCount": 0, "Records": answers}
+
+    def get_shard_iterator(self, request: Request) -> dict[str, Any]:
+        """Answer GetShardIterator, all five types."""
+        stream = kinesis_stream(self.site, request)
+        shard = listed_shard(stream, text(request, "ShardId"))
+        kind = chosen(request, "ShardIteratorType", ITERATOR_TYPES)
+        if kind is None:
+            raise missing("ShardIteratorType")
+        after = self._start(shard, kind, request)
+        return {"ShardIterator": self._token(stream, shard, after)}
+
+    def get_records(self, request: Request) -> dict[str, Any]:
+        """Answer GetRecords: at most 10,000 records or 10 MB, how far behind, and where to go on."""
+        limit = positive(request, "Limit") or MAX_RECORDS
+        if limit > MAX_RECORDS:
+            raise invalid_argument(f"Limit {limit} is greater than {MAX_RECORDS}")
+        place = _read_iterator(text(request, "ShardIterator"))
+        now_seconds = self.site.clock.now_seconds()
+        if place.expired(now_seconds, self.faults.iterator_generation, LIFE_SECONDS):
+            raise EmulatorError(
+                "ExpiredIteratorException",
+                "Iterator expired. The iterator was created more than 5 minutes ago.",
+            )
+        stream = kinesis_stream(self.site, {"StreamARN": place.stream_arn})
+        shard = listed_shard(stream, place.shard_id)
+        first = shard.after(place.after)
+        last, size_bytes = first, 0
+        for record in shard.records[first : first + limit]:
+            size_bytes += record.size_bytes
+            if size_bytes > PAGE_BYTES and last > first:
+                break
+            last += 1
+        page = shard.records[first:last]
+        answer: dict[str, Any] = {"Records": [record.wire for record in page]}
+        waiting = shard.records[last:]
+        behind_seconds = now_seconds - waiting[0].created_seconds if waiting else 0.0
+        answer["MillisBehindLatest"] = int(1000 * behind_seconds)
+        if waiting or not shard.closed:
+            after = page[-1].sequence if page else place.after
+            answer["NextShardIterator"] = self._token(stream, shard, after)
+        else:
+            answer["ChildShards"] = _children(stream, shard)
+        return answer
+
+    def _append(self, stream: Stream, put: _Put) -> dict[str, Any]:
+        shard = next(
+            each for each in stream.graph.open_shards() if each.low <= put.place < each.high
+        )
+        sequence, now_seconds = stream.graph.number(), self.site.clock.now_seconds()
+        wire = {
+            "SequenceNumber": str(sequence),
+            "ApproximateArrivalTimestamp": round(now_seconds, 3),
+            "Data": put.content,
+            "PartitionKey": put.key,
+        }
+        record = StreamRecord(sequence, now_seconds, put.size_bytes, wire)
+        self.site.store.append(stream, shard.shard_id, record)
+        return {"ShardId": shard.shard_id, "SequenceNumber": str(sequence)}
+
+    def _token(self, stream: Stream, shard: Shard, after: int) -> str:
+        now_seconds = self.site.clock.now_seconds()
+        generation = self.faults.iterator_generation
+        return ShardIterator(stream.arn, shard.shard_id, after, now_seconds, generation).token()
+
+    def _start(self, shard: Shard, kind: str, request: Request) -> int:
+        """Return the sequence number after which an iterator of this kind reads."""
+        horizon = max(shard.starting_sequence, shard.trimmed_through)
+        match kind:
+            case "TRIM_HORIZON":
+                return horizon
+            case "LATEST":
+                return shard.latest_sequence
+            case "AT_TIMESTAMP":
+                seconds = self._asked_time(request)
+                earlier = [r.sequence for r in shard.records if r.created_seconds < seconds]
+                return earlier[-1] if earlier else horizon
+            case _:
+                sequence = _asked_number(shard, request)
+                return max(horizon, sequence - (kind == "AT_SEQUENCE_NUMBER"))
+
+    def _asked_time(self, request: Request) -> float:
+        seconds = request.get("Timestamp")
+        if not isinstance(seconds, (int, float)) or isinstance(seconds, bool):
+            raise invalid_argument(
+                "Must specify timestamp parameter for iterator of type AT_TIMESTAMP"
+            )
+        if seconds > self.site.clock.now_seconds():
+            raise invalid_argument(
+                f"The timestampInMillis parameter cannot be in the future: {seconds}"
+            )
+        return float(seconds)
+
+
+def _read_put(request: Request) -> _Put:
+    key, content = text(request, "PartitionKey"), text(request, "Data")
+    if not 1 <= len(key) <= MAX_KEY_LENGTH:
+        bound = f"less than or equal to {MAX_KEY_LENGTH}" if key else "greater than or equal to 1"
+        raise violated(key, "PartitionKey", f"Member must have length {bound}")
+    try:
+        size_bytes = len(base64.b64decode(content, validate=True)) + len(key.encode())
+    except (binascii.Error, ValueError):
+        raise EmulatorError("SerializationException", "Data is no valid base64") from None
+    if size_bytes > RECORD_BYTES:
+        raise violated(
+            "...", "Data", f"Member must have length less than or equal to {RECORD_BYTES}"
+        )
+    explicit = optional_text(request, "ExplicitHashKey")
+    if explicit is None:
+        return _Put(content, key, key_hash(key), size_bytes)
+    place = int(explicit) if explicit.isascii() and explicit.isdigit() else HASH_SPACE
+    if place >= HASH_SPACE:
+        raise invalid_argument(
+            f"Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified "
+            f"value was {explicit}"
+        )
+    return _Put(content, key, place, size_bytes)
+
+
+def _asked_number(shard: Shard, request: Request) -> int:
+    number = optional_text(request, "StartingSequenceNumber")
+    if number is None:
+        raise invalid_argument(
+            "Must either specify timestamp or sequence number, but not both, for this iterator type."
+        )
+    if not (number.isascii() and number.isdigit()):
+        raise invalid_argument(f"StartingSequenceNumber {number} is invalid.")
+    sequence = int(number)
+    if not shard.starting_sequence <= sequence <= shard.latest_sequence:
+        raise invalid_argument(
+            f"StartingSequenceNumber {number} used in GetShardIterator on shard {shard.shard_id} is "
+            "invalid because it did not come from this shard."
+        )
+    return sequence
+
+
+def _read_iterator(token: str) -> ShardIterator:
+    try:
+        return read_token(token)
+    except EmulatorError:
+        raise invalid_argument("Invalid ShardIterator.") from None
+
+
+def _children(stream: Stream, shard: Shard) -> list[dict[str, Any]]:
+    return [
+        {
+            "ShardId": child.shard_id,
+            "ParentShards": [
+                parent
+                for parent in (child.parent_id, child.adjacent_parent_id)
+                if parent is not None
+            ],
+            "HashKeyRange": hash_range(child),
+        }
+        for child in stream.graph.children(shard.shard_id)
+    ]

@@ -1,0 +1,298 @@
+"""Kinesis streams and their shards: create, describe, split, merge, scale, delete.
+
+Rule: a parent that was split or merged stays listed with its records until the retention has passed.
+Source: Kinesis Data Streams API reference.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from triggerkit.emulator.errors import EmulatorError, invalid_argument, not_found
+from triggerkit.emulator.requests import (
+    Request,
+    chosen,
+    missing,
+    optional_map,
+    optional_text,
+    positive,
+    text,
+    violated,
+)
+from triggerkit.emulator.shards import HASH_SPACE, RETENTION_SECONDS, Shard, ShardGraph
+from triggerkit.emulator.site import Site
+from triggerkit.emulator.store import KINESIS_OFFSET, Stream
+
+ON_DEMAND_SHARDS = 4
+MAX_SHARDS = 10_000
+MAX_LISTED = 10_000
+_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
+_ON_DEMAND = "on-demand:"
+
+
+def kinesis_arn(site: Site, name: str) -> str:
+    """Return the ARN of a Kinesis stream."""
+    return f"arn:aws:kinesis:{site.region}:{site.account}:stream/{name}"
+
+
+def kinesis_stream(site: Site, request: Request) -> Stream:
+    """Return the stream that StreamARN or StreamName names, after its retention has passed over it.
+
+    Raises:
+        EmulatorError: InvalidArgumentException, ResourceNotFoundException.
+    """
+    arn = optional_text(request, "StreamARN")
+    if arn is None:
+        arn = kinesis_arn(site, _name(request))
+    stream = site.store.stream(arn)
+    if stream is None or not stream.is_kinesis:
+        name = arn.rpartition("/")[2]
+        raise not_found(f"Stream {name} under account {site.account} not found.")
+    if stream.graph.retain(site.clock.now_seconds()):
+        site.store.save_stream(stream)
+    return stream
+
+
+def listed_shard(stream: Stream, shard_id: str) -> Shard:
+    """Return a shard. Raises EmulatorError: ResourceNotFoundException."""
+    found = stream.graph.shards.get(shard_id)
+    if found is None:
+        raise not_found(f"Could not find shard {shard_id} in stream {stream.table_name}.")
+    return found
+
+
+def described_shard(stream: Stream, shard: Shard) -> dict[str, Any]:
+    """Return a shard as listings show it."""
+    numbers = {"StartingSequenceNumber": str(shard.starting_sequence)}
+    if shard.ending_sequence is not None:
+        numbers["EndingSequenceNumber"] = str(shard.ending_sequence)
+    described: dict[str, Any] = {
+        "ShardId": shard.shard_id,
+        "HashKeyRange": hash_range(shard),
+        "SequenceNumberRange": numbers,
+    }
+    if shard.parent_id in stream.graph.shards:
+        described["ParentShardId"] = shard.parent_id
+    if shard.adjacent_parent_id in stream.graph.shards:
+        described["AdjacentParentShardId"] = shard.adjacent_parent_id
+    return described
+
+
+def hash_range(shard: Shard) -> dict[str, str]:
+    """Return the hash keys of a shard; both ends belong to it."""
+    return {"StartingHashKey": str(shard.low), "EndingHashKey": str(shard.high - 1)}
+
+
+@dataclass(frozen=True, slots=True)
+class KinesisStreamsApi:
+    """The control plane of one site's Kinesis streams."""
+
+    site: Site
+
+    def operations(self) -> dict[str, Callable[[Request], dict[str, Any]]]:
+        """Return the operations by name."""
+        return {
+            "CreateStream": self.create_stream,
+            "DeleteStream": self.delete_stream,
+            "DescribeStream": self.describe_stream,
+            "DescribeStreamSummary": self.describe_stream_summary,
+            "ListStreams": self.list_streams,
+            "MergeShards": self.merge_shards,
+            "SplitShard": self.split_shard,
+            "UpdateShardCount": self.update_shard_count,
+        }
+
+    def create_stream(self, request: Request) -> dict[str, Any]:
+        """Answer CreateStream; the stream is ACTIVE at once, on demand with four shards."""
+        name = _name(request)
+        mode = optional_map(request, "StreamModeDetails") or {}
+        count = positive(request, "ShardCount")
+        on_demand = chosen(mode, "StreamMode", ("PROVISIONED", "ON_DEMAND")) == "ON_DEMAND"
+        if count is None and not on_demand:
+            raise invalid_argument("ShardCount must be at least 1 in PROVISIONED mode.")
+        if (count or 0) > MAX_SHARDS:
+            raise EmulatorError("LimitExceededException", f"At most {MAX_SHARDS} shards a stream.")
+        arn = kinesis_arn(self.site, name)
+        if self.site.store.stream(arn) is not None:
+            raise EmulatorError(
+                "ResourceInUseException",
+                f"Stream {name} under account {self.site.account} already exists.",
+            )
+        now_seconds = self.site.clock.now_seconds()
+        graph = ShardGraph(self.site.digest(arn), self.site.store.next_sequence, KINESIS_OFFSET)
+        graph.grow(count or ON_DEMAND_SHARDS, now_seconds)
+        stream = Stream(arn, "", name, "", [], now_seconds, graph, is_kinesis=True)
+        self.site.store.save_stream(stream)
+        self.site.store.remember(_ON_DEMAND + name, "yes" if on_demand else None)
+        return {}
+
+    def delete_stream(self, request: Request) -> dict[str, Any]:
+        """Answer DeleteStream; the stream is gone at once."""
+        stream = kinesis_stream(self.site, request)
+        self.site.store.drop_stream(stream.arn)
+        self.site.store.remember(_ON_DEMAND + stream.table_name, None)
+        return {}
+
+    def describe_stream(self, request: Request) -> dict[str, Any]:
+        """Answer DescribeStream."""
+        stream = kinesis_stream(self.site, request)
+        limit = bounded(request, "Limit", MAX_LISTED) or 100
+        start = optional_text(request, "ExclusiveStartShardId") or ""
+        shards = [shard for shard in stream.graph.listed() if shard.shard_id > start]
+        return {
+            "StreamDescription": {
+                **self._described(stream),
+                "Shards": [described_shard(stream, shard) for shard in shards[:limit]],
+                "HasMoreShards": len(shards) > limit,
+            }
+        }
+
+    def describe_stream_summary(self, request: Request) -> dict[str, Any]:
+        """Answer DescribeStreamSummary."""
+        stream = kinesis_stream(self.site, request)
+        return {
+            "StreamDescriptionSummary": {
+                **self._described(stream),
+                "OpenShardCount": len(stream.graph.open_shards()),
+                "ConsumerCount": 0,
+            }
+        }
+
+    def list_streams(self, request: Request) -> dict[str, Any]:
+        """Answer ListStreams."""
+        limit = bounded(request, "Limit", MAX_LISTED) or 100
+        start = optional_text(request, "NextToken")
+        start = start or optional_text(request, "ExclusiveStartStreamName") or ""
+        streams = [each for each in self.site.store.streams() if each.is_kinesis]
+        found = [each for each in streams if each.table_name > start]
+        answer: dict[str, Any] = {
+            "StreamNames": [stream.table_name for stream in found[:limit]],
+            "StreamSummaries": [self._summed_up(stream) for stream in found[:limit]],
+            "HasMoreStreams": len(found) > limit,
+        }
+        return answer | ({"NextToken": found[limit - 1].table_name} if len(found) > limit else {})
+
+    def split_shard(self, request: Request) -> dict[str, Any]:
+        """Answer SplitShard."""
+        stream = kinesis_stream(self.site, request)
+        shard = _open_shard(stream, text(request, "ShardToSplit"))
+        given = text(request, "NewStartingHashKey")
+        at = int(given) if given.isascii() and given.isdigit() else -1
+        # Neither the first nor the last hash key of a shard can begin a new one.
+        if not shard.low + 1 < at < shard.high - 1:
+            raise invalid_argument(
+                f"NewStartingHashKey {given} used in SplitShard() on shard {shard.shard_id} in "
+                f"stream {stream.table_name} under account {self.site.account} is not both greater "
+                f"than one plus the shard's StartingHashKey {shard.low} and less than the shard's "
+                f"EndingHashKey {shard.high - 1}."
+            )
+        stream.graph.split(shard.shard_id, self.site.clock.now_seconds(), at)
+        self.site.store.save_stream(stream)
+        return {}
+
+    def merge_shards(self, request: Request) -> dict[str, Any]:
+        """Answer MergeShards."""
+        stream = kinesis_stream(self.site, request)
+        shard = _open_shard(stream, text(request, "ShardToMerge"))
+        adjacent = _open_shard(stream, text(request, "AdjacentShardToMerge"))
+        if shard.high != adjacent.low:
+            raise invalid_argument(
+                f"Shards {shard.shard_id} and {adjacent.shard_id} in stream {stream.table_name} "
+                f"under account {self.site.account} are not an adjacent pair of shards eligible for "
+                "merging"
+            )
+        now_seconds = self.site.clock.now_seconds()
+        stream.graph.merge(shard.shard_id, adjacent.shard_id, now_seconds)
+        self.site.store.save_stream(stream)
+        return {}
+
+    def update_shard_count(self, request: Request) -> dict[str, Any]:
+        """Answer UpdateShardCount: splits where a new edge lies, then merges across old edges."""
+        stream = kinesis_stream(self.site, request)
+        if chosen(request, "ScalingType", ("UNIFORM_SCALING",)) is None:
+            raise missing("ScalingType")
+        target = bounded(request, "TargetShardCount", MAX_SHARDS)
+        if target is None:
+            raise missing("TargetShardCount")
+        current = len(stream.graph.open_shards())
+        if not current / 2 <= target <= current * 2:
+            raise invalid_argument(
+                f"UpdateShardCount cannot scale from {current} to {target} shards: at most double, at "
+                "least half."
+            )
+        if target != current:
+            self._scale(stream, target)
+        return {
+            "StreamName": stream.table_name,
+            "StreamARN": stream.arn,
+            "CurrentShardCount": current,
+            "TargetShardCount": target,
+        }
+
+    def _scale(self, stream: Stream, target: int) -> None:
+        graph, now_seconds = stream.graph, self.site.clock.now_seconds()
+        edges = [HASH_SPACE * index // target for index in range(target)]
+        for edge in edges:
+            shard = next(each for each in graph.open_shards() if each.low <= edge < each.high)
+            if shard.low != edge:
+                graph.split(shard.shard_id, now_seconds, edge)
+        for edge in edges:
+            shard_id = next(each.shard_id for each in graph.open_shards() if each.low == edge)
+            while True:
+                high = graph.shards[shard_id].high
+                following = [each for each in graph.open_shards() if each.low == high]
+                if not following or high in edges:
+                    break
+                shard_id = graph.merge(shard_id, following[0].shard_id, now_seconds)
+        self.site.store.save_stream(stream)
+
+    def _described(self, stream: Stream) -> dict[str, Any]:
+        return {
+            **self._summed_up(stream),
+            "RetentionPeriodHours": RETENTION_SECONDS // 3600,
+            "EnhancedMonitoring": [{"ShardLevelMetrics": []}],
+            "EncryptionType": "NONE",
+        }
+
+    def _summed_up(self, stream: Stream) -> dict[str, Any]:
+        on_demand = self.site.store.recall(_ON_DEMAND + stream.table_name) is not None
+        return {
+            "StreamName": stream.table_name,
+            "StreamARN": stream.arn,
+            "StreamStatus": "ACTIVE",
+            "StreamModeDetails": {"StreamMode": "ON_DEMAND" if on_demand else "PROVISIONED"},
+            "StreamCreationTimestamp": stream.created_seconds,
+        }
+
+
+def _open_shard(stream: Stream, shard_id: str) -> Shard:
+    shard = listed_shard(stream, shard_id)
+    if shard.closed:
+        raise EmulatorError(
+            "ResourceInUseException",
+            f"Shard {shard_id} in stream {stream.table_name} has already been merged or split, and "
+            "thus is not eligible for merging or splitting.",
+        )
+    return shard
+
+
+def _name(request: Request) -> str:
+    name = optional_text(request, "StreamName")
+    if name is None:
+        raise invalid_argument("Either StreamName or StreamARN is required.")
+    if not _NAME.fullmatch(name):
+        raise violated(
+            name, "StreamName", "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+"
+        )
+    return name
+
+
+def bounded(request: Request, name: str, most: int) -> int | None:
+    """Return an integer member from 1 to `most`, None when absent."""
+    value = positive(request, name)
+    if value is not None and value > most:
+        raise violated(value, name, f"Member must have value less than or equal to {most}")
+    return value
