@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from core.builders import at, options, record
 
 from triggerkit.core.batches import Lane, Run
@@ -18,8 +20,8 @@ def lane(number: int, ordinals: tuple[int, ...]) -> Lane:
     return made
 
 
-def moving(lanes: list[Lane], ahead: int = 0, now_seconds: float = 0.0) -> list[int]:
-    moved = lanes_to_move(lanes, ahead, OPTIONS, at(now_seconds), ended=False)
+def moving(lanes: list[Lane], ahead: int = 0, room: float = math.inf) -> list[int]:
+    moved = lanes_to_move(lanes, ahead, room, OPTIONS, at(0.0), ended=False)
     return [each.number for each in moved]
 
 
@@ -49,7 +51,7 @@ def test_a_lane_that_retries_holds_nobody() -> None:
 def test_a_lane_that_waits_for_its_window_or_destination_holds_nobody() -> None:
     window = options(parallelization_factor=2, batch_size=2, maximum_batching_window_in_seconds=9)
     lanes = [lane(0, (0,)), lane(1, (4, 5))]
-    moved = lanes_to_move(lanes, 50, window, at(0.0), ended=False)
+    moved = lanes_to_move(lanes, 50, math.inf, window, at(0.0), ended=False)
     assert [each.number for each in moved] == [0, 1]
     held = lane(0, ())
     batch = Batch(0, (record(0),), (0,))
@@ -59,4 +61,12 @@ def test_a_lane_that_waits_for_its_window_or_destination_holds_nobody() -> None:
 
 def test_one_lane_is_never_held_back() -> None:
     only = [lane(0, (7,))]
-    assert lanes_to_move(only, 50, OPTIONS, at(0.0), ended=False) is only
+    assert lanes_to_move(only, 50, math.inf, OPTIONS, at(0.0), ended=False) is only
+
+
+def test_a_save_that_takes_long_is_waited_for() -> None:
+    only = lane(0, (0, 1, 2, 3))
+    assert moving([only], room=2) == [0]
+    only.under_way = only.take(OPTIONS)
+    assert moving([only], room=2) == []
+    assert moving([lane(0, (0, 1)), lane(1, (4, 5))], room=0) == []

@@ -89,6 +89,8 @@ class _Saving:
     position: Position
     next_save_seconds: float = 0.0
     retry_seconds: float = 0.0
+    most_done: float = NEVER
+    """How many records may be done in all before the save that was asked for is confirmed."""
     last: Position | None = None
     """The position of the release, once it is asked for: it may be written already, so it stands."""
 
@@ -323,8 +325,10 @@ class ShardConsumer:
         return False
 
     def _moving_lanes(self, now: Now) -> Sequence[Lane]:
-        options, ended = self._settings.options, self.reading.ended
-        return lanes_to_move(self._lanes, self._progress.ahead, options, now, ended=ended)
+        options, done = self._settings.options, self._progress
+        room = self._saving.most_done - done.done
+        ended = self.reading.ended
+        return lanes_to_move(self._lanes, done.ahead, room, options, now, ended=ended)
 
     def _derive_lane(
         self, lane: Lane, now: Now, deadline_seconds: float, decisions: list[Decision]
@@ -422,6 +426,8 @@ class ShardConsumer:
         saving = self._saving
         if self._is_due(max(saving.next_save_seconds, saving.retry_seconds), now):
             self._under_way.add(_Work.WRITE)
+            more = len(self._lanes) * self._settings.options.batch_size
+            saving.most_done = min(saving.most_done, self._progress.done + more)
             decisions.append(Save(self.lease, self.tenure, self.position))
 
     def _derive_release(self, now: Now, decisions: list[Decision]) -> None:

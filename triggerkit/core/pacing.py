@@ -3,7 +3,8 @@
 What lanes did beyond the watermark is delivered again after a crash, so together they keep within
 ParallelizationFactor x batch_size records of it; the lane that holds the watermark always goes. While
 that lane waits (a retry, a failure record, a batching window) it holds nobody: a failing key blocks
-only its own lane (B-8), and the duplicates after a crash are the price.
+only its own lane (B-8), and the duplicates after a crash are the price. As many records again may be
+done while a save is under way; a save that takes longer is waited for.
 """
 
 from __future__ import annotations
@@ -18,24 +19,33 @@ NEVER = float("inf")
 
 
 def lanes_to_move(
-    lanes: Sequence[Lane], ahead: int, options: MappingOptions, now: Now, *, ended: bool
+    lanes: Sequence[Lane],
+    ahead: int,
+    unsaved_room: float,
+    options: MappingOptions,
+    now: Now,
+    *,
+    ended: bool,
 ) -> Sequence[Lane]:
     """The lanes that may start something now or tell when they can, the oldest record first.
 
     Args:
         lanes: all lanes of the shard.
         ahead: records accounted for beyond the watermark.
+        unsaved_room: records that may yet be done before the save under way is confirmed.
         options: for the batch size and the window.
         now: the present moment.
         ended: the shard was read to its end, so nothing waits for a fuller batch.
     """
+    calling = sum(len(lane.under_way) for lane in lanes if lane.under_way is not None)
+    if calling >= unsaved_room:
+        return ()
     if len(lanes) == 1:
         return lanes
     in_order = sorted(lanes, key=_first_ordinal)
     if _waits(in_order[0], options, now, ended=ended):
         return in_order
-    room = len(lanes) * options.batch_size - ahead
-    room -= sum(len(lane.under_way) for lane in lanes if lane.under_way is not None)
+    room = min(len(lanes) * options.batch_size - ahead, unsaved_room) - calling
     moving: list[Lane] = []
     for lane in in_order:
         starts = not lane.busy and _is_ready(lane, options, now, ended=ended)

@@ -63,6 +63,11 @@ class Progress:
         return self._admitted - self._watermark
 
     @property
+    def done(self) -> int:
+        """Records accounted for in this tenure."""
+        return self._watermark + self.ahead
+
+    @property
     def ahead(self) -> int:
         """Records accounted for beyond the watermark: what a crash now would deliver again."""
         return self._done.count(1, self._watermark - self._first)
