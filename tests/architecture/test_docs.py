@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -19,6 +22,8 @@ from triggerkit.configuration import load_configuration
 from triggerkit.errors import TriggerkitError
 from triggerkit.runtime.target import load_target
 from triggerkit.settings import Flags, build_settings
+from triggerkit.testing import Simulation, SimulationFactory
+from triggerkit.triggers import Triggers
 
 DOCUMENTS = tuple(
     sorted(
@@ -58,13 +63,38 @@ def each(language: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("block", found, ids=[block.place for block in found])
 
 
-@each("python")
-def test_python_runs_and_declares_triggers_that_settle(block: Block, tmp_path: Path) -> None:
+def loaded(block: Block, folder: Path) -> tuple[str, Triggers[Any]]:
+    """The module that a block is, by its name, and its triggers."""
     name = f"block_of_{re.sub(r'[^a-z0-9]', '_', block.place.lower())}"
-    (tmp_path / f"{name}.py").write_text(block.text, encoding="utf-8")
-    handlers = load_target(f"{name}:handlers", folder=tmp_path)
+    (folder / f"{name}.py").write_text(block.text, encoding="utf-8")
+    return name, load_target(f"{name}:handlers", folder=folder)
+
+
+@each("python")
+def test_python_runs_and_its_handlers_are_called(block: Block, tmp_path: Path) -> None:
+    """On tables in memory: each item is put, changed and deleted."""
+    _, handlers = loaded(block, tmp_path)
     configuration = load_configuration(None, folder=tmp_path)
-    assert build_settings(handlers, configuration, Flags(app="app"), {}).mappings
+    plans = build_settings(handlers, configuration, Flags(app="app"), {}).mappings
+    with Simulation(handlers) as sim:
+        for table in {plan.source_locator.name: None for plan in plans}:
+            sim.table(table).put(id="1", status="placed")
+            sim.table(table).update(id="1", status="paid")
+            sim.table(table).delete(id="1")
+        sim.run_until_idle()
+        assert {plan.name for plan in plans if not len(sim.calls(plan.name))} == set()
+        assert not sim.lost
+
+
+@each("python")
+def test_the_tests_of_a_block_pass(block: Block, tmp_path: Path) -> None:
+    name, _ = loaded(block, tmp_path)
+    for word, test in vars(sys.modules[name]).items():
+        if word.startswith("test_"):
+            factory = SimulationFactory()
+            test(*([factory] if signature(test).parameters else []))
+            factory.settle()
+            factory.close()
 
 
 @each("toml")
@@ -77,37 +107,49 @@ def test_toml_is_a_configuration_that_loads_in_each_environment(
         assert load_configuration(None, folder=tmp_path, env=env).triggers
 
 
-def commands_in(block: Block) -> Iterator[list[str]]:
-    """The words of each `triggerkit` command behind a prompt; `a && b` are two."""
-    for line in block.text.splitlines():
+def commands_in(text: str) -> Iterator[list[str]]:
+    """The words of each `triggerkit` command behind a prompt; `a && b` and `a | b` are two."""
+    for line in text.splitlines():
         if line.startswith("$ "):
-            for part in line.removeprefix("$ ").split("&&"):
-                words = shlex.split(part, comments=True)
-                if words[0] == "triggerkit":
-                    yield words[1:]
+            yield from commands_of(line.removeprefix("$ "))
 
 
-def command_named(name: str) -> click.Command:
-    command = cli.get_command(click.Context(cli), name)
-    assert command is not None, f"triggerkit {name} does not exist"
-    return command
+def commands_of(line: str) -> Iterator[list[str]]:
+    """The words of each `triggerkit` command of a line, without what the shell takes."""
+    words: list[str] = []
+    for word in [*shlex.split(line, comments=True), "&&"]:
+        if word not in ("&&", "|", ">"):
+            words.append(word)
+            continue
+        if words[:1] == ["triggerkit"] and words[1:]:
+            yield words[1:]
+        words = []
+
+
+def refuse_unknown(words: list[str], place: str) -> None:
+    """Fail when the command, the command below it, or a flag of it does not exist."""
+    command = cli.get_command(click.Context(cli), words[0])
+    assert command is not None, f"{place}: triggerkit {words[0]} does not exist"
+    rest = words[1:]
+    if isinstance(command, click.Group) and rest:
+        command, rest = command.commands[rest[0]], rest[1:]
+    known = {spelt for one in command.params for spelt in (*one.opts, *one.secondary_opts)}
+    given = {word.partition("=")[0] for word in rest if word.startswith("-") and word != "-"}
+    assert given <= known | {"--help"}, f"{place}: {shlex.join(words)} has no {given - known}"
 
 
 @each("console")
 def test_commands_and_their_flags_exist(block: Block) -> None:
-    for words in commands_in(block):
-        known = {spelt for one in command_named(words[0]).params for spelt in one.opts}
-        given = {word.partition("=")[0] for word in words[1:] if word.startswith("-")}
-        assert given <= known, f"{block.place}: triggerkit {words[0]} has no {given - known}"
+    for words in commands_in(block.text):
+        refuse_unknown(words, block.place)
 
 
 def test_commands_in_running_text_and_tables_exist() -> None:
     for document in DOCUMENTS:
-        text = document.read_text(encoding="utf-8")
-        for name, rest in re.findall(r"`triggerkit ([a-z][a-z-]*)((?: [^`]*)?)`", text):
-            known = {spelt for one in command_named(name).params for spelt in one.opts}
-            flags = {flag.partition("=")[0] for flag in rest.split() if flag.startswith("-")}
-            assert flags <= known, f"{document.name}: triggerkit {name}{rest}"
+        text = re.sub(r"^```.*?^```", "", document.read_text("utf-8"), flags=re.M | re.S)
+        for line in re.findall(r"`(triggerkit [a-z][^`]*)`", text):
+            for words in commands_of(line):
+                refuse_unknown(words, document.name)
 
 
 def test_the_readme_lists_every_exit_code_that_can_come() -> None:
