@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from random import Random
 from typing import Any
 
 import pytest
@@ -16,8 +17,11 @@ from triggerkit.lease_stores.memory import MemoryLeaseStore
 from triggerkit.runtime.dev_tables import DevTable
 from triggerkit.testing import Simulation
 from triggerkit.testing.clock import VirtualClock
+from triggerkit.testing.contracts.lease_rig import ANNA, BERT, at, new_lease
 from triggerkit.testing.faults import FAULTS, read_faults
 from triggerkit.testing.ledger import Ledger
+from triggerkit.testing.line import Line
+from triggerkit.testing.store import LinkedStore
 
 handlers = Triggers("shop")
 
@@ -97,6 +101,48 @@ def test_a_runtime_that_skips_a_record_is_found_out() -> None:
         assert sim.lost
         assert sim.out_of_order
         with pytest.raises(SimulationError, match="are lost"):
+            sim.check()
+
+
+class UnfencedStore(MemoryLeaseStore):
+    """Writes a checkpoint whoever owns the row."""
+
+    async def advance(self, lease: Lease, position: Position) -> Lease:
+        (row,) = await self.read(lease.key)
+        return await super().advance(row, position)
+
+
+def test_a_write_on_a_row_of_another_worker_is_seen() -> None:
+    async def scene() -> list[str]:
+        clock = VirtualClock()
+        ledger = Ledger(Emulator(clock))
+        store = LinkedStore(UnfencedStore(clock), Line(Random(1), (0.0,)), ledger)
+        await store.create((new_lease("s1"),))
+        (row,) = await store.read("")
+        mine = await store.take(row, ANNA)
+        assert mine is not None
+        mine = await store.advance(mine, at(1))
+        assert ledger.unfenced == []
+        assert await store.take(mine, BERT) is not None
+        await store.advance(mine, at(2))
+        return ledger.unfenced
+
+    (told,) = asyncio.run(scene())
+    assert told.startswith(f"{ANNA} wrote ")
+
+
+def test_what_comes_again_without_a_crash_breaks_the_promise() -> None:
+    with Simulation(handlers) as sim:
+        sim.table("orders").put(id="1")
+        sim.run_until_idle()
+        sim.check()
+        number = sim.calls(notify)[0].records[0]["dynamodb"]
+        again = Record(number["SequenceNumber"], 0.0, b"", b"")
+        sim._ledger.ended("notify", Batch(0, (again,), (0,)), Succeeded())
+        with pytest.raises(SimulationError, match="1 records are done again without a crash"):
+            sim.check()
+        sim._ledger.unfenced.append("a worker wrote")
+        with pytest.raises(SimulationError, match="acted without its lease"):
             sim.check()
 
 

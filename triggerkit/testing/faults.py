@@ -28,7 +28,7 @@ FAULTS: Final[Mapping[str, str]] = {
 SECONDS_BETWEEN = 1.2
 """In the mean."""
 RESTART_SECONDS = (0.0, 0.5, 3.0)
-STALL_SECONDS = (0.5, 3.0, 8.0)
+STALL_SECONDS = (0.5, 4.0, 9.0, 15.0)
 MOST_SHARDS = 6
 """Open ones of a table, after which it splits no more."""
 

@@ -34,6 +34,8 @@ class Fleet:
         self._ended: list[SimulatedWorker] = []
         self._restarting: dict[int, asyncio.Task[None]] = {}
         self._started = 0
+        self.disturbed = False
+        """Whether a worker crashed or was held back: only then may records come again (I6)."""
 
     async def start(self) -> None:
         """Start all workers, the first time. Raises what would stop a real start."""
@@ -159,6 +161,7 @@ class Fleet:
             case "lose" if line is not None:
                 line.losing += int(strength)
             case "stall" if line is not None:
+                self.disturbed = True
                 line.stall(strength)
             case "throttle" if line is not None:
                 line.refusing += int(strength)
@@ -194,6 +197,7 @@ class Fleet:
         del self._restarting[number]
 
     async def _bury(self, number: int) -> None:
+        self.disturbed = True
         worker = self._places[number]
         assert worker is not None
         self._places[number] = None

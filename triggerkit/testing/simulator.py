@@ -222,13 +222,20 @@ class Simulation:
         """Check what every world must keep, whatever goes wrong in it.
 
         Raises:
-            SimulationError: records were lost, out of order, or passed by a checkpoint too early.
+            SimulationError: records were lost, out of order, passed by a checkpoint too early, or
+                came again although no worker was disturbed.
         """
         broken = {
             "lost": self.lost,
             "out of order": self.out_of_order,
             "behind a checkpoint before they were done": tuple(self._ledger.unsafe),
+            "done again without a crash": () if self._fleet.disturbed else self.duplicates,
         }
+        if self._ledger.unfenced:
+            raise SimulationError(
+                f"seed {self.seed}: a worker acted without its lease: {self._ledger.unfenced[0]}",
+                hint="this is a fault of triggerkit: please report it with the seed",
+            )
         for what, deliveries in broken.items():
             if deliveries:
                 raise SimulationError(

@@ -1,18 +1,28 @@
-"""The lease store of a fleet as one worker reaches it. Rule: one table for all, a line for each."""
+"""The lease store of a fleet as one worker reaches it. Rule: one table for all, a line for each.
+
+Every write about a held lease is looked at from outside: it must not hit a row that another worker owns (I2).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
 from triggerkit.core.model import Lease, Position, Session, SessionId
 from triggerkit.ports import LeaseStore
+from triggerkit.testing.ledger import Ledger
 from triggerkit.testing.line import Line
+
+T = TypeVar("T")
 
 
 class LinkedStore:
     """Implements `ports.LeaseStore` over the store that all workers share, and one worker's line."""
 
-    def __init__(self, store: LeaseStore, line: Line) -> None:
+    def __init__(self, store: LeaseStore, line: Line, ledger: Ledger) -> None:
         self._store = store
         self._line = line
+        self._ledger = ledger
 
     @property
     def checkpoint_interval_seconds(self) -> float:
@@ -37,17 +47,17 @@ class LinkedStore:
 
     async def advance(self, lease: Lease, position: Position) -> Lease:
         """See `LeaseStore`."""
-        return await self._line.write(lambda: self._store.advance(lease, position))
+        return await self._write_row(lease, lambda: self._store.advance(lease, position))
 
     async def finish(
         self, lease: Lease, children: tuple[Lease, ...] | None, session: SessionId
     ) -> tuple[Lease, ...]:
         """See `LeaseStore`."""
-        return await self._line.write(lambda: self._store.finish(lease, children, session))
+        return await self._write_row(lease, lambda: self._store.finish(lease, children, session))
 
     async def release(self, lease: Lease, position: Position) -> None:
         """See `LeaseStore`."""
-        await self._line.write(lambda: self._store.release(lease, position))
+        await self._write_row(lease, lambda: self._store.release(lease, position))
 
     async def forget(self, lease: Lease) -> bool:
         """See `LeaseStore`."""
@@ -79,3 +89,14 @@ class LinkedStore:
 
     async def close(self) -> None:
         """The store outlives its workers."""
+
+    async def _write_row(self, lease: Lease, call: Callable[[], Awaitable[T]]) -> T:
+        async def watched() -> T:
+            rows = await self._store.read(lease.key)
+            owners = [row.owner for row in rows if row.key == lease.key]
+            answer = await call()
+            if not {*owners} <= {lease.owner, None}:  # without an owner: a repeat, or a late child
+                self._ledger.unfenced.append(f"{lease.owner} wrote {lease.key} of {owners[0]}")
+            return answer
+
+        return await self._line.write(watched)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from triggerkit.core.outcome import Outcome
-from triggerkit.ports import Invocation, Invoker
+from triggerkit.ports import Clock, Invocation, Invoker
 from triggerkit.testing.ledger import Ledger
 from triggerkit.testing.line import Line
 
@@ -14,17 +14,20 @@ class WatchedInvoker:
     So a worker can crash when its handler has done its work and nobody has heard of it yet.
     """
 
-    def __init__(self, invoker: Invoker, ledger: Ledger, line: Line) -> None:
+    def __init__(self, invoker: Invoker, ledger: Ledger, line: Line, clock: Clock) -> None:
         self._invoker = invoker
         self._ledger = ledger
         self._line = line
+        self._clock = clock
 
     async def start(self) -> None:
         """See `Invoker`."""
         await self._invoker.start()
 
     async def invoke(self, invocation: Invocation) -> Outcome:
-        """See `Invoker`."""
+        """See `Invoker`. No call begins past the moment until which this worker may act (I17)."""
+        if self._clock.now().monotonic_seconds >= invocation.deadline():
+            self._ledger.unfenced.append(f"a call of {invocation.trigger} began too late")
         await self._line.way()
         self._ledger.begun(invocation.trigger, invocation.batch.records)
         outcome = await self._invoker.invoke(invocation)

@@ -68,7 +68,7 @@ class SimulatedWorker:
         self.name = name
         self.line = line
         self._world = world
-        self._store = LinkedStore(world.store, line)
+        self._store = LinkedStore(world.store, line, world.ledger)
         self._places = InlineHandlers()
         self._lifespans: dict[int, Lifespan] = {}
         self._invokers: list[InProcessInvoker] = []
@@ -170,7 +170,7 @@ class SimulatedWorker:
         )
         await invoker.start()
         self._invokers.append(invoker)
-        return WatchedInvoker(invoker, self._world.ledger, self.line)
+        return WatchedInvoker(invoker, self._world.ledger, self.line, self._world.clock)
 
     def _mapping(
         self,
