@@ -83,7 +83,7 @@ def test_one_connection_serves_many_requests(connection: http.client.HTTPConnect
         assert not answer.will_close
 
 
-@pytest.mark.parametrize("body", [b"{bad", b"[]", b"\xff"])
+@pytest.mark.parametrize("body", [b"{bad", b"[]", b"\xff", b'{"TableName": "\\ud800"}'])
 def test_a_body_that_is_no_json_object_is_a_serialization_error(
     connection: http.client.HTTPConnection, body: bytes
 ) -> None:

@@ -62,7 +62,18 @@ def _request(body: bytes) -> dict[str, object]:
         raise EmulatorError("SerializationException", "The request is not JSON") from None
     if not isinstance(request, dict):
         raise EmulatorError("SerializationException", "The request is not a JSON object")
+    if b"\\ud" in body.lower() and not _is_text(request):
+        raise EmulatorError("SerializationException", "The request has half a surrogate pair")
     return request
+
+
+def _is_text(request: dict[str, object]) -> bool:
+    """Tell whether all strings of a request can be written as UTF-8."""
+    try:
+        json.dumps(request, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _internal_failure(target: str) -> dict[str, str]:
