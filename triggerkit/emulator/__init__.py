@@ -1,8 +1,9 @@
-"""The embedded endpoint: DynamoDB tables and DynamoDB Streams in this process, for development and tests.
+"""The embedded endpoint: DynamoDB, its Streams and Kinesis in this process, for development and tests.
 
 Rule: one engine, two skins. `serve` puts it behind HTTP on loopback, `attach` behind a boto3 client
-without sockets. It is proved by comparison with DynamoDB Local, never by itself, and what it does not
-have it refuses by name. Stdlib only; nothing of triggerkit but its errors is imported.
+without sockets; `Emulator(path=...)` keeps its state in a file. It is proved by comparison with DynamoDB
+Local and Kinesis Mock, never by itself, and what it does not have it refuses by name. Stdlib only;
+nothing of triggerkit but its errors is imported.
 """
 
 from __future__ import annotations

@@ -236,10 +236,9 @@ def _page(range_: Range, items: Iterable[Item], view: _View, request: Request) -
             more = True
             break
         scanned, last = scanned + 1, item
-        part = range_.shown(item)
-        size_bytes += item_size_bytes(part)
+        seen = item if view.fetches_whole else range_.shown(item)
+        size_bytes += item_size_bytes(seen)
         if view.filter is None or holds(view.filter, item):
-            seen = item if view.fetches_whole else part
             shown.append(seen if view.paths is None else projected(seen, view.paths))
     capacity = consumed(request, range_.table.name, read_units(size_bytes, request))
     answer: dict[str, Any] = {"Count": len(shown), "ScannedCount": scanned, **capacity}
