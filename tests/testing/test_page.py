@@ -48,15 +48,6 @@ def test_the_tests_of_the_page_pass(tmp_path: Path) -> None:
     assert not (tmp_path / "failures.jsonl").exists()
 
 
-def test_the_test_of_the_readme_passes(tmp_path: Path) -> None:
-    readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
-    [text] = [text for _, text in BLOCK.findall(readme) if "triggerkit_sim" in text]
-    (tmp_path / "test_readme.py").write_text(text, encoding="utf-8")
-    plugin = ("-p", "no:triggerkit", "-p", "triggerkit.testing.plugin")
-    done = run(tmp_path, "pytest", "-q", "-p", "no:cacheprovider", *plugin)
-    assert "1 passed" in done.stdout, done.stdout
-
-
 def test_the_commands_of_the_page_work(tmp_path: Path) -> None:
     written(tmp_path)
     [text] = [text for language, text in BLOCK.findall(PAGE) if language == "console"]
