@@ -282,3 +282,18 @@ def test_a_timeout_is_for_the_batch() -> None:
     outcome = batch_outcome(handler, rows("ab"), timeout_seconds=0.02)
     assert isinstance(outcome, Failed)
     assert outcome.failure.error_type == "Sandbox.Timedout"
+
+
+def test_no_batch_is_begun_past_the_time_until_when_the_worker_may_act() -> None:
+    begun: list[int] = []
+
+    def handler(batch: Batch[Change[Order]]) -> None:
+        begun.append(len(batch))
+
+    async def handler_async(batch: Batch[Change[Order]]) -> None:
+        begun.append(len(batch))
+
+    for function in (handler, handler_async):
+        late = batch_outcome(function, (), call=call_with(rows("ab"), deadline=lambda: 0.0))
+        assert isinstance(late, NotInvoked)
+        assert begun == []

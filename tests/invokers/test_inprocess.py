@@ -17,6 +17,7 @@ from triggerkit.core.outcome import (
     Succeeded,
 )
 from triggerkit.errors import OptionError
+from triggerkit.invokers.calls import CANCELLED, Ticket
 
 
 def test_a_handler_gets_the_records_in_order_and_a_fresh_event_for_each_attempt() -> None:
@@ -288,3 +289,33 @@ def test_a_task_of_the_users_that_exits_does_not_end_the_handler_loop(
         task.exception()
 
     assert outcome_of(handler) == Succeeded()
+
+
+def test_no_call_begins_past_the_time_until_when_the_worker_may_act() -> None:
+    """A process that stood still between decision and call finds that its shard may be another's."""
+    begun: list[object] = []
+
+    async def handler_async(event: object, context: object) -> None:
+        begun.append(event)
+
+    for handler in (lambda event, context: begun.append(event), handler_async):
+        late = outcome_of(handler, invocation(deadline=lambda: 0.0))
+        assert isinstance(late, NotInvoked)
+        assert "may act" in late.reason
+        assert begun == []
+        assert outcome_of(handler, invocation(deadline=lambda: 1e12)) == Succeeded()
+        assert len(begun) == 1
+        begun.clear()
+
+
+def test_a_call_that_was_cancelled_on_its_way_to_the_thread_never_begins() -> None:
+    begun: list[object] = []
+
+    async def scene(stage: Stage) -> Outcome:
+        invoker = stage.invoker(lambda event, context: begun.append(event))
+        ticket = Ticket()
+        ticket.cancel()
+        return invoker._called.call(invocation(), ticket)
+
+    assert on_stage(scene) == CANCELLED
+    assert begun == []

@@ -32,6 +32,8 @@ ShownRecords: TypeAlias = Literal["none", "keys", "full"]
 
 CANCELLED = NotInvoked("cancelled: the worker stops or has lost the lease")
 """A cancelled call costs no attempt: its records were not refused, they go to whoever is next."""
+LATE = NotInvoked("past the time until when this worker may act")
+"""Decided in time, but the process stood still before the handler began: others may have the shard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,28 +126,48 @@ class Callee:
     reads_result: bool = True
     """False: what the handler returns tells nothing and is not looked at."""
 
-    def call(self, invocation: Invocation, ticket: Ticket) -> Outcome:  # noqa: ARG002 - cannot stop
+    def call(self, invocation: Invocation, ticket: Ticket) -> Outcome:
         """Call a sync handler; on its thread, in a copy of that thread's context."""
-        return contextvars.copy_context().run(self._call, invocation)
+        return contextvars.copy_context().run(self._call, invocation, ticket)
 
-    def _call(self, invocation: Invocation) -> Outcome:
+    def _call(self, invocation: Invocation, ticket: Ticket) -> Outcome:
         with capturing(self.log, call_fields(invocation)):
-            ending = self.attempt(lambda: decode(invocation), invocation, invocation.attempt)
+            argument = lambda: self.unless_stopped(decode(invocation), invocation, ticket)  # noqa: E731
+            ending = self.attempt(argument, invocation, invocation.attempt)
             return self.told(ending, invocation)
 
     async def call_async(self, invocation: Invocation, ticket: Ticket) -> Outcome:
         """Call an async handler; in a task of the handler loop."""
         with capturing(self.log, call_fields(invocation)):
-            argument = lambda: decode(invocation)  # noqa: E731 - decoded where errors are endings
+            # decoded where errors are endings
+            argument = lambda: self.unless_stopped(decode(invocation), invocation, ticket)  # noqa: E731
             ending = await self.attempt_async(argument, invocation, invocation.attempt, ticket)
             return self.told(ending, invocation)
+
+    def unless_stopped(
+        self, argument: object, invocation: Invocation, ticket: Ticket
+    ) -> object | Ending:
+        """`argument`, or how the call ends that may not begin any more; asked last of all."""
+        if ticket.cancelled:
+            return Ending(CANCELLED)
+        deadline_seconds = invocation.deadline()
+        if deadline_seconds == math.inf:
+            return argument
+        late = self.clock.now().monotonic_seconds >= deadline_seconds
+        return Ending(LATE) if late else argument
 
     def attempt(
         self, argument: Callable[[], object], invocation: Invocation, number: int
     ) -> Ending:
-        """Call the handler with what `argument` makes; `number` is 1 for a first attempt."""
+        """Call the handler with what `argument` makes, unless that is how the call ends.
+
+        `number` is 1 for a first attempt.
+        """
         try:
-            result = self.handler(argument(), self._context(invocation, number))
+            value = argument()
+            if isinstance(value, Ending):
+                return value
+            result = self.handler(value, self._context(invocation, number))
             return Ending(self._outcome_of(result, invocation))
         except BaseException as error:  # noqa: BLE001 - SystemExit must not end the thread
             return Ending(ending_of_error(error, invocation.request_id), error)
@@ -164,6 +186,8 @@ class Callee:
         limit = asyncio.timeout(self.settings.timeout_seconds)
         try:
             value = argument()
+            if isinstance(value, Ending):
+                return value
             async with limit:
                 result = await self.handler(value, self._context(invocation, number))
         except BaseException as error:  # not even SystemExit may end the loop

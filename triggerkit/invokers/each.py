@@ -25,7 +25,7 @@ from triggerkit.core.outcome import (
     RecordsEnded,
     Succeeded,
 )
-from triggerkit.invokers.calls import CANCELLED, Callee, Ending, Ticket, call_fields
+from triggerkit.invokers.calls import CANCELLED, LATE, Callee, Ending, Ticket, call_fields
 from triggerkit.invokers.capture import capturing
 from triggerkit.invokers.endings import ending_of_error
 from triggerkit.invokers.typed import AnyChange, TypedHandler
@@ -33,7 +33,6 @@ from triggerkit.ports import Invocation
 
 SHOWN_FAILURES = 3
 """Tracebacks a call: when a service is down all records fail, and for one reason."""
-LATE = NotInvoked("past the time until when this worker may act")
 _DONE = Ending(Succeeded())
 
 

@@ -49,17 +49,18 @@ class BatchCallee:
     callee: Callee
     typed: TypedHandler
 
-    def call(self, invocation: Invocation, ticket: Ticket) -> Outcome:  # noqa: ARG002 - cannot stop
+    def call(self, invocation: Invocation, ticket: Ticket) -> Outcome:
         """Call a sync handler with the batch; on its thread."""
-        return contextvars.copy_context().run(self._call, invocation)
+        return contextvars.copy_context().run(self._call, invocation, ticket)
 
-    def _call(self, invocation: Invocation) -> Outcome:
+    def _call(self, invocation: Invocation, ticket: Ticket) -> Outcome:
         with capturing(self.callee.log, call_fields(invocation)):
             sheet = self._read(invocation)
             batch = Batch(sheet.items)
             ending = Ending(Succeeded())
             if sheet.items:
-                ending = self.callee.attempt(lambda: batch, invocation, invocation.attempt)
+                argument = lambda: self.callee.unless_stopped(batch, invocation, ticket)  # noqa: E731
+                ending = self.callee.attempt(argument, invocation, invocation.attempt)
             return self._outcome_of(ending, batch, sheet, invocation)
 
     async def call_async(self, invocation: Invocation, ticket: Ticket) -> Outcome:
@@ -71,8 +72,9 @@ class BatchCallee:
             batch = Batch(sheet.items)
             ending = Ending(Succeeded())
             if sheet.items:
+                argument = lambda: self.callee.unless_stopped(batch, invocation, ticket)  # noqa: E731
                 ending = await self.callee.attempt_async(
-                    lambda: batch, invocation, invocation.attempt, ticket
+                    argument, invocation, invocation.attempt, ticket
                 )
             return self._outcome_of(ending, batch, sheet, invocation)
 
