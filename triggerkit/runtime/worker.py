@@ -308,7 +308,8 @@ class Worker:
             return
         log.warning(
             "drain_expired",
-            message="handlers still run: their batches are not done and will be delivered again",
+            message="handlers still run, or the state cannot be written:"
+            " what is not saved will be delivered again",
         )
         await self._stopped_within(StopReason.DRAIN_EXPIRED, LAST_RELEASES_SECONDS)
 
