@@ -65,7 +65,8 @@ def each(language: str) -> pytest.MarkDecorator:
 
 def loaded(block: Block, folder: Path) -> tuple[str, Triggers[Any]]:
     """The module that a block is, by its name, and its triggers."""
-    name = f"block_of_{re.sub(r'[^a-z0-9]', '_', block.place.lower())}"
+    place = f"{block.place}_{folder.name}".lower()  # a module of each test's own
+    name = f"block_of_{re.sub(r'[^a-z0-9]', '_', place)}"
     (folder / f"{name}.py").write_text(block.text, encoding="utf-8")
     return name, load_target(f"{name}:handlers", folder=folder)
 
