@@ -177,6 +177,12 @@ def test_tables_are_those_that_the_code_makes(page: str) -> None:
     assert text == with_tables(text), "run: python tests/architecture/doc_tables.py"
 
 
+def test_the_picture_is_the_same_everywhere() -> None:
+    pages = ("README.md", "docs/how-it-works.md", "triggerkit/ARCHITECTURE.md")
+    texts = [(CHECKOUT / page).read_text(encoding="utf-8") for page in pages]
+    assert len({text[text.index("```\n   your module") :].split("```")[1] for text in texts}) == 1
+
+
 def test_links_between_pages_lead_somewhere() -> None:
     bad = [
         f"{document.name}: {target}"
