@@ -99,7 +99,7 @@ def freeze(world: FaultWorld, worker: Running) -> None:
 def test_a_frozen_worker_that_comes_back_starts_no_call_and_joins_anew(
     dynamodb_local: DynamoDBLocal, tmp_path: Path
 ) -> None:
-    world = FaultWorld(tmp_path, dynamodb_local.endpoint_url, "frozen", pace_seconds=0.02)
+    world = FaultWorld(tmp_path, dynamodb_local.endpoint_url, "frozen", pace_seconds=0.05)
     world.create_table()
     with pair(world) as (first, second):
         writer = world.write(WRITES)
