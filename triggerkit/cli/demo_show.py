@@ -90,12 +90,17 @@ class DemoShow:
             f"\n[bold]{self.done} changes done, {self.discarded} given up, none lost[/]: "
             f"{self._calls} calls, {self._saves} checkpoints, {self.shards_finished} rollover."
         )
-        say("\nGo on with your own table:")
+        say("\nGo on with a trigger of your own, on this machine:")
         for line in (
-            "save the code above as app.py, with `from triggerkit import Triggers` on top",
+            "triggerkit init                         choose a blueprint, name a table",
+            "triggerkit dev                          run it here, reloaded when you edit",
+            """triggerkit put orders '{"id": "1"}'      write an item, see it arrive""",
+        ):
+            say(f"  [cyan]{escape(line)}[/]")
+        say("Or with a table on AWS:")
+        for line in (
             "triggerkit check app:handlers --aws     what would stop a start",
             "triggerkit run app:handlers             run it; Ctrl-C drains and releases",
-            "triggerkit tail dynamodb://orders       watch a stream",
         ):
             say(f"  [cyan]{escape(line)}[/]")
 

@@ -59,7 +59,7 @@ def require_dev(folder: Path) -> DevLink:
     if link is None:
         raise UsageError(
             f"no `triggerkit dev` runs for {folder}",
-            hint="start one in another terminal: triggerkit dev",
+            hint="start one in another terminal: triggerkit dev; or go to the folder of the one that runs",
         )
     return link
 

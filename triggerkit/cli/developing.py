@@ -160,7 +160,8 @@ def greet(plan: Plan, link: DevLink, kept: Sequence[str]) -> None:
         )
     if plan.given["aws"]:
         click.echo("Handlers reach AWS for everything but DynamoDB, with your credentials (--aws).")
-    click.echo("\nFor other programs, of any AWS SDK:")
+    click.echo("""\nWrite an item, in another terminal: triggerkit put TABLE '{"id": "1"}'""")
+    click.echo("For other programs, of any AWS SDK:")
     for name, value in exported(link.endpoint_url).items():
         click.echo(f"  export {name}={shlex.quote(value)}")
     click.echo()
