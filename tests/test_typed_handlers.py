@@ -270,7 +270,9 @@ def wrapped(function: Callable[..., Any]) -> Callable[..., Any]:
         (Callable_(), True),
         (Callable_().method, False),
     ],
-    ids=lambda value: getattr(value, "__name__", str(value)),
+    ids=lambda value: getattr(
+        value, "__name__", type(value).__name__ if callable(value) else str(value)
+    ),
 )
 def test_the_context_is_for_a_second_positional_parameter(
     function: Callable[..., Any], takes: bool
