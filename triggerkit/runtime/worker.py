@@ -31,6 +31,7 @@ from triggerkit.runtime.listings import SharedListing
 from triggerkit.runtime.logs import get_logger
 from triggerkit.runtime.orphans import Starting, known_triggers, refuse_orphans
 from triggerkit.runtime.perform import MappingPorts, MembershipPerformer, Performer
+from triggerkit.runtime.starting import prepare_patiently
 from triggerkit.settings import MappingPlan, Settings
 
 log = get_logger()
@@ -194,7 +195,7 @@ class Worker:
         )
 
     async def _prepare_source(self, text: str, source: Source) -> None:
-        await source.prepare()
+        await prepare_patiently(source, text, self._clock, self._stop_asked)
         for known, listing in self._sources.values():
             if known.name == source.name:  # two locators, one stream: at most two readers a shard
                 self._sources[text] = (known, listing)
