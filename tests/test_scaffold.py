@@ -8,6 +8,7 @@ import shutil
 import signal
 import stat
 import tempfile
+import threading
 import tomllib
 from collections.abc import ItemsView, Iterator, Mapping
 from pathlib import Path
@@ -387,7 +388,9 @@ class TestFolders:
     @pytest.mark.parametrize("place", ["new", "empty"])
     def test_a_signal_waits_until_the_folder_is_whole(self, tmp_path: Path, place: str) -> None:
         (tmp_path / "empty").mkdir()
-        interrupt = Acting(lambda: os.kill(os.getpid(), signal.SIGINT))
+        # to this thread: a test runner's other threads do not hold signals back
+        here = threading.get_ident()
+        interrupt = Acting(lambda: signal.pthread_kill(here, signal.SIGINT))
         with pytest.raises(KeyboardInterrupt):
             write_folder(interrupt, tmp_path / place)
         assert below(tmp_path / place) == ["app.py", "docs", "docs/read.me"]
