@@ -148,7 +148,9 @@ class KilledWorker:
         return self.folder / f"{self.name}.db"
 
     def start(self, *more: str) -> None:
-        (self.folder / "app.py").write_text(APP)
+        app = self.folder / "app.py"
+        if not app.exists():  # another worker of this folder may be importing it
+            app.write_text(APP)
         command = [
             *(sys.executable, "-m", "triggerkit", "run", "app:handlers", "-q", *more),
             *("--state", f"sqlite:///{self.state}"),
