@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import threading
 from pathlib import Path
 
@@ -41,7 +42,8 @@ def play(workers: list[KilledWorker], writers: Writers) -> None:
     total = sum(len(tokens) for tokens in writers.expected.values())
     for worker in workers:
         until(lambda w=worker: w.lines() and len(w.distinct) >= total, worker.log_tail, 180)
-        assert worker.stop() == 0, worker.log_tail()
+        # a worker that is still importing, right after its last kill, simply ends by the signal
+        assert worker.stop() in (0, -signal.SIGTERM), worker.log_tail()
 
 
 def check(worker: KilledWorker, writers: Writers, most_a_kill: int) -> None:
