@@ -26,6 +26,7 @@ from triggerkit.errors import InternalError
 from triggerkit.runtime.clock import SystemClock
 from triggerkit.runtime.logs import LogSettings, configure_logging
 from triggerkit.runtime.pools import ThreadRunner
+from triggerkit.runtime.sandbox import sandboxed
 from triggerkit.runtime.worker import Pools, Worker, WorkerFlags
 from triggerkit.settings import Flags, build_settings
 
@@ -53,30 +54,25 @@ def demo(*, no_color: bool) -> None:
         InternalError: the worker stopped by itself. TimeoutError: something never happened.
     """
     console = Console(no_color=no_color, highlight=False, soft_wrap=True)
-    with sandboxed_environment(), tempfile.TemporaryDirectory(prefix="triggerkit-demo-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="triggerkit-demo-") as folder,
+        serve(Emulator(clock=RealClock())) as server,
+        sandboxed_environment(server.endpoint_url),
+    ):
         restore = configure_logging(LogSettings("json", "critical"), StringIO())
         try:
-            with serve(Emulator(clock=RealClock())) as server:
-                os.environ["AWS_ENDPOINT_URL"] = server.endpoint_url
-                asyncio.run(asyncio.wait_for(play(server, Path(folder), console), LIMIT_SECONDS))
+            asyncio.run(asyncio.wait_for(play(server, Path(folder), console), LIMIT_SECONDS))
         finally:
             restore()
 
 
 @contextmanager
-def sandboxed_environment() -> Iterator[None]:
-    """Dummy credentials and no way to real AWS, for this process and until the end of the demo."""
+def sandboxed_environment(endpoint_url: str) -> Iterator[None]:
+    """No way to real AWS and no setting of the caller's, for this process and until the end."""
     before = dict(os.environ)
-    for name in [name for name in os.environ if name.startswith(("AWS_", "TRIGGERKIT_"))]:
-        del os.environ[name]
-    os.environ.update(
-        AWS_ACCESS_KEY_ID="demo",
-        AWS_SECRET_ACCESS_KEY="demo",  # noqa: S106 - the embedded endpoint takes anything
-        AWS_DEFAULT_REGION="us-east-1",
-        AWS_EC2_METADATA_DISABLED="true",
-        AWS_CONFIG_FILE=os.devnull,
-        AWS_SHARED_CREDENTIALS_FILE=os.devnull,
-    )
+    kept = {name: text for name, text in before.items() if not name.startswith("TRIGGERKIT_")}
+    os.environ.clear()
+    os.environ.update(sandboxed(kept, endpoint_url))
     try:
         yield
     finally:
