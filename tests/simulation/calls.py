@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, assert_never
 
-from simulation.checker import CallEnding
-
 from triggerkit.core.decisions import Cancel, Discard, Invoke
 from triggerkit.core.model import Batch, LastFailure, ShardId
 from triggerkit.core.outcome import (
@@ -23,6 +21,7 @@ from triggerkit.core.outcome import (
     Succeeded,
 )
 from triggerkit.core.reports import Cancelled, Discarded, DiscardFailed, Invoked
+from triggerkit.testing.truth import CallEnding
 
 if TYPE_CHECKING:
     from simulation.worker import SimWorker

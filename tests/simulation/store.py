@@ -17,22 +17,13 @@ from triggerkit.core.model import (
     SessionState,
     ShardId,
 )
+from triggerkit.testing.truth import Write
 
 UNWRITTEN_BEAT = -1
 
 
 class Lost(Exception):  # noqa: N818 - an answer, not a fault
     """The token is not the row's any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """One write that was applied: `before` None is a new row, `after` None a deleted one."""
-
-    verb: str
-    by: SessionId | None
-    before: Lease | None
-    after: Lease | None
 
 
 class Watch(Protocol):

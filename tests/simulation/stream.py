@@ -148,11 +148,12 @@ class SimStream:
         """A reader for one worker."""
         return SimReader(rng, self._schedule, self.shards[shard])
 
-    def is_listed(self, shard: SimShard) -> bool:
-        return shard.listed_t <= self._schedule.t and not shard.gone
+    def is_listed(self, shard: ShardId) -> bool:
+        real = self.shards[shard]
+        return real.listed_t <= self._schedule.t and not real.gone
 
     def listing(self, *, complete: bool) -> Listing:
-        shards = [self._as_listed(s) for s in self.shards.values() if self.is_listed(s)]
+        shards = [self._as_listed(s) for s in self.shards.values() if self.is_listed(s.id)]
         if not complete:
             shards = self._rng.sample(shards, self._rng.randint(0, len(shards)))
         self._rng.shuffle(shards)
@@ -160,7 +161,7 @@ class SimStream:
 
     def children(self, shard: ShardId) -> Children:
         born = [self.shards[child] for child in self.shards[shard].children]
-        return Children(tuple(self._as_listed(child) for child in born if self.is_listed(child)))
+        return Children(tuple(self._as_listed(child) for child in born if self.is_listed(child.id)))
 
     def _as_listed(self, shard: SimShard) -> Shard:
         created = shard.created_seconds if self.nature.timed else None

@@ -8,7 +8,6 @@ from random import Random
 
 import pytest
 from simulation.calls import Calls
-from simulation.checker import Violation
 from simulation.plan import make_plan
 from simulation.store import SimStore, _Row
 from simulation.stream import SimReader, SimShard, SimStream
@@ -19,6 +18,7 @@ from triggerkit.core.decisions import Finish, Release, Save
 from triggerkit.core.model import Lease, Page, Position, Record, Session, SessionId, Shard, ShardId
 from triggerkit.core.model import after as behind
 from triggerkit.core.outcome import Failed, Outcome, PartlyFailed, Succeeded
+from triggerkit.testing.truth import Violation
 
 WORLDS = 60
 """The first seeds; the slowest fault needs 20 of them."""

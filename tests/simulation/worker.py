@@ -11,7 +11,6 @@ from collections.abc import Callable, Hashable
 from random import Random
 from typing import TYPE_CHECKING, assert_never
 
-from simulation.checker import Violation
 from simulation.schedule import WorkerClock
 from simulation.store import Lost
 from simulation.stream import Gone, PositionTrimmed, SimReader
@@ -71,6 +70,7 @@ from triggerkit.core.reports import (
     Trimmed,
     Woke,
 )
+from triggerkit.testing.truth import Violation
 
 if TYPE_CHECKING:
     from simulation.world import World

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from random import Random
 
 from simulation.calls import Calls
-from simulation.checker import Checker, Violation
 from simulation.plan import Event, Odds, Plan
 from simulation.schedule import Schedule
 from simulation.store import SimStore
@@ -20,6 +19,8 @@ from simulation.stream import SimStream
 from simulation.worker import SimWorker
 
 from triggerkit.core.reports import Woke
+from triggerkit.testing.checker import Checker
+from triggerkit.testing.truth import Violation
 
 HEALING_SECONDS = 600.0
 """The longest backoff is a minute; a lane of small batches may hold a hundred calls."""

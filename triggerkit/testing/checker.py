@@ -1,5 +1,7 @@
 """What must hold in every world. Rule: it knows the stream, the writes and the calls, never the machines.
 
+Both simulations are held by it: that of the core alone (`tests/simulation`) and that of whole workers (`harness`).
+
 The numbers are the invariants of the lease protocol: I1 one writer's chain, I2 fencing, I3 monotone
 checkpoints, I4 a checkpoint tells the truth, I5 at least once, I6 bounded duplicates, I7 parent first, I8 order
 of a key, I9 no replay of a finished shard, I10 no orphan, I11 no early delete, I14 an ambiguous write never costs
@@ -13,10 +15,6 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from simulation.schedule import WorkerClock
-from simulation.store import Write
-from simulation.stream import SimShard, SimStream
-
 from triggerkit.core.model import (
     DiscardReason,
     Lease,
@@ -29,42 +27,17 @@ from triggerkit.core.model import (
     Tenure,
 )
 from triggerkit.core.options import MappingOptions
-
-BEAT_HOLDS_SECONDS = 6.0 - 1.2
-"""How long a confirmed beat lets its sender act: the silence, less the margin (leases.md 6.4, 6.5)."""
-Number = str
-
-
-class Violation(AssertionError):  # noqa: N818 - it is what a world did, not what a caller did
-    """An invariant does not hold."""
-
-
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """Where a record was written, and when."""
-
-    shard: SimShard
-    index: int
-    created_seconds: float
-    record: Record
-
-
-@dataclass(slots=True)
-class Beats:
-    """The confirmed beats of one session, as its worker knows them."""
-
-    worker: str
-    clock: WorkerClock
-    sent_seconds: float = float("-inf")
-    lives: bool = True
-
-    @property
-    def deadline_seconds(self) -> float:
-        return self.sent_seconds + BEAT_HOLDS_SECONDS
-
-    @property
-    def may_act(self) -> bool:
-        return self.clock.monotonic_seconds < self.deadline_seconds
+from triggerkit.testing.truth import (
+    Beats,
+    CallEnding,
+    Number,
+    TrueShard,
+    TrueStream,
+    Truth,
+    Violation,
+    WorkerTime,
+    Write,
+)
 
 
 @dataclass(slots=True)
@@ -84,7 +57,7 @@ class Checker:
     """Told of everything that happens outside the machines."""
 
     def __init__(
-        self, stream: SimStream, start: Position, options: MappingOptions, *, never_twice: bool
+        self, stream: TrueStream, start: Position, options: MappingOptions, *, never_twice: bool
     ) -> None:
         self._stream = stream
         self._start = start
@@ -111,7 +84,8 @@ class Checker:
 
     # --- the stream -------------------------------------------------------------------------------
 
-    def put(self, record: Record, shard: SimShard, created_seconds: float) -> None:
+    def put(self, record: Record, shard: TrueShard, created_seconds: float) -> None:
+        """A record was written."""
         number = record.sequence_number
         index = len(shard.records) - 1
         self.truth[number] = Truth(shard, index, created_seconds, record)
@@ -120,6 +94,7 @@ class Checker:
         self._of_shard_key[shard.id, record.key].append(index)
 
     def lost(self, records: Sequence[Record]) -> None:
+        """Retention took these records."""
         self.trimmed.update(record.sequence_number for record in records)
 
     def is_excused(self, number: Number) -> bool:
@@ -222,7 +197,7 @@ class Checker:
         """I11: only a finished row that is listed no more, and whose children have started."""
         real = self._stream.shards[row.shard]
         self._require(row.finished, "I11", f"{row.shard} was deleted and is not finished")
-        self._require(not self._stream.is_listed(real), "I11", f"{row.shard} is still listed")
+        self._require(not self._stream.is_listed(row.shard), "I11", f"{row.shard} is still listed")
         for child in real.children:
             known = self._rows.get(child)
             started = known is not None and self._rank(child, known.checkpoint)[0] >= 2
@@ -238,7 +213,8 @@ class Checker:
 
     # --- sessions ---------------------------------------------------------------------------------
 
-    def joined(self, session: SessionId, worker: str, clock: WorkerClock) -> None:
+    def joined(self, session: SessionId, worker: str, clock: WorkerTime) -> None:
+        """A worker began a session."""
         self.beats[session] = Beats(worker, clock)
 
     def beaten(self, session: SessionId, sent_seconds: float) -> None:
@@ -246,9 +222,11 @@ class Checker:
         self.beats[session].sent_seconds = sent_seconds
 
     def died(self, session: SessionId) -> None:
+        """The worker of a session ended or crashed."""
         self.beats[session].lives = False
 
     def buried(self, session: Session) -> None:
+        """A session was declared dead."""
         beats = self.beats[session.id]
         told = f"{session.id} was buried while it might act"
         self._require(not (beats.lives and beats.may_act), "I17", told)
@@ -256,6 +234,7 @@ class Checker:
     # --- calls and failure records ----------------------------------------------------------------
 
     def call_started(self, shard: ShardId, tenure: Tenure, records: Sequence[Record]) -> None:
+        """A call begins, on the worker of that tenure."""
         self.calls += 1
         beats = self.beats[tenure.session]
         self._require(beats.may_act, "I17", f"{shard}: {tenure} called past its deadline")
@@ -407,7 +386,7 @@ class Checker:
             and (shard.id not in self._rows if not shard.closed else not self._is_passed(shard))
         ]
 
-    def _is_passed(self, shard: SimShard) -> bool:
+    def _is_passed(self, shard: TrueShard) -> bool:
         """Whether the start rule left this shard out: it has no row and a descendant has one."""
         below = [] if shard.id in self._rows else list(shard.children)
         while below:
@@ -440,12 +419,3 @@ class Checker:
     def _require(self, holds: bool, rule: str, told: str) -> None:
         if not holds:
             raise Violation(f"{rule}: {told}")
-
-
-@dataclass(frozen=True, slots=True)
-class CallEnding:
-    """How a call ended for the records at these indexes; the others were not tried."""
-
-    done: Sequence[int] = ()
-    failed: Sequence[int] = ()
-    given_up: Sequence[int] = ()
