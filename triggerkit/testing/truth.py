@@ -1,4 +1,4 @@
-"""What a checker is told of a world. Rule: facts from outside the machines, as they are, not as anybody sees them."""
+"""What a checker is told of a world. Rule: facts from outside the machines, as they are, not as they look."""
 
 from __future__ import annotations
 
