@@ -27,6 +27,7 @@ from triggerkit.emulator.kinesis.records import KinesisRecordsApi
 from triggerkit.emulator.kinesis.streams import KinesisStreamsApi, kinesis_arn
 from triggerkit.emulator.partiql.api import PartiqlApi
 from triggerkit.emulator.queries import QueriesApi
+from triggerkit.emulator.replay import append_recorded
 from triggerkit.emulator.requests import Request
 from triggerkit.emulator.shards import ShardGraph
 from triggerkit.emulator.site import Site
@@ -177,6 +178,20 @@ class Emulator:
             found = table_of(self._site, {"TableName": table})
             place = item_key(found, given_key(found, {"Key": key}))
             commit(self._site, found, place, None, TTL_IDENTITY)
+
+    def replay(self, table: str, record: Mapping[str, Any], shard: str | None = None) -> str:
+        """Append a stream record that was recorded elsewhere, and leave the item as its images say.
+
+        `record` is as GetRecords answers it. Keys, images, event name, event id and userIdentity stay;
+        creation time and sequence number are of this stream, and the number is returned. `shard` is
+        where records of its key go from now on: that shard, or the open ones below it.
+
+        Raises:
+            EmulatorError: the table does not exist, its stream is off, or the record is no change of it.
+        """
+        with self._turn():
+            found = table_of(self._site, {"TableName": table})
+            return append_recorded(self._site, found, record, shard)
 
     def expire_iterators(self) -> None:
         """Make every shard iterator handed out so far answer ExpiredIteratorException."""

@@ -87,6 +87,8 @@ class ShardGraph:
     _open: list[Shard] = field(default_factory=list)
     _bounds: list[int] = field(default_factory=list)
     _next_retention_seconds: float = 0.0
+    _placed: dict[str, str] = field(default_factory=dict)
+    _hashed: bool = False
 
     def grow(self, count: int, now_seconds: float) -> None:
         """Add `count` open roots that share the hash space; called once, when the stream begins."""
@@ -98,6 +100,7 @@ class ShardGraph:
     def restore(self, shards: Iterable[Shard]) -> None:
         """Take up the shards of an earlier life; called once, instead of `grow`."""
         self.shards = {shard.shard_id: shard for shard in shards}
+        self._hashed = True
         self._open = [shard for shard in self.shards.values() if not shard.closed]
         self._index()
 
@@ -114,9 +117,25 @@ class ShardGraph:
 
     def route(self, key: str) -> Shard:
         """Return the open shard that takes records of the partition key `key` (canonical text)."""
+        if key in self._placed and (placed := self._open_below(key)) is not None:
+            return placed
+        self._hashed = True
         if len(self._open) == 1:
             return self._open[0]
         return self._open[bisect_right(self._bounds, key_hash(key)) - 1]
+
+    def place(self, key: str, shard_id: str) -> Shard:
+        """Let records of `key` go to a shard or, where it is closed, below it; return the open one.
+
+        A key that has records elsewhere stays there unless `shard_id` descends from that shard: its records
+        stay in order. It also stays where it would be by its hash when no shard of that id is listed.
+        """
+        last = self._placed.get(key)
+        if last is None and self._hashed:
+            last = self.route(key).shard_id
+        if last is None or last not in self.shards or self._descends(shard_id, last):
+            self._placed[key] = shard_id
+        return self.route(key)
 
     def open_shards(self) -> tuple[Shard, ...]:
         """Return the open shards in the order of their hash ranges."""
@@ -203,6 +222,25 @@ class ShardGraph:
         if not self.shard(shard_id).closed:
             raise ValueError(f"{shard_id} is open; only a closed shard leaves the listing")
         del self.shards[shard_id]
+
+    def _open_below(self, key: str) -> Shard | None:
+        """Return the open shard to which a placed key has come, None where its lineage is gone."""
+        shard = self.shards.get(self._placed[key])
+        while shard is not None and shard.closed:
+            below = self.children(shard.shard_id)
+            shard = below[key_hash(key) % len(below)] if below else None
+        if shard is None:
+            del self._placed[key]
+        else:
+            self._placed[key] = shard.shard_id
+        return shard
+
+    def _descends(self, shard_id: str, ancestor_id: str) -> bool:
+        each: str | None = shard_id
+        while each is not None and each != ancestor_id:
+            shard = self.shards.get(each)
+            each = None if shard is None else shard.parent_id
+        return each is not None
 
     def _add(self, parent_id: str | None, low: int, high: int, now_seconds: float) -> Shard:
         sequence = self.number()
