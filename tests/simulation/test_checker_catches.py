@@ -118,7 +118,7 @@ class Replayer(SimStore):
         return None if taken is None else replace(taken, checkpoint=self._before(taken))
 
     def _before(self, lease: Lease) -> Position:
-        stream = self._watch._stream  # type: ignore[attr-defined]
+        stream = self._watch._rows._stream  # type: ignore[attr-defined]
         records = stream.shards[ShardId(lease.shard)].records
         numbers = [record.sequence_number for record in records]
         if lease.checkpoint.sequence_number not in numbers[1:]:

@@ -17,6 +17,16 @@ class Violation(AssertionError):  # noqa: N818 - it is what a world did, not wha
     """An invariant does not hold."""
 
 
+def require(holds: bool, rule: str, told: str) -> None:
+    """Hold a world to a rule.
+
+    Raises:
+        Violation: the rule's name, and what was seen.
+    """
+    if not holds:
+        raise Violation(f"{rule}: {told}")
+
+
 class TrueShard(Protocol):
     """A shard as it is, whatever is listed. `records` are all that were ever written, trimmed ones too."""
 

@@ -1,0 +1,177 @@
+"""The lease table. Rule: each row is one writer's chain, and its checkpoint tells the truth.
+
+Holds I1 to I4, I9, I11, I14 and I18 against every write that was applied.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from triggerkit.core.model import Lease, Position, PositionKind, ShardId, Tenure
+from triggerkit.testing.invariants.tenures import Tenures
+from triggerkit.testing.invariants.written import Start, Written
+from triggerkit.testing.truth import TrueShard, TrueStream, Write, require
+
+
+class Rows:
+    """All rows, as the writes made them."""
+
+    def __init__(
+        self, stream: TrueStream, start: Start, written: Written, tenures: Tenures
+    ) -> None:
+        self._stream = stream
+        self._start = start
+        self._written = written
+        self._tenures = tenures
+        self.rows: dict[ShardId, Lease] = {}
+        self.ended: set[ShardId] = set()
+        self._from_latest: set[ShardId] = set()
+        self._proved: Counter[ShardId] = Counter()  # records whose accounting a checkpoint proved
+
+    # --- every write ------------------------------------------------------------------------------
+
+    def wrote(self, write: Write) -> None:
+        """A write was applied."""
+        before, after = write.before, write.after
+        if after is None:
+            assert before is not None
+            self._deleted(before)
+            return
+        shard = after.shard
+        known = self.rows.get(shard)
+        require(known == before, "I1", f"{shard}: the row changed without a write")
+        if before is None:
+            self._created(after)
+        else:
+            self._changed(write, before, after)
+        self.rows[shard] = after
+        self._start.begun.add(shard)
+        if after.checkpoint.kind is PositionKind.LATEST:
+            moved = before is not None and after.checkpoint != before.checkpoint
+            first = before is not None and before.counter == 1
+            require(not moved or first, "I18", f"{shard}: a later reader moved the pin")
+            self._start.pins[shard] = after.checkpoint.at_seconds
+        self._prove(shard, after.checkpoint)
+        self._follow_tenure(write, after)
+
+    def _created(self, row: Lease) -> None:
+        if row.checkpoint.kind is PositionKind.LATEST:
+            self._from_latest.add(row.shard)
+        require(row.shard not in self.ended, "I9", f"{row.shard}: a finished shard came back")
+
+    def _changed(self, write: Write, before: Lease, after: Lease) -> None:
+        shard = after.shard
+        chained = after.counter == before.counter + 1
+        require(chained, "I1", f"{shard}: counter {before.counter} -> {after.counter}")
+        owned = after.checkpoint == before.checkpoint or write.by == before.owner
+        require(owned, "I2", f"{shard}: {write.by} moved {before.owner}'s checkpoint")
+        forward = self._rank(shard, after.checkpoint) >= self._rank(shard, before.checkpoint)
+        require(forward, "I3", f"{shard}: {before.checkpoint} -> {after.checkpoint}")
+
+    def _follow_tenure(self, write: Write, after: Lease) -> None:
+        if after.owner is None:
+            self._tenures.end(after.shard)
+        elif write.verb == "take" or write.before is None:
+            behind = self._index_behind(after)
+            self._tenures.begin(after.shard, Tenure(after.owner, after.counter), behind)
+
+    def _index_behind(self, lease: Lease) -> int:
+        if lease.checkpoint.kind is PositionKind.AFTER:
+            return self._written.truth[lease.checkpoint.sequence_number].index + 1
+        return 0
+
+    def _rank(self, shard: ShardId, position: Position) -> tuple[int, float]:
+        match position.kind:
+            case PositionKind.SHARD_END:
+                return (3, 0.0)
+            case PositionKind.AFTER:
+                truth = self._written.truth[position.sequence_number]
+                require(truth.shard.id == shard, "I4", f"{shard}: a checkpoint of another")
+                return (2, truth.index)
+            case PositionKind.LATEST | PositionKind.AT_TIMESTAMP:
+                return (1, position.at_seconds)
+            case PositionKind.TRIM_HORIZON:
+                return (1, 0.0)
+
+    def _prove(self, shard: ShardId, checkpoint: Position) -> None:
+        """I4: nothing before the checkpoint is outstanding."""
+        real = self._stream.shards[shard]
+        if checkpoint.kind is PositionKind.SHARD_END:
+            require(real.closed, "I4", f"{shard} is open and was finished")
+            self.ended.add(shard)
+            stop = len(real.records)
+        elif checkpoint.kind is PositionKind.AFTER:
+            stop = self._written.truth[checkpoint.sequence_number].index + 1
+        else:
+            return
+        for index in range(self._proved[shard], stop):
+            number = real.records[index].sequence_number
+            told = f"{shard}: checkpoint {checkpoint} passed record {number}"
+            require(self._written.is_settled(number), "I4", told)
+        self._proved[shard] = max(self._proved[shard], stop)
+
+    def _deleted(self, row: Lease) -> None:
+        """I11: only a finished row that is listed no more, and whose children have started."""
+        real = self._stream.shards[row.shard]
+        require(row.finished, "I11", f"{row.shard} was deleted and is not finished")
+        require(not self._stream.is_listed(row.shard), "I11", f"{row.shard} is still listed")
+        for child in real.children:
+            known = self.rows.get(child)
+            started = known is not None and self._rank(child, known.checkpoint)[0] >= 2
+            gone = known is None and (child in self.ended or self._stream.shards[child].gone)
+            require(started or gone, "I11", f"{row.shard} was deleted before {child} began")
+        del self.rows[row.shard]
+        self._start.begun.discard(row.shard)
+
+    # --- what others ask --------------------------------------------------------------------------
+
+    def lost_lease(self, shard: ShardId, tenure: Tenure) -> None:
+        """I14: a worker was told that its lease is lost."""
+        held = self._tenures.held.get(shard)
+        require(held != tenure, "I14", f"{shard}: {tenure} was lost to nobody")
+
+    def require_parents_ended(self, shard: ShardId) -> None:
+        """I7: every parent was read to its end, or need not be read."""
+        for parent in self._stream.shards[shard].parents:
+            if {shard, parent} <= self._from_latest:
+                continue  # two workers made the first survey, one before and one behind a roll
+            if parent in self.rows or parent in self.ended:
+                require(parent in self.ended, "I7", f"{shard} began before {parent} ended")
+            else:
+                numbers = [each.sequence_number for each in self._stream.shards[parent].records]
+                excused = all(self._written.is_excused(number) for number in numbers)
+                require(excused, "I7", f"{shard} began, {parent} was never read")
+
+    # --- the end ----------------------------------------------------------------------------------
+
+    def unfinished(self) -> list[ShardId]:
+        """Closed shards without SHARD_END, and I10: open ones without a row."""
+        return [
+            shard.id
+            for shard in self._stream.shards.values()
+            if not shard.gone
+            and shard.id not in self.ended
+            and (shard.id not in self.rows if not shard.closed else not self._is_passed(shard))
+        ]
+
+    def _is_passed(self, shard: TrueShard) -> bool:
+        """Whether the start rule left this shard out: it has no row and a descendant has one."""
+        below = [] if shard.id in self.rows else list(shard.children)
+        while below:
+            child = below.pop()
+            if child in self.rows or child in self.ended:
+                return True
+            below += self._stream.shards[child].children
+        return False
+
+    def unsaved(self) -> list[ShardId]:
+        """Shards whose last record is accounted for and not covered by a checkpoint."""
+        return [
+            shard.id
+            for shard in self._stream.shards.values()
+            if shard.id in self.rows
+            and shard.records
+            and shard.id not in self.ended
+            and self._proved[shard.id] < len(shard.records)
+            and not self._written.is_excused(shard.records[-1].sequence_number)
+        ]
