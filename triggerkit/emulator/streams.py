@@ -134,9 +134,9 @@ class StreamsApi:
         if limit > MAX_RECORDS:
             raise invalid_parameter(f"Limit should be less than or equal to {MAX_RECORDS}")
         place = read_token(text(request, "ShardIterator"))
-        stream = self._stream(place.stream_arn)
         if place.expired(self.site.clock.now_seconds(), self.faults.iterator_generation):
             raise EmulatorError("ExpiredIteratorException", "Iterator expired")
+        stream = self._stream(place.stream_arn)
         shard = stream.graph.shard(place.shard_id)
         if place.after < shard.trimmed_through:
             raise _trimmed()
