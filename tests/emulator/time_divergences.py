@@ -1,0 +1,28 @@
+"""Where the emulator means to differ from the real servers when time passes, each with its reason."""
+
+from __future__ import annotations
+
+from emulator.listed import Row
+
+DYNAMODB_LOCAL_3_3_1: tuple[Row, ...] = (
+    Row(
+        "(AT|AFTER)_SEQUENCE_NUMBER",
+        "TrimmedDataAccessException",
+        "ok",
+        "AWS refuses an iterator at a number older than the trim point (Streams API reference, "
+        "TrimmedDataAccessException, first case); DynamoDB Local gives it and refuses to read there",
+    ),
+    Row(
+        r"read from (TRIM_HORIZON|LATEST) of an empty shard",
+        r"\[.*\].*",
+        "TrimmedDataAccessException",
+        "an iterator that was taken while the shard held nothing begins at the oldest record that is "
+        "not trimmed (Streams API reference, GetShardIterator); DynamoDB Local calls it trimmed",
+    ),
+    Row(
+        "AT_TIMESTAMP",
+        "ok|ValidationException",
+        "InternalFailure",
+        "AWS's model has AT_TIMESTAMP, and a time in the future is refused; DynamoDB Local fails",
+    ),
+)
