@@ -3,58 +3,15 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from components import dummy_client
 
+from emulator.clicks import FIRST, TOP, Clicks
 from emulator.kit import START_SECONDS
-from triggerkit.emulator import Emulator, EmulatorError, VirtualClock, attach
-
-KINESIS = "Kinesis_20131202."
-TOP = 2**128
-FIRST = "shardId-000000000000"
-
-
-@dataclass
-class Clicks:
-    """The stream `clicks`."""
-
-    shards: int = 1
-    path: Path | None = None
-    emulator: Emulator = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.emulator = Emulator(VirtualClock(START_SECONDS), path=self.path)
-        if not self.call("ListStreams")["StreamNames"]:
-            self.call("CreateStream", StreamName="clicks", ShardCount=self.shards)
-
-    def call(self, operation: str, **request: Any) -> dict[str, Any]:
-        return self.emulator.call(KINESIS + operation, request)
-
-    def on(self, operation: str, **request: Any) -> dict[str, Any]:
-        return self.call(operation, StreamName="clicks", **request)
-
-    def put(self, key: str, content: str = "x", **request: Any) -> dict[str, Any]:
-        encoded = base64.b64encode(content.encode()).decode()
-        return self.on("PutRecord", PartitionKey=key, Data=encoded, **request)
-
-    def shard_ids(self, **request: Any) -> list[str]:
-        return [shard["ShardId"] for shard in self.on("ListShards", **request)["Shards"]]
-
-    def iterator(self, shard_id: str, kind: str = "TRIM_HORIZON", **place: Any) -> str:
-        answer = self.on("GetShardIterator", ShardId=shard_id, ShardIteratorType=kind, **place)
-        token: str = answer["ShardIterator"]
-        return token
-
-    def page(self, iterator: str, **request: Any) -> dict[str, Any]:
-        return self.call("GetRecords", ShardIterator=iterator, **request)
-
-    def keys(self, shard_id: str, kind: str = "TRIM_HORIZON", **place: Any) -> list[str]:
-        records = self.page(self.iterator(shard_id, kind, **place))["Records"]
-        return [record["PartitionKey"] for record in records]
+from triggerkit.emulator import Emulator, EmulatorError, attach
 
 
 def wrong(clicks: Clicks, operation: str, **request: Any) -> EmulatorError:
@@ -205,6 +162,60 @@ def test_iterators_expire_and_records_are_forgotten() -> None:
         clicks.page(iterator)
     clicks.emulator.advance(24 * 3600)
     assert clicks.keys(FIRST) == []
+
+
+@pytest.mark.parametrize("path", [None, "state.db"])
+def test_a_longer_retention_keeps_records_and_shards(tmp_path: Path, path: str | None) -> None:
+    clicks = Clicks(path=tmp_path / path if path else None)
+    clicks.put("a")
+    clicks.emulator.roll("clicks")
+    clicks.on("IncreaseStreamRetentionPeriod", RetentionPeriodHours=48)
+    clicks.emulator.advance(47 * 3600)
+    if path:
+        clicks.emulator.close()
+        clicks = Clicks(path=tmp_path / path)
+    assert (
+        clicks.on("DescribeStreamSummary")["StreamDescriptionSummary"]["RetentionPeriodHours"] == 48
+    )
+    assert clicks.keys(FIRST) == ["a"]
+    clicks.emulator.advance(48 * 3600)
+    assert FIRST not in clicks.shard_ids()
+    clicks.emulator.close()
+
+
+def test_a_shorter_retention_forgets_what_is_older() -> None:
+    clicks = Clicks()
+    clicks.on("IncreaseStreamRetentionPeriod", RetentionPeriodHours=100)
+    clicks.put("a")
+    clicks.emulator.advance(30 * 3600)
+    clicks.on("DecreaseStreamRetentionPeriod", RetentionPeriodHours=24)
+    clicks.emulator.advance(1)
+    assert clicks.keys(FIRST) == []
+
+
+def test_the_retention_ends_with_the_stream() -> None:
+    clicks = Clicks()
+    clicks.on("IncreaseStreamRetentionPeriod", RetentionPeriodHours=100)
+    clicks.on("DeleteStream")
+    clicks.on("CreateStream", ShardCount=1)
+    summary = clicks.on("DescribeStreamSummary")["StreamDescriptionSummary"]
+    assert summary["RetentionPeriodHours"] == 24
+
+
+@pytest.mark.parametrize(
+    ("operation", "hours"),
+    [
+        ("IncreaseStreamRetentionPeriod", 36),
+        ("IncreaseStreamRetentionPeriod", 8761),
+        ("DecreaseStreamRetentionPeriod", 60),
+        ("DecreaseStreamRetentionPeriod", 23),
+    ],
+)
+def test_a_retention_that_makes_no_sense_is_refused(operation: str, hours: int) -> None:
+    clicks = Clicks()
+    clicks.on("IncreaseStreamRetentionPeriod", RetentionPeriodHours=48)
+    error = wrong(clicks, operation, RetentionPeriodHours=hours)
+    assert (error.type, str(hours) in error.message) == ("InvalidArgumentException", True)
 
 
 def test_a_page_holds_ten_megabytes() -> None:

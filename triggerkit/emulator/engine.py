@@ -10,14 +10,17 @@ import json
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from triggerkit.emulator.batches import BatchesApi
+from triggerkit.emulator.call_log import CallLog, LoggedCall, shard_of
+from triggerkit.emulator.calls import Call
 from triggerkit.emulator.changes import TTL_IDENTITY, commit
 from triggerkit.emulator.clock import Clock, RealClock
-from triggerkit.emulator.errors import not_found, unknown_operation
+from triggerkit.emulator.dialects import Dialect
+from triggerkit.emulator.errors import EmulatorError, not_found, unknown_operation
 from triggerkit.emulator.faults import Faults
 from triggerkit.emulator.items import ItemsApi
 from triggerkit.emulator.journal import LATEST_SECONDS, open_store
@@ -25,8 +28,10 @@ from triggerkit.emulator.keys import given_key, item_key, table_of
 from triggerkit.emulator.kinesis.listing import ShardListingApi
 from triggerkit.emulator.kinesis.records import KinesisRecordsApi
 from triggerkit.emulator.kinesis.streams import KinesisStreamsApi, kinesis_arn
+from triggerkit.emulator.listings import ListingPlans
 from triggerkit.emulator.partiql.api import PartiqlApi
 from triggerkit.emulator.queries import QueriesApi
+from triggerkit.emulator.quirks import Quirk, read_quirks
 from triggerkit.emulator.replay import append_recorded
 from triggerkit.emulator.requests import Request
 from triggerkit.emulator.shards import ShardGraph
@@ -42,17 +47,20 @@ STREAMS = "DynamoDBStreams_20120810"
 KINESIS = "Kinesis_20131202"
 _SERVICES = (DYNAMODB, STREAMS, KINESIS)
 _GENERATION = "iterator_generation"
+Operation: TypeAlias = Callable[[Request], dict[str, Any]]
 
 
 class Emulator:
     """DynamoDB tables and streams, and Kinesis streams, in this process.
 
     `shards` is how many shards a new stream begins with; `path` is the file that keeps tables, items,
-    streams and iterators over a restart, memory unless given. `faults` plans what goes wrong; `calls`
-    counts calls by operation. All methods may be called from any thread.
+    streams and iterators over a restart, memory unless given. `quirks` names other endpoints to speak as.
+    `faults` plans what goes wrong; `calls` counts calls by operation, `log` has them in order. All methods
+    may be called from any thread.
 
     Raises:
         StateError: `path` cannot be used; its kinds tell a newer format and a file in use apart.
+        ValueError: `quirks` names none.
     """
 
     def __init__(
@@ -63,11 +71,14 @@ class Emulator:
         seed: int = 0,
         shards: int = 1,
         path: str | os.PathLike[str] | None = None,
+        quirks: str | Quirk | Iterable[str | Quirk] = (),
     ) -> None:
         self.clock = RealClock() if clock is None else clock
-        self.faults = Faults()
+        self.faults = Faults(quirks=read_quirks(quirks), listings=ListingPlans(seed))
         self.calls: Counter[str] = Counter()
         self._lock = threading.RLock()
+        self._log = CallLog()
+        self._closed = False
         store = MemoryStore() if path is None else open_store(path)
         self._site = Site(store, self.clock, region, account, seed, shards)
         self._sweeper = Sweeper(self._site)
@@ -78,9 +89,11 @@ class Emulator:
         self.faults.iterator_generation = int(store.recall(_GENERATION) or 0)
 
     def close(self) -> None:
-        """Close the file, if there is one; the emulator is not used after that."""
+        """Close the file, if there is one, and let calls go that are held; it is not used after that."""
         with self._lock:
+            self._closed = True
             self._site.store.close()
+        self.faults.calls.release_all()
 
     def call(self, operation_target: str, request: Mapping[str, Any]) -> dict[str, Any]:
         """Carry out one operation and return its answer, which belongs to the caller.
@@ -96,21 +109,39 @@ class Emulator:
 
     def call_as_json(self, operation_target: str, request: Request) -> str:
         """Carry out one operation and return its answer as JSON text; raises as `call` does."""
+        return self.open_call(operation_target, request).complete()
+
+    def open_call(self, operation_target: str, request: Request | EmulatorError) -> Call:
+        """Take up a call; whoever answers it carries it out and waits at its barriers.
+
+        An error for a request is one that cannot be read: it is logged, and refused with that.
+        """
         service, _, operation = operation_target.rpartition(".")
-        perform = self._operation(service, operation)
-        if perform is None:
-            raise unknown_operation(operation, service == KINESIS)
-        with self._turn():
-            self.calls[operation] += 1
-            planned = self.faults.planned_error(operation)
-            if planned is not None:
-                raise planned
-            answer = perform(request)
-            return _ENCODER.encode(answer)
+        asked: Request = {} if isinstance(request, EmulatorError) else request
+        with self._lock:
+            entry = self._log.begin(self.clock.now_seconds(), operation, asked)
+        shard = shard_of(asked)
+        before, behind = (
+            self.faults.calls.barrier(operation, shard, behind=behind) for behind in (False, True)
+        )
+
+        def perform() -> str:
+            if isinstance(request, EmulatorError):
+                raise request
+            if self._closed and before is not None:
+                raise EmulatorError("InternalServerError", "The emulator was closed.", 500)
+            return self._perform(service, operation, shard, request)
+
+        return Call(perform, entry, before, behind)
+
+    def log(self, operation: str = "", after: int = 0) -> list[LoggedCall]:
+        """Return the newest calls in order, of one operation if named, behind the one numbered `after`."""
+        with self._lock:
+            return self._log.calls(operation, after)
 
     def knows(self, operation: str) -> bool:
         """Tell whether there is an operation of that name."""
-        return self._operation("", operation) is not None
+        return self._found("", operation) is not None
 
     def stream_arns(self, table: str) -> list[str]:
         """Return the ARNs of a table's readable streams, oldest first."""
@@ -153,6 +184,27 @@ class Emulator:
             children = graph.split(shard_id, self.clock.now_seconds(), at)
             self._site.store.save_stream(self._stream(stream))
             return children
+
+    def merge(self, stream: str, shard: str | None = None, adjacent: str | None = None) -> str:
+        """Close two neighbours and go on in one child; return it. Streams of Kinesis only merge.
+
+        `shard` is the first open one unless given, `adjacent` the open one whose hashes come next.
+        """
+        with self._turn():
+            found = self._stream(stream)
+            if not found.is_kinesis:
+                raise ValueError(f"{stream} is a table's stream, whose shards never merge")
+            listed = found.graph.open_shards()
+            first = next((each for each in listed if shard in (None, each.shard_id)), None)
+            if first is None:
+                raise ValueError(f"{shard} is no open shard of {stream}")
+            following = [each.shard_id for each in listed if each.low == first.high]
+            if adjacent is None and not following:
+                raise ValueError(f"{first.shard_id} of {stream} has no open shard behind it")
+            other = following[0] if adjacent is None else adjacent
+            child = found.graph.merge(first.shard_id, other, self.clock.now_seconds())
+            self._site.store.save_stream(found)
+            return child
 
     def trim(self, stream: str, shard: str | None = None, through: str | None = None) -> None:
         """Forget records up to the sequence number `through` (all of them unless given) at once.
@@ -204,12 +256,29 @@ class Emulator:
         with self._turn():
             self.clock.advance(seconds)
 
-    def _operation(self, service: str, name: str) -> Callable[[Request], dict[str, Any]] | None:
-        """Return an operation; a name alone means DynamoDB's before that of Kinesis."""
+    def _perform(self, service: str, operation: str, shard: str, request: Request) -> str:
+        found = self._found(service, operation)
+        if found is None:
+            raise unknown_operation(operation, service == KINESIS)
+        answering, perform = found
+        with self._turn():
+            self.calls[operation] += 1
+            planned = self.faults.planned_error(operation, shard, self.clock.now_seconds())
+            if planned is not None:
+                raise planned
+            if self.faults.quirks:
+                dialect = Dialect(self.faults.quirks, self._site, answering == KINESIS)
+                answer = dialect.perform(operation, request, perform)
+            else:
+                answer = perform(request)
+            return _ENCODER.encode(answer)
+
+    def _found(self, service: str, name: str) -> tuple[str, Operation] | None:
+        """Return an operation and its service; a name alone means DynamoDB's before that of Kinesis."""
         for each in _SERVICES if not service else (service,):
             found = self._operations.get(f"{each}.{name}")
             if found is not None:
-                return found
+                return each, found
         return None
 
     @contextmanager
@@ -240,7 +309,7 @@ class Emulator:
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
 
 
-def _operations(site: Site, faults: Faults) -> dict[str, Callable[[Request], dict[str, Any]]]:
+def _operations(site: Site, faults: Faults) -> dict[str, Operation]:
     """Return all operations by their whole target."""
     tables = (
         TablesApi(site),
@@ -251,8 +320,12 @@ def _operations(site: Site, faults: Faults) -> dict[str, Callable[[Request], dic
         TimeToLiveApi(site),
         PartiqlApi(site),
     )
-    kinesis = (KinesisStreamsApi(site), ShardListingApi(site), KinesisRecordsApi(site, faults))
-    found: dict[str, Callable[[Request], dict[str, Any]]] = {}
+    kinesis = (
+        KinesisStreamsApi(site, faults),
+        ShardListingApi(site, faults),
+        KinesisRecordsApi(site, faults),
+    )
+    found: dict[str, Operation] = {}
     for service, apis in (
         (DYNAMODB, tables),
         (STREAMS, (StreamsApi(site, faults),)),

@@ -1,96 +1,205 @@
 """Faults on command: what a test plans here, clients of the emulator meet.
 
-Rule: a fault is planned in advance, counted, and named by operation; nothing here happens by chance.
+Rule: a fault is planned in advance, counted, and named by operation or shard. Nothing here happens by
+chance: what differs from shard to shard is drawn from the emulator's seed. A shard is named by its id,
+and means every stream that has such a shard; "" means all shards.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from enum import Enum
-from typing import TypeVar
+from math import inf
 
+from triggerkit.emulator.barriers import Barrier, HeldAt
 from triggerkit.emulator.errors import EmulatorError
+from triggerkit.emulator.listings import ListingPlans
+from triggerkit.emulator.plans import CallPlans, Damage, Delay, Rate
+from triggerkit.emulator.quirks import Quirk, read_quirks
+from triggerkit.emulator.reading import Bounds, ReadPlans
 
-Planned = TypeVar("Planned")
+__all__ = ["Damage", "Faults"]
 
-
-class Damage(Enum):
-    """How an answer is spoiled on its way; the checksum header stays that of the intact body."""
-
-    TRUNCATED = "truncated"
-    """The body is half as long, and so says Content-Length."""
-    CORRUPTED = "corrupted"
-    """Some bytes in the middle are replaced."""
-    CUT = "cut"
-    """The connection closes in the middle of the body."""
-    RESET = "reset"
-    """The request is carried out and the connection closes without an answer."""
+THROTTLED = "ThrottlingException"
+_TOO_MUCH = "Rate of requests exceeded"
 
 
 @dataclass(slots=True)
 class Faults:
-    """Everything that is planned. `latency_seconds` names the delay of each answer over HTTP."""
+    """Everything that is planned. `latency_seconds` names the delay of each answer.
+
+    `quirks` are those of the dialect that is spoken; `imitate` sets them. `calls`, `reads` and `listings`
+    hold the plans.
+    """
 
     latency_seconds: Callable[[str], float] | None = None
     iterator_generation: int = 0
-    _errors: dict[str, deque[EmulatorError]] = field(default_factory=dict)
-    _damages: dict[str, deque[Damage]] = field(default_factory=dict)
-    _hidden: set[str] = field(default_factory=set)
+    quirks: frozenset[Quirk] = frozenset()
+    calls: CallPlans = field(default_factory=CallPlans)
+    reads: ReadPlans = field(default_factory=ReadPlans)
+    listings: ListingPlans = field(default_factory=ListingPlans)
 
-    def throttle(self, operation: str, times: int = 1, type: str = "") -> None:
+    # --- calls --------------------------------------------------------------------------------------
+
+    def throttle(self, operation: str, times: int = 1, type: str = "", shard: str = "") -> None:
         """Refuse the next `times` calls of `operation`, as a too busy service does.
 
-        `type` is ThrottlingException unless given; GetRecords also answers LimitExceededException.
+        `type` is ThrottlingException unless given; GetRecords also answers LimitExceededException, and
+        that of Kinesis ProvisionedThroughputExceededException.
         """
-        error_type = type or "ThrottlingException"
-        self.fail(operation, EmulatorError(error_type, "Rate of requests exceeded"), times)
+        self.fail(operation, EmulatorError(type or THROTTLED, _TOO_MUCH), times, shard)
 
-    def fail(self, operation: str, error: EmulatorError, times: int = 1) -> None:
+    def throttle_above(
+        self, operation: str, calls_per_second: float | None, type: str = ""
+    ) -> None:
+        """Refuse every call of `operation` above so many within a second; None ends that."""
+        if calls_per_second is None:
+            self.calls.rates.pop(operation, None)
+        else:
+            error = EmulatorError(type or THROTTLED, _TOO_MUCH)
+            self.calls.rates[operation] = Rate(calls_per_second, error)
+
+    def fail(self, operation: str, error: EmulatorError, times: int = 1, shard: str = "") -> None:
         """Answer the next `times` calls of `operation` with `error`; nothing is carried out."""
-        self._errors.setdefault(operation, deque()).extend([error] * times)
+        self.calls.errors.setdefault((operation, shard), deque()).extend([error] * times)
 
     def damage(self, operation: str, how: Damage, times: int = 1) -> None:
         """Spoil the next `times` answers of `operation`, in process and over HTTP."""
-        self._damages.setdefault(operation, deque()).extend([how] * times)
+        self.calls.damages.setdefault(operation, deque()).extend([how] * times)
 
-    def hide(self, shard_id: str) -> None:
-        """Leave a shard out of every listing, as an eventually consistent listing does (S-11)."""
-        self._hidden.add(shard_id)
+    def latency(self, operation: str, seconds: float, times: int | None = None) -> None:
+        """Hold back the next `times` answers of `operation`, all of them for None; 0 seconds end it.
 
-    def show(self, shard_id: str) -> None:
-        """List a hidden shard again."""
-        self._hidden.discard(shard_id)
+        Over HTTP the connection waits. In process a real clock waits, a virtual one moves forward.
+        """
+        self.calls.delays[operation] = Delay(seconds, times)
+
+    def barrier(self, operation: str, *, behind: bool = False, shard: str = "") -> Barrier:
+        """Hold the next call of `operation` until the barrier that is returned is released.
+
+        It is held before it is carried out or, with `behind`, when it is done and not answered yet.
+        """
+        return self.calls.make_barrier(HeldAt(operation, behind, shard))
+
+    # --- reads --------------------------------------------------------------------------------------
+
+    def empty_pages(self, times: int = 1, shard: str = "") -> None:
+        """Answer the next `times` reads with no records and a next iterator, though records wait."""
+        self.reads.empty[shard] = self.reads.empty.get(shard, 0) + times
+
+    def page_size(self, records: int | None) -> None:
+        """Put at most so many records on a page; None ends that."""
+        self.reads.page_records = records
+
+    def duplicate(self, times: int = 1, records: int = 1, shard: str = "") -> None:
+        """Begin the next `times` pages that can with the last `records` of what came before them."""
+        self.reads.repeats.setdefault(shard, deque()).extend([records] * times)
+
+    def visibility_delay(self, seconds: float) -> None:
+        """Let a record be read only so long after it was written; 0 ends that.
+
+        The tip of a shard is behind its last visible record, and a shard ends when all are visible.
+        """
+        self.reads.visibility_delay_seconds = seconds
+
+    def limit_readers(self, readers: int | None = 2) -> None:
+        """Refuse reads of a shard by more than so many readers within a second; None ends that.
+
+        A reader is whoever asked for an iterator and reads on from it.
+        """
+        self.reads.most_readers = readers
+
+    def limit_reads(
+        self,
+        calls_per_second: float | None = 5,
+        bytes_per_second: float | None = 2_000_000,
+    ) -> None:
+        """Refuse reads of one shard above these rates, which are those of Kinesis; None is no limit."""
+        self.reads.calls_per_second = calls_per_second
+        self.reads.bytes_per_second = bytes_per_second
 
     def expire_iterators(self) -> None:
         """Make every shard iterator handed out so far answer ExpiredIteratorException."""
         self.iterator_generation += 1
 
-    def clear(self) -> None:
-        """Forget everything that is planned or hidden."""
-        self.latency_seconds = None
-        self._errors.clear()
-        self._damages.clear()
-        self._hidden.clear()
+    # --- listings -----------------------------------------------------------------------------------
 
-    def planned_error(self, operation: str) -> EmulatorError | None:
-        """Take the next planned error of an operation."""
-        return _taken(self._errors, operation)
+    def hide(self, shard_id: str) -> None:
+        """Leave a shard out of every listing, as an eventually consistent listing does (S-11)."""
+        self.listings.hidden[shard_id] = None
+
+    def show(self, shard_id: str) -> None:
+        """List a hidden shard again."""
+        self.listings.hidden.pop(shard_id, None)
+
+    def describe_lag(self, seconds: float, spread_seconds: float = 0.0) -> None:
+        """List a shard only so long after it was made; 0 ends that.
+
+        With `spread_seconds` each shard is late by another part of it, so siblings come one by one.
+        """
+        self.listings.lag_seconds = seconds
+        self.listings.lag_spread_seconds = spread_seconds
+
+    def stale_listings(self, times: int = 1, seconds: float = 60.0) -> None:
+        """Let the next `times` listings show the graph as it was so long ago."""
+        self.listings.stale_seconds.extend([seconds] * times)
+
+    def reorder_listings(self, on: bool = True) -> None:
+        """List shards in an order that the seed draws, instead of that of their ids."""
+        self.listings.reordered = on
+
+    def listing_page_size(self, shards: int | None) -> None:
+        """Put at most so many shards on a page of a listing; None ends that."""
+        self.listings.page_shards = shards
+
+    # --- all of them --------------------------------------------------------------------------------
+
+    def imitate(self, *given: str | Quirk | Iterable[str | Quirk]) -> None:
+        """Speak as other endpoints do: names of profiles, single quirks; nothing to speak as AWS does.
+
+        Raises:
+            ValueError: there is no such profile or quirk.
+        """
+        self.quirks = frozenset().union(*(read_quirks(each) for each in given))
+
+    def clear(self) -> None:
+        """Forget everything that is planned or hidden, and release who is held. A dialect stays."""
+        self.latency_seconds = None
+        self.calls.release_all()
+        self.calls = CallPlans(barriers_made=self.calls.barriers_made)
+        self.reads = ReadPlans(opened=self.reads.opened)
+        self.listings = ListingPlans(self.listings.seed)
+
+    # --- for who answers ----------------------------------------------------------------------------
+
+    def planned_error(
+        self, operation: str, shard: str = "", now_seconds: float = 0.0
+    ) -> EmulatorError | None:
+        """Take what the next call of an operation is refused with."""
+        return self.calls.error(operation, shard, now_seconds)
 
     def planned_damage(self, operation: str) -> Damage | None:
         """Take the next planned damage of an operation."""
-        return _taken(self._damages, operation)
+        return self.calls.damage(operation)
 
     def hides(self, shard_id: str) -> bool:
         """Tell whether listings leave this shard out."""
-        return shard_id in self._hidden
+        return shard_id in self.listings.hidden
 
     def delay_seconds(self, operation: str) -> float:
-        """Return how long an answer of `operation` is held back."""
-        return 0.0 if self.latency_seconds is None else self.latency_seconds(operation)
+        """Take how long an answer of `operation` is held back."""
+        always_seconds = 0.0 if self.latency_seconds is None else self.latency_seconds(operation)
+        return always_seconds + self.calls.delay_seconds(operation)
 
+    def bounds(self, records: int, size_bytes: float) -> Bounds:
+        """Return how much a page may hold in the dialect that is spoken."""
+        return Bounds(
+            records,
+            inf if self.speaks(Quirk.NO_PAGE_LIMIT) else size_bytes,
+            null_comes_late=self.speaks(Quirk.LATE_NULL),
+        )
 
-def _taken(plans: dict[str, deque[Planned]], operation: str) -> Planned | None:
-    waiting = plans.get(operation)
-    return waiting.popleft() if waiting else None
+    def speaks(self, quirk: Quirk) -> bool:
+        """Tell whether the dialect has this quirk."""
+        return quirk in self.quirks

@@ -10,17 +10,20 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from types import TracebackType
 from typing import Self
 
+from triggerkit.emulator.barriers import LONGEST_HOLD_SECONDS, Barrier
 from triggerkit.emulator.control import PREFIX as CONTROL_PREFIX
 from triggerkit.emulator.control import Control
 from triggerkit.emulator.engine import Emulator
 from triggerkit.emulator.faults import Damage
 from triggerkit.emulator.services import OWN, POST_ONLY, OtherServices, service_of, unserved
-from triggerkit.emulator.wire import CONTENT_TYPE, Answer, respond
+from triggerkit.emulator.wire import CONTENT_TYPE, Answer, Exchange
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_BODY_BYTES = 32 * 1024 * 1024
@@ -209,19 +212,61 @@ class _Connection(asyncio.Protocol):
         if refusal is not None:
             self._send(refusal, closes=True)  # the body of an answer to HEAD ends with it
             return
-        answer = self._respond(request, body)
+        control = self._behind.control
+        if control is not None and request.path.startswith(CONTROL_PREFIX):
+            self._deliver(control.answer(request.path, request.headers, body), request.closes)
+        else:
+            self._take_up(Exchange(self._behind.emulator, request.target, body), request.closes)
+
+    def _take_up(self, exchange: Exchange, closes: bool) -> None:
+        """Carry a request out and answer it, each when no barrier holds it any more."""
+        call = exchange.call
+
+        def finish() -> None:
+            self._deliver(exchange.answer(), closes)
+
+        def give_up() -> None:
+            call.abandon()
+            finish()
+
+        def carry_out() -> None:
+            exchange.carry_out()
+            self._pass(call.behind, finish, give_up)
+
+        self._pass(call.before, carry_out, give_up)
+
+    def _pass(
+        self, barrier: Barrier | None, go_on: Callable[[], None], give_up: Callable[[], None]
+    ) -> None:
+        """Go on at once, or when the barrier is released; give up where nobody does that."""
+        if barrier is None:
+            go_on()
+            return
+        self._answering = True
+        loop = asyncio.get_running_loop()
+        patience = loop.call_later(LONGEST_HOLD_SECONDS, give_up)
+
+        def resume() -> None:
+            if not patience.cancelled() and patience.when() > loop.time():
+                patience.cancel()
+                go_on()
+
+        def released() -> None:
+            with suppress(RuntimeError):  # the server was closed, and its loop with it
+                loop.call_soon_threadsafe(resume)
+
+        barrier.when_released(released)
+
+    def _deliver(self, answer: Answer, closes: bool) -> None:
+        """Send an answer when it is due; the connection's next request waits for that."""
         if answer.delay_seconds > 0:
             self._answering = True
             loop = asyncio.get_running_loop()
-            loop.call_later(answer.delay_seconds, self._answer_late, answer, request.closes)
+            loop.call_later(answer.delay_seconds, self._answer_late, answer, closes)
+        elif self._answering:
+            self._answer_late(answer, closes)
         else:
-            self._send(answer, request.closes)
-
-    def _respond(self, request: _Head, body: bytes) -> Answer:
-        control = self._behind.control
-        if control is not None and request.path.startswith(CONTROL_PREFIX):
-            return control.answer(request.path, request.headers, body)
-        return respond(self._behind.emulator, request.target, body)
+            self._send(answer, closes)
 
     async def _forward(self, request: _Head, body: bytes) -> None:
         """Let another service answer; the connection ends behind its response."""

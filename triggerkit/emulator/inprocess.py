@@ -7,9 +7,11 @@ are answered here, and a call to any other service is refused instead of being s
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+from triggerkit.emulator.clock import RealClock
 from triggerkit.emulator.engine import DYNAMODB, KINESIS, STREAMS, Emulator
 from triggerkit.emulator.faults import Damage
 from triggerkit.emulator.wire import respond
@@ -63,12 +65,21 @@ class _Route:
             raise EndpointConnectionError(endpoint_url=request.url)
         body = request.body or b""
         answer = respond(self._emulator, target, body.encode() if isinstance(body, str) else body)
+        if answer.delay_seconds > 0:
+            self._wait(answer.delay_seconds)
         if answer.damage in (Damage.RESET, Damage.CUT):
             raise ConnectionClosedError(endpoint_url=request.url)
         headers = {**dict(answer.headers), "Content-Length": str(len(answer.body))}
         return AWSResponse(
             request.url, answer.status, HTTPHeaders.from_dict(headers), _Body(answer.body)
         )
+
+    def _wait(self, seconds: float) -> None:
+        """Let an answer take its time: a real clock waits for it, any other one is moved."""
+        if isinstance(self._emulator.clock, RealClock):
+            time.sleep(seconds)
+        else:
+            self._emulator.advance(seconds)
 
 
 class _Body(io.BytesIO):

@@ -25,10 +25,18 @@ class ShardIterator:
     after: int
     issued_seconds: float
     generation: int
+    reader: int = 0
+    """Whoever asked for the first iterator of this chain, to tell readers apart."""
 
     def token(self) -> str:
         """Return the text that travels."""
-        place = [self.shard_id, str(self.after), self.issued_seconds, self.generation]
+        place = [
+            self.shard_id,
+            str(self.after),
+            self.issued_seconds,
+            self.generation,
+            self.reader,
+        ]
         packed = base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
         return f"{self.stream_arn}|1|{packed}"
 
@@ -47,9 +55,17 @@ def read_token(token: str) -> ShardIterator:
     """
     arn, _, packed = token.rpartition("|1|")
     try:
-        shard_id, after, issued_seconds, generation = json.loads(
+        # An emulator's file may be older than readers are: their tokens have four parts.
+        shard_id, after, issued_seconds, generation, *reader = json.loads(
             base64.b64decode(packed, altchars=b"-_", validate=True)
         )
-        return ShardIterator(arn, shard_id, int(after), float(issued_seconds), int(generation))
-    except (ValueError, TypeError, binascii.Error, UnicodeDecodeError):
+        return ShardIterator(
+            arn,
+            shard_id,
+            int(after),
+            float(issued_seconds),
+            int(generation),
+            *(int(number) for number in reader),
+        )
+    except (ValueError, TypeError, OverflowError, binascii.Error):
         raise validation("Invalid ShardIterator") from None

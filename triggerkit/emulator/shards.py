@@ -194,15 +194,15 @@ class ShardGraph:
             self._close(shard.shard_id, now_seconds)
         self._index()
 
-    def retain(self, now_seconds: float) -> bool:
-        """Forget records older than 24 hours, and closed shards that have nothing left.
+    def retain(self, now_seconds: float, retention_seconds: float = RETENTION_SECONDS) -> bool:
+        """Forget records older than the retention, and closed shards that have nothing left.
 
         Returns whether anything went. It looks once a second, since reads ask for it all the time.
         """
         if now_seconds < self._next_retention_seconds:
             return False
         self._next_retention_seconds = now_seconds + 1
-        horizon = now_seconds - RETENTION_SECONDS
+        horizon = now_seconds - retention_seconds
         changed = False
         for shard in list(self.shards.values()):
             if shard.records and shard.records[0].created_seconds < horizon:

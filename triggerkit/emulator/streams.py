@@ -19,6 +19,7 @@ from triggerkit.emulator.errors import (
 )
 from triggerkit.emulator.faults import Faults
 from triggerkit.emulator.iterators import ShardIterator, read_token
+from triggerkit.emulator.quirks import Quirk
 from triggerkit.emulator.requests import (
     Request,
     chosen,
@@ -96,12 +97,11 @@ class StreamsApi:
         start = optional_text(request, "ExclusiveStartShardId") or ""
         parent_id = _asked_parent(request)
         stream = self._stream(arn)
-        listed = stream.graph.listed() if parent_id is None else stream.graph.children(parent_id)
-        shards = [
-            shard
-            for shard in listed
-            if shard.shard_id > start and not self.faults.hides(shard.shard_id)
-        ]
+        listings, now_seconds = self.faults.listings, self.site.clock.now_seconds()
+        shards = listings.shown(stream.graph.listed(), now_seconds, listings.take_age())
+        if parent_id is not None:
+            shards = [shard for shard in shards if shard.parent_id == parent_id]
+        page, more = listings.page(listings.behind(shards, start), limit)
         description: dict[str, Any] = {
             "StreamArn": stream.arn,
             "StreamLabel": stream.label,
@@ -110,10 +110,10 @@ class StreamsApi:
             "CreationRequestDateTime": stream.created_seconds,
             "TableName": stream.table_name,
             "KeySchema": stream.key_schema,
-            "Shards": [_described(stream, shard) for shard in shards[:limit]],
+            "Shards": [_described(stream, shard) for shard in page],
         }
-        if len(shards) > limit:
-            description["LastEvaluatedShardId"] = shards[limit - 1].shard_id
+        if more:
+            description["LastEvaluatedShardId"] = page[-1].shard_id
         return {"StreamDescription": description}
 
     def get_shard_iterator(self, request: Request) -> dict[str, Any]:
@@ -126,7 +126,8 @@ class StreamsApi:
         stream = self._stream(arn)
         shard = stream.graph.shard(shard_id)
         after = self._start(shard, kind, request)
-        return {"ShardIterator": self._token(stream, shard, after)}
+        reader = self.faults.reads.open_reader()
+        return {"ShardIterator": self._token(stream, shard, after, reader)}
 
     def get_records(self, request: Request) -> dict[str, Any]:
         """Answer GetRecords: at most 1000 records or 1 MB, and where to go on."""
@@ -134,24 +135,22 @@ class StreamsApi:
         if limit > MAX_RECORDS:
             raise invalid_parameter(f"Limit should be less than or equal to {MAX_RECORDS}")
         place = read_token(text(request, "ShardIterator"))
-        if place.expired(self.site.clock.now_seconds(), self.faults.iterator_generation):
+        now_seconds = self.site.clock.now_seconds()
+        if place.expired(now_seconds, self.faults.iterator_generation):
             raise EmulatorError("ExpiredIteratorException", "Iterator expired")
         stream = self._stream(place.stream_arn)
         shard = stream.graph.shard(place.shard_id)
         if place.after < shard.trimmed_through:
             raise _trimmed()
-        first = shard.after(place.after)
-        last, size_bytes = first, 0
-        for record in shard.records[first : first + limit]:
-            size_bytes += record.size_bytes
-            if size_bytes > PAGE_BYTES and last > first:
-                break
-            last += 1
-        page = shard.records[first:last]
-        answer: dict[str, Any] = {"Records": [record.wire for record in page]}
-        if not shard.closed or last < len(shard.records):
-            after = page[-1].sequence if page else place.after
-            answer["NextShardIterator"] = self._token(stream, shard, after)
+        reads = self.faults.reads
+        refusal = reads.refusal(place, now_seconds)
+        if refusal:
+            raise EmulatorError("LimitExceededException", f"Rate exceeded: {refusal}")
+        page = reads.read(place, shard, self.faults.bounds(limit, PAGE_BYTES), now_seconds)
+        answer: dict[str, Any] = {"Records": [record.wire for record in page.records]}
+        if not page.ended:
+            token = self._token(stream, shard, page.after, place.reader)
+            answer["NextShardIterator"] = token
         return answer
 
     def _stream(self, arn: str) -> Stream:
@@ -162,6 +161,8 @@ class StreamsApi:
 
     def _kept(self, stream: Stream) -> bool:
         """Let the retention pass over a stream, and tell whether anything of it is left."""
+        if self.faults.speaks(Quirk.NO_TRIM):
+            return True
         if stream.graph.retain(self.site.clock.now_seconds()):
             self.site.store.save_stream(stream)
         if stream.enabled or stream.graph.shards:
@@ -169,10 +170,11 @@ class StreamsApi:
         self.site.store.drop_stream(stream.arn)
         return False
 
-    def _token(self, stream: Stream, shard: Shard, after: int) -> str:
+    def _token(self, stream: Stream, shard: Shard, after: int, reader: int) -> str:
         now_seconds = self.site.clock.now_seconds()
         generation = self.faults.iterator_generation
-        return ShardIterator(stream.arn, shard.shard_id, after, now_seconds, generation).token()
+        place = ShardIterator(stream.arn, shard.shard_id, after, now_seconds, generation, reader)
+        return place.token()
 
     def _start(self, shard: Shard, kind: str, request: Request) -> int:
         """Return the sequence number after which an iterator of this kind reads."""
@@ -185,7 +187,8 @@ class StreamsApi:
             case "TRIM_HORIZON":
                 return horizon
             case "LATEST":
-                return shard.records[-1].sequence if shard.records else horizon
+                visible = self.faults.reads.visible(shard, self.site.clock.now_seconds())
+                return shard.records[visible - 1].sequence if visible else horizon
             case "AT_TIMESTAMP":
                 seconds = self._asked_time(request)
                 earlier = [r.sequence for r in shard.records if r.created_seconds < seconds]

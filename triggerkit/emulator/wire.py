@@ -17,6 +17,7 @@ from functools import lru_cache
 from triggerkit.emulator.engine import Emulator
 from triggerkit.emulator.errors import EmulatorError
 from triggerkit.emulator.faults import Damage
+from triggerkit.emulator.quirks import Quirk
 
 CONTENT_TYPE = "application/x-amz-json-1.0"
 _REQUEST_NUMBERS = itertools.count(1)
@@ -33,37 +34,76 @@ class Answer:
     delay_seconds: float = 0.0
 
 
+class Exchange:
+    """One request and its answer. Over HTTP it is carried out in steps, in process by `respond`."""
+
+    __slots__ = ("_emulator", "_failure", "_target", "call")
+
+    def __init__(self, emulator: Emulator, target: str, body: bytes) -> None:
+        self._emulator = emulator
+        self._target = target
+        self._failure: dict[str, str] | None = None
+        self.call = emulator.open_call(target, _request(body))
+
+    def carry_out(self) -> None:
+        """Do what is asked for; a fault of ours is an answer too, with its traceback."""
+        try:
+            self.call.carry_out()
+        except Exception:  # noqa: BLE001 (whoever asked must get an answer)
+            self._failure = _internal_failure(self._target)
+
+    def answer(self) -> Answer:
+        """Return what goes over the wire, spoiled and delayed as planned."""
+        try:
+            status, body = 200, "" if self._failure else self.call.answer()
+        except EmulatorError as error:
+            status, body = error.status, json.dumps(error.body())
+        if self._failure is not None:
+            status, body = 500, json.dumps(self._failure)
+        whole = body.encode()
+        headers = _headers(self._emulator, whole)
+        operation = self._target.rpartition(".")[2]
+        faults = self._emulator.faults
+        damage = faults.planned_damage(operation)
+        if damage is not None:
+            self.call.spoil(damage)
+        delay_seconds = faults.delay_seconds(operation)
+        match damage:
+            case Damage.TRUNCATED:
+                return Answer(status, headers, whole[: len(whole) // 2], None, delay_seconds)
+            case Damage.CORRUPTED:
+                return Answer(status, headers, _corrupted(whole), None, delay_seconds)
+            case _:
+                return Answer(status, headers, whole, damage, delay_seconds)
+
+
 def respond(emulator: Emulator, target: str, body: bytes) -> Answer:
-    """Return the answer to one request; nothing is raised."""
-    operation = target.rpartition(".")[2]
-    try:
-        status, answer = 200, emulator.call_as_json(target, _request(body))
-    except EmulatorError as error:
-        status, answer = error.status, json.dumps(error.body())
-    except Exception:  # noqa: BLE001 (a fault of ours must still be an answer, with its traceback)
-        status, answer = 500, json.dumps(_internal_failure(target))
-    whole = answer.encode()
-    headers = _headers(emulator, whole)
-    damage = emulator.faults.planned_damage(operation)
-    delay_seconds = emulator.faults.delay_seconds(operation)
-    match damage:
-        case Damage.TRUNCATED:
-            return Answer(status, headers, whole[: len(whole) // 2], None, delay_seconds)
-        case Damage.CORRUPTED:
-            return Answer(status, headers, _corrupted(whole), None, delay_seconds)
-        case _:
-            return Answer(status, headers, whole, damage, delay_seconds)
+    """Return the answer to one request; waits in this thread where the call is held.
+
+    Raises:
+        RuntimeError: this thread made the barrier that the call is held at.
+    """
+    exchange = Exchange(emulator, target, body)
+    call = exchange.call
+    if call.before is not None and not call.before.hold():
+        call.abandon()
+    else:
+        exchange.carry_out()
+        if call.behind is not None and not call.behind.hold():
+            call.abandon()
+    return exchange.answer()
 
 
-def _request(body: bytes) -> dict[str, object]:
+def _request(body: bytes) -> dict[str, object] | EmulatorError:
+    """Return what a body says, or why it cannot be read."""
     try:
         request = json.loads(body or b"{}")
     except (ValueError, UnicodeDecodeError):
-        raise EmulatorError("SerializationException", "The request is not JSON") from None
+        return EmulatorError("SerializationException", "The request is not JSON")
     if not isinstance(request, dict):
-        raise EmulatorError("SerializationException", "The request is not a JSON object")
+        return EmulatorError("SerializationException", "The request is not a JSON object")
     if b"\\ud" in body.lower() and not _is_text(request):
-        raise EmulatorError("SerializationException", "The request has half a surrogate pair")
+        return EmulatorError("SerializationException", "The request has half a surrogate pair")
     return request
 
 
@@ -85,12 +125,14 @@ def _internal_failure(target: str) -> dict[str, str]:
 
 
 def _headers(emulator: Emulator, body: bytes) -> tuple[tuple[str, str], ...]:
-    return (
+    headers = (
         ("Date", _date(int(emulator.clock.now_seconds()))),
         ("Content-Type", CONTENT_TYPE),
         ("x-amzn-RequestId", f"{next(_REQUEST_NUMBERS):032X}"),
-        ("x-amz-crc32", str(zlib.crc32(body))),
     )
+    if emulator.faults.speaks(Quirk.NO_CHECKSUM):
+        return headers
+    return (*headers, ("x-amz-crc32", str(zlib.crc32(body))))
 
 
 @lru_cache(maxsize=4)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from triggerkit.emulator.errors import EmulatorError, invalid_argument
+from triggerkit.emulator.faults import Faults
 from triggerkit.emulator.kinesis.streams import MAX_LISTED, bounded, described_shard, kinesis_stream
 from triggerkit.emulator.requests import (
     Request,
@@ -42,6 +43,7 @@ class ShardListingApi:
     """The shards of one site's Kinesis streams."""
 
     site: Site
+    faults: Faults
 
     def operations(self) -> dict[str, Callable[[Request], dict[str, Any]]]:
         """Return the operation by name."""
@@ -58,20 +60,20 @@ class ShardListingApi:
         if token is not None:
             arn, start, wanted = _read_token(token)
             request = {"StreamARN": arn}
-        stream = kinesis_stream(self.site, request)
-        shards = [shard for shard in _filtered(stream, wanted) if shard.shard_id > start]
-        answer: dict[str, Any] = {
-            "Shards": [described_shard(stream, shard) for shard in shards[:limit]]
-        }
-        if len(shards) > limit:
-            place = [stream.arn, shards[limit - 1].shard_id, wanted]
+        stream = kinesis_stream(self.site, self.faults, request)
+        listings, now_seconds = self.faults.listings, self.site.clock.now_seconds()
+        shards = listings.shown(stream.graph.listed(), now_seconds, listings.take_age())
+        shards = listings.behind(_filtered(stream, shards, wanted), start)
+        page, more = listings.page(shards, limit)
+        answer: dict[str, Any] = {"Shards": [described_shard(stream, shard) for shard in page]}
+        if more:
+            place = [stream.arn, page[-1].shard_id, wanted]
             packed = base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
             answer["NextToken"] = packed
         return answer
 
 
-def _filtered(stream: Stream, wanted: Request | None) -> list[Shard]:
-    shards = stream.graph.listed()
+def _filtered(stream: Stream, shards: list[Shard], wanted: Request | None) -> list[Shard]:
     if wanted is None:
         return shards
     kind = chosen(wanted, "Type", FILTERS)

@@ -17,6 +17,7 @@ from triggerkit.emulator.errors import EmulatorError, invalid_argument
 from triggerkit.emulator.faults import Faults
 from triggerkit.emulator.iterators import ShardIterator, read_token
 from triggerkit.emulator.kinesis.streams import hash_range, kinesis_stream, listed_shard
+from triggerkit.emulator.quirks import Quirk
 from triggerkit.emulator.requests import (
     Request,
     chosen,
@@ -77,7 +78,7 @@ class KinesisRecordsApi:
     def put_record(self, request: Request) -> dict[str, Any]:
         """Answer PutRecord."""
         put = _read_put(request)
-        return self._append(kinesis_stream(self.site, request), put)
+        return self._append(kinesis_stream(self.site, self.faults, request), put)
 
     def put_records(self, request: Request) -> dict[str, Any]:
         """Answer PutRecords; none of them fails by itself."""
@@ -93,19 +94,20 @@ class KinesisRecordsApi:
         puts = [_read_put(entry) for entry in entries]
         if sum(put.size_bytes for put in puts) > PUT_BYTES:
             raise invalid_argument("Records size exceeds 5 MB limit")
-        stream = kinesis_stream(self.site, request)
+        stream = kinesis_stream(self.site, self.faults, request)
         answers = [self._append(stream, put) for put in puts]
         return {"FailedRecordCount": 0, "Records": answers}
 
     def get_shard_iterator(self, request: Request) -> dict[str, Any]:
         """Answer GetShardIterator, all five types."""
-        stream = kinesis_stream(self.site, request)
+        stream = kinesis_stream(self.site, self.faults, request)
         shard = listed_shard(stream, text(request, "ShardId"))
         kind = chosen(request, "ShardIteratorType", ITERATOR_TYPES)
         if kind is None:
             raise missing("ShardIteratorType")
         after = self._start(shard, kind, request)
-        return {"ShardIterator": self._token(stream, shard, after)}
+        reader = self.faults.reads.open_reader()
+        return {"ShardIterator": self._token(stream, shard, after, reader)}
 
     def get_records(self, request: Request) -> dict[str, Any]:
         """Answer GetRecords: at most 10,000 records or 10 MB, how far behind, and where to go on."""
@@ -119,26 +121,33 @@ class KinesisRecordsApi:
                 "ExpiredIteratorException",
                 "Iterator expired. The iterator was created more than 5 minutes ago.",
             )
-        stream = kinesis_stream(self.site, {"StreamARN": place.stream_arn})
+        stream = kinesis_stream(self.site, self.faults, {"StreamARN": place.stream_arn})
         shard = listed_shard(stream, place.shard_id)
-        first = shard.after(place.after)
-        last, size_bytes = first, 0
-        for record in shard.records[first : first + limit]:
-            size_bytes += record.size_bytes
-            if size_bytes > PAGE_BYTES and last > first:
-                break
-            last += 1
-        page = shard.records[first:last]
-        answer: dict[str, Any] = {"Records": [record.wire for record in page]}
-        waiting = shard.records[last:]
-        behind_seconds = now_seconds - waiting[0].created_seconds if waiting else 0.0
-        answer["MillisBehindLatest"] = int(1000 * behind_seconds)
-        if waiting or not shard.closed:
-            after = page[-1].sequence if page else place.after
-            answer["NextShardIterator"] = self._token(stream, shard, after)
+        refusal = self.faults.reads.refusal(place, now_seconds)
+        if refusal:
+            raise EmulatorError(
+                "ProvisionedThroughputExceededException",
+                f"Rate exceeded for shard {shard.shard_id} in stream {stream.table_name}: {refusal}.",
+            )
+        bounds = self.faults.bounds(limit, PAGE_BYTES)
+        page = self.faults.reads.read(place, shard, bounds, now_seconds)
+        waiting = page.waiting
+        behind_seconds = now_seconds - waiting.created_seconds if waiting is not None else 0.0
+        answer: dict[str, Any] = {
+            "Records": [record.wire for record in page.records],
+            "MillisBehindLatest": int(1000 * behind_seconds),
+        }
+        if page.ended and not self.faults.speaks(Quirk.NEVER_NULL):
+            answer["ChildShards"] = self._children(stream, shard)
         else:
-            answer["ChildShards"] = _children(stream, shard)
+            token = self._token(stream, shard, page.after, place.reader)
+            answer["NextShardIterator"] = token
         return answer
+
+    def _children(self, stream: Stream, shard: Shard) -> list[dict[str, Any]]:
+        now_seconds = self.site.clock.now_seconds()
+        children = stream.graph.children(shard.shard_id)
+        return [_child(child) for child in self.faults.listings.shown(children, now_seconds)]
 
     def _append(self, stream: Stream, put: _Put) -> dict[str, Any]:
         shard = next(
@@ -155,10 +164,11 @@ class KinesisRecordsApi:
         self.site.store.append(stream, shard.shard_id, record)
         return {"ShardId": shard.shard_id, "SequenceNumber": str(sequence)}
 
-    def _token(self, stream: Stream, shard: Shard, after: int) -> str:
+    def _token(self, stream: Stream, shard: Shard, after: int, reader: int) -> str:
         now_seconds = self.site.clock.now_seconds()
         generation = self.faults.iterator_generation
-        return ShardIterator(stream.arn, shard.shard_id, after, now_seconds, generation).token()
+        place = ShardIterator(stream.arn, shard.shard_id, after, now_seconds, generation, reader)
+        return place.token()
 
     def _start(self, shard: Shard, kind: str, request: Request) -> int:
         """Return the sequence number after which an iterator of this kind reads."""
@@ -167,7 +177,10 @@ class KinesisRecordsApi:
             case "TRIM_HORIZON":
                 return horizon
             case "LATEST":
-                return shard.latest_sequence
+                visible = self.faults.reads.visible(shard, self.site.clock.now_seconds())
+                if visible == len(shard.records):
+                    return shard.latest_sequence
+                return shard.records[visible - 1].sequence if visible else horizon
             case "AT_TIMESTAMP":
                 seconds = self._asked_time(request)
                 earlier = [r.sequence for r in shard.records if r.created_seconds < seconds]
@@ -238,16 +251,10 @@ def _read_iterator(token: str) -> ShardIterator:
         raise invalid_argument("Invalid ShardIterator.") from None
 
 
-def _children(stream: Stream, shard: Shard) -> list[dict[str, Any]]:
-    return [
-        {
-            "ShardId": child.shard_id,
-            "ParentShards": [
-                parent
-                for parent in (child.parent_id, child.adjacent_parent_id)
-                if parent is not None
-            ],
-            "HashKeyRange": hash_range(child),
-        }
-        for child in stream.graph.children(shard.shard_id)
-    ]
+def _child(child: Shard) -> dict[str, Any]:
+    parents = (child.parent_id, child.adjacent_parent_id)
+    return {
+        "ShardId": child.shard_id,
+        "ParentShards": [parent for parent in parents if parent is not None],
+        "HashKeyRange": hash_range(child),
+    }

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from triggerkit.emulator.errors import EmulatorError, invalid_argument, not_found
+from triggerkit.emulator.faults import Faults
+from triggerkit.emulator.quirks import Quirk
 from triggerkit.emulator.requests import (
     Request,
     chosen,
@@ -31,6 +33,8 @@ MAX_SHARDS = 10_000
 MAX_LISTED = 10_000
 _NAME = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
 _ON_DEMAND = "on-demand:"
+_RETENTION = "retention-hours:"
+MAX_RETENTION_HOURS = 8760
 
 
 def kinesis_arn(site: Site, name: str) -> str:
@@ -38,7 +42,7 @@ def kinesis_arn(site: Site, name: str) -> str:
     return f"arn:aws:kinesis:{site.region}:{site.account}:stream/{name}"
 
 
-def kinesis_stream(site: Site, request: Request) -> Stream:
+def kinesis_stream(site: Site, faults: Faults, request: Request) -> Stream:
     """Return the stream that StreamARN or StreamName names, after its retention has passed over it.
 
     Raises:
@@ -51,9 +55,17 @@ def kinesis_stream(site: Site, request: Request) -> Stream:
     if stream is None or not stream.is_kinesis:
         name = arn.rpartition("/")[2]
         raise not_found(f"Stream {name} under account {site.account} not found.")
-    if stream.graph.retain(site.clock.now_seconds()):
+    if faults.speaks(Quirk.NO_TRIM):
+        return stream
+    retention_seconds = retention_hours(site, stream) * 3600
+    if stream.graph.retain(site.clock.now_seconds(), retention_seconds):
         site.store.save_stream(stream)
     return stream
+
+
+def retention_hours(site: Site, stream: Stream) -> int:
+    """Return how long the records of a stream are kept."""
+    return int(site.store.recall(_RETENTION + stream.table_name) or RETENTION_SECONDS // 3600)
 
 
 def listed_shard(stream: Stream, shard_id: str) -> Shard:
@@ -91,14 +103,17 @@ class KinesisStreamsApi:
     """The control plane of one site's Kinesis streams."""
 
     site: Site
+    faults: Faults
 
     def operations(self) -> dict[str, Callable[[Request], dict[str, Any]]]:
         """Return the operations by name."""
         return {
             "CreateStream": self.create_stream,
+            "DecreaseStreamRetentionPeriod": self.decrease_retention,
             "DeleteStream": self.delete_stream,
             "DescribeStream": self.describe_stream,
             "DescribeStreamSummary": self.describe_stream_summary,
+            "IncreaseStreamRetentionPeriod": self.increase_retention,
             "ListStreams": self.list_streams,
             "MergeShards": self.merge_shards,
             "SplitShard": self.split_shard,
@@ -131,28 +146,39 @@ class KinesisStreamsApi:
 
     def delete_stream(self, request: Request) -> dict[str, Any]:
         """Answer DeleteStream; the stream is gone at once."""
-        stream = kinesis_stream(self.site, request)
+        stream = kinesis_stream(self.site, self.faults, request)
         self.site.store.drop_stream(stream.arn)
-        self.site.store.remember(_ON_DEMAND + stream.table_name, None)
+        for fact in (_ON_DEMAND, _RETENTION):
+            self.site.store.remember(fact + stream.table_name, None)
         return {}
+
+    def increase_retention(self, request: Request) -> dict[str, Any]:
+        """Answer IncreaseStreamRetentionPeriod."""
+        return self._retain(request, +1)
+
+    def decrease_retention(self, request: Request) -> dict[str, Any]:
+        """Answer DecreaseStreamRetentionPeriod; what is older is gone with the next call."""
+        return self._retain(request, -1)
 
     def describe_stream(self, request: Request) -> dict[str, Any]:
         """Answer DescribeStream."""
-        stream = kinesis_stream(self.site, request)
+        stream = kinesis_stream(self.site, self.faults, request)
         limit = bounded(request, "Limit", MAX_LISTED) or 100
         start = optional_text(request, "ExclusiveStartShardId") or ""
-        shards = [shard for shard in stream.graph.listed() if shard.shard_id > start]
+        listings, now_seconds = self.faults.listings, self.site.clock.now_seconds()
+        shards = listings.shown(stream.graph.listed(), now_seconds, listings.take_age())
+        page, more = listings.page(listings.behind(shards, start), limit)
         return {
             "StreamDescription": {
                 **self._described(stream),
-                "Shards": [described_shard(stream, shard) for shard in shards[:limit]],
-                "HasMoreShards": len(shards) > limit,
+                "Shards": [described_shard(stream, shard) for shard in page],
+                "HasMoreShards": more,
             }
         }
 
     def describe_stream_summary(self, request: Request) -> dict[str, Any]:
         """Answer DescribeStreamSummary."""
-        stream = kinesis_stream(self.site, request)
+        stream = kinesis_stream(self.site, self.faults, request)
         return {
             "StreamDescriptionSummary": {
                 **self._described(stream),
@@ -177,7 +203,7 @@ class KinesisStreamsApi:
 
     def split_shard(self, request: Request) -> dict[str, Any]:
         """Answer SplitShard."""
-        stream = kinesis_stream(self.site, request)
+        stream = kinesis_stream(self.site, self.faults, request)
         shard = _open_shard(stream, text(request, "ShardToSplit"))
         given = text(request, "NewStartingHashKey")
         at = int(given) if given.isascii() and given.isdigit() else -1
@@ -195,7 +221,7 @@ class KinesisStreamsApi:
 
     def merge_shards(self, request: Request) -> dict[str, Any]:
         """Answer MergeShards."""
-        stream = kinesis_stream(self.site, request)
+        stream = kinesis_stream(self.site, self.faults, request)
         shard = _open_shard(stream, text(request, "ShardToMerge"))
         adjacent = _open_shard(stream, text(request, "AdjacentShardToMerge"))
         if shard.high != adjacent.low:
@@ -211,7 +237,7 @@ class KinesisStreamsApi:
 
     def update_shard_count(self, request: Request) -> dict[str, Any]:
         """Answer UpdateShardCount: splits where a new edge lies, then merges across old edges."""
-        stream = kinesis_stream(self.site, request)
+        stream = kinesis_stream(self.site, self.faults, request)
         if chosen(request, "ScalingType", ("UNIFORM_SCALING",)) is None:
             raise missing("ScalingType")
         target = bounded(request, "TargetShardCount", MAX_SHARDS)
@@ -231,6 +257,26 @@ class KinesisStreamsApi:
             "CurrentShardCount": current,
             "TargetShardCount": target,
         }
+
+    def _retain(self, request: Request, direction: int) -> dict[str, Any]:
+        stream = kinesis_stream(self.site, self.faults, request)
+        hours = positive(request, "RetentionPeriodHours")
+        if hours is None:
+            raise missing("RetentionPeriodHours")
+        least_hours, now_hours = RETENTION_SECONDS // 3600, retention_hours(self.site, stream)
+        if not least_hours <= hours <= MAX_RETENTION_HOURS:
+            raise invalid_argument(
+                f"Retention period must be from {least_hours} to {MAX_RETENTION_HOURS} hours, not {hours}."
+            )
+        if (hours - now_hours) * direction < 0:
+            word = "longer" if direction > 0 else "shorter"
+            raise invalid_argument(
+                f"Requested retention period ({hours} hours) for stream {stream.table_name} must not be "
+                f"{'shorter' if direction > 0 else 'longer'} than its present one ({now_hours} hours); "
+                f"this operation makes it {word}."
+            )
+        self.site.store.remember(_RETENTION + stream.table_name, str(hours))
+        return {}
 
     def _scale(self, stream: Stream, target: int) -> None:
         graph, now_seconds = stream.graph, self.site.clock.now_seconds()
@@ -252,7 +298,7 @@ class KinesisStreamsApi:
     def _described(self, stream: Stream) -> dict[str, Any]:
         return {
             **self._summed_up(stream),
-            "RetentionPeriodHours": RETENTION_SECONDS // 3600,
+            "RetentionPeriodHours": retention_hours(self.site, stream),
             "EnhancedMonitoring": [{"ShardLevelMetrics": []}],
             "EncryptionType": "NONE",
         }
