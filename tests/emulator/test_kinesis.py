@@ -178,7 +178,7 @@ def test_a_longer_retention_keeps_records_and_shards(tmp_path: Path, path: str |
         clicks.on("DescribeStreamSummary")["StreamDescriptionSummary"]["RetentionPeriodHours"] == 48
     )
     assert clicks.keys(FIRST) == ["a"]
-    clicks.emulator.advance(48 * 3600)
+    clicks.emulator.advance(49 * 3600)
     assert FIRST not in clicks.shard_ids()
     clicks.emulator.close()
 
