@@ -74,6 +74,12 @@ class OrphanedStateError(UsageError):
     code = "orphaned_state"
 
 
+class CassetteError(UsageError):
+    """A recording of a stream cannot be read or written: it is cut off, damaged, newer, or not there."""
+
+    code = "cassette"
+
+
 class NoTriggersError(UsageError):
     """The target declares no trigger, or the globs select none."""
 

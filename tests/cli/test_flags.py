@@ -28,6 +28,7 @@ ARGUMENTS = {
     "generate-event dynamodb": ["insert"],
     "put": ["orders", "{}"],
     "invoke": ["app", "-e", "event.json"],
+    "record": ["dynamodb://orders", "-o", "orders.jsonl.gz"],
     "rename": ["old", "new"],
     "tail": ["dynamodb://orders"],
 }
@@ -47,10 +48,11 @@ CPU_SECONDS = 0.15
 
 TYPED_ONLY = {
     ("dev", "--aws"), ("dev", "--fresh"), ("put", "--aws"), ("put", "--delete"), ("tail", "--aws"),
-    ("init", "--list"), ("init", "--enabled"),
+    ("init", "--list"), ("init", "--enabled"), ("record", "--aws"), ("record", "--force"),
+    ("record", "--output"),
 }  # fmt: skip
 """These have no variable: one that is forgotten in a shell would reach AWS or throw data away, or
-say what `init` is to do where it was typed for something else."""
+say what `init` is to do where it was typed for something else; `--output` of `tail` is a form."""
 
 
 def command_of(name: str) -> click.Command:

@@ -22,7 +22,16 @@ from triggerkit.cli.output import has_colours
 from triggerkit.cli.since import read_since
 from triggerkit.core.lineage import ShardGraph
 from triggerkit.core.locators import parse
-from triggerkit.core.model import LATEST, TRIM_HORIZON, Page, Position, ShardId, after
+from triggerkit.core.model import (
+    LATEST,
+    TRIM_HORIZON,
+    Page,
+    Position,
+    Record,
+    Shard,
+    ShardId,
+    after,
+)
 from triggerkit.errors import PositionTrimmedError, SourceNotFoundError, ThrottledError, UsageError
 from triggerkit.ports import Event, Services, Source
 from triggerkit.registry import open_source
@@ -131,63 +140,128 @@ def _print(event: Event, form: Form, kept: list[Event]) -> None:
 
 async def events(source: Source, since_seconds: float | None) -> AsyncGenerator[Event, None]:
     """All records from then on, parents before their children, over shards in no order; None: from now."""
-    following = Following(source, LATEST if since_seconds is None else TRIM_HORIZON)
-    await following.begin()
-    while True:
-        found = False
-        for shard in list(following.positions):
-            page = await following.read(shard)
-            found = found or bool(page.records)
-            for record in page.records:
-                if record.at_seconds >= (since_seconds or 0.0):
-                    yield source.to_event(record.raw, shard)
-        if not found:
-            await asyncio.sleep(POLL_SECONDS)
+    following = Following(source, LATEST if since_seconds is None else TRIM_HORIZON, "tail")
+    async with aclosing(following.steps(POLL_SECONDS)) as steps:
+        async for step in steps:
+            if isinstance(step, Read):
+                for record in step.records:
+                    if record.at_seconds >= (since_seconds or 0.0):
+                        yield source.to_event(record.raw, step.shard)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """These shards are followed from now on."""
+
+    shards: tuple[Shard, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Records of one shard, oldest first."""
+
+    shard: ShardId
+    records: tuple[Record, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A shard was read to its end."""
+
+    shard: ShardId
+    children: tuple[ShardId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rested:
+    """No shard had anything. `surely`: each was asked, and none refused."""
+
+    surely: bool
+
+
+Step: TypeAlias = Begun | Read | Closed | Rested
 
 
 class Following:
-    """Where each shard was read to; a shard is followed when its parents are read."""
+    """Where each shard was read to; a shard is followed when its parents are read.
 
-    def __init__(self, source: Source, start: Position) -> None:
+    `command` is who tells that records were trimmed.
+    """
+
+    def __init__(self, source: Source, start: Position, command: str) -> None:
         self._source = source
         self._start = start
+        self._command = command
         self.positions: dict[ShardId, Position] = {}
 
-    async def begin(self) -> None:
+    async def steps(self, poll_seconds: float) -> AsyncGenerator[Step, None]:
+        """What happens, for ever; `poll_seconds` pass behind each round that found nothing."""
+        yield Begun(await self._begin())
+        while True:
+            moved, refused = False, False
+            for shard in list(self.positions):
+                page = await self._read(shard)
+                if page is None:
+                    refused = True
+                elif page.records:
+                    moved = True
+                    yield Read(shard, page.records)
+                if page is not None and page.ended and shard in self.positions:
+                    for step in await self._follow_children(shard):
+                        moved = True
+                        yield step
+            if not moved:
+                yield Rested(surely=not refused)
+                await asyncio.sleep(poll_seconds)
+
+    def leave(self, shard: ShardId) -> None:
+        """Read no more of a shard."""
+        self.positions.pop(shard, None)
+
+    async def _begin(self) -> tuple[Shard, ...]:
         """Start at the roots, or at the leaves for LATEST."""
         graph = ShardGraph((await self._source.list_shards()).shards)
         if self._start == LATEST:
-            shards = [shard for shard in graph.leaves() if not graph[shard].closed]
+            shards = [graph[shard] for shard in graph.leaves() if not graph[shard].closed]
         else:
-            shards = [shard.id for shard in graph if not graph.listed_parents(shard.id)]
-        self.positions = dict.fromkeys(shards, self._start)
+            shards = [shard for shard in graph if not graph.listed_parents(shard.id)]
+        self.positions = {shard.id: self._start for shard in shards}
+        return tuple(shards)
 
-    async def read(self, shard: ShardId) -> Page:
-        """The next page; at the end of a shard its children are followed."""
+    async def _read(self, shard: ShardId) -> Page | None:
+        """The next page; None: not now."""
         position = self.positions[shard]
         try:
             page = await self._source.open(shard).fetch(position, PAGE_LIMIT)
         except PositionTrimmedError:
-            click.echo(f"tail: records of {self._source.shard_name(shard)} were trimmed", err=True)
+            name = self._source.shard_name(shard)
+            click.echo(f"{self._command}: records of {name} were trimmed", err=True)
             self.positions[shard] = TRIM_HORIZON
-            return Page()
+            return None
         except ThrottledError:
-            return Page()
+            return None
         except SourceNotFoundError:
             page = Page(ended=True)
         if page.records:
             self.positions[shard] = after(page.records[-1])
         elif page.pinned_seconds is not None:
             self.positions[shard] = Position(LATEST.kind, at_seconds=page.pinned_seconds)
-        if page.ended:
-            await self._follow_children(shard)
         return page
 
-    async def _follow_children(self, shard: ShardId) -> None:
-        found = await self._source.children(shard)
+    async def _follow_children(self, shard: ShardId) -> tuple[Step, ...]:
+        """Go on in the children whose parents are all read; nothing while they are not listed yet."""
+        try:
+            found = await self._source.children(shard)
+        except ThrottledError:
+            return ()
         if not found.shards and not found.final:
-            return  # not listed yet: the next read of the ended shard asks again
+            return ()  # the next read of the ended shard asks again
         del self.positions[shard]
-        for child in found.shards:
-            if not set(child.parents) & self.positions.keys():
-                self.positions.setdefault(child.id, TRIM_HORIZON)
+        begun = [
+            child
+            for child in found.shards
+            if child.id not in self.positions and not set(child.parents) & self.positions.keys()
+        ]
+        self.positions |= {child.id: TRIM_HORIZON for child in begun}
+        closed = Closed(shard, tuple(child.id for child in found.shards))
+        return (closed, Begun(tuple(begun))) if begun else (closed,)

@@ -30,6 +30,7 @@ COMMANDS = {
     "invoke": ("invoke", "Call one handler with an event from a file."),
     "list": ("list", "List triggers, their sources and options."),
     "put": ("put", "Write items into a table of a running `dev`."),
+    "record": ("record", "Record a stream in a file that tests replay."),
     "rename": ("rename", "Move the state of a renamed trigger to its new name."),
     "run": ("run", "Run the triggers of TARGET until stopped."),
     "simulate": ("simulate", "Run triggers through random worlds, in virtual time."),

@@ -22,9 +22,9 @@ def read_since(text: str, now_seconds: float) -> float:
         UsageError: it is none of them, or it is in the future.
     """
     given = text.strip()
-    parts = _DURATION.findall(given)
-    if given and "".join(number + unit for number, unit in parts) == given:
-        return now_seconds - sum(float(number) * _UNITS[unit] for number, unit in parts)
+    ago_seconds = _duration_seconds(given)
+    if ago_seconds is not None:
+        return now_seconds - ago_seconds
     at = _read_time(given, now_seconds)
     if at is None:
         raise UsageError(f"--since {text!r} is no duration and no time", hint=_HINT)
@@ -33,6 +33,23 @@ def read_since(text: str, now_seconds: float) -> float:
             f"--since {text!r} is {at:%Y-%m-%d %H:%M:%S} UTC, which is still to come", hint=_HINT
         )
     return at.timestamp()
+
+
+def read_duration(text: str, flag: str) -> float:
+    """Seconds of `90s`, `10m` or `1h30m`; `flag` names it in errors. Raises UsageError: it is none."""
+    seconds = _duration_seconds(text.strip())
+    if not seconds:
+        raise UsageError(
+            f"{flag} {text!r} is no duration", hint="write a duration such as 90s, 10m or 1h30m"
+        )
+    return seconds
+
+
+def _duration_seconds(given: str) -> float | None:
+    parts = _DURATION.findall(given)
+    if not given or "".join(number + unit for number, unit in parts) != given:
+        return None
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
 def _read_time(text: str, now_seconds: float) -> datetime | None:

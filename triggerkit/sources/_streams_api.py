@@ -58,6 +58,15 @@ class Table:
     status: str
 
 
+@dataclass(frozen=True, slots=True)
+class StreamShape:
+    """What every record of a stream looks like. `key_names`: partition key first."""
+
+    arn: StreamArn
+    view_type: str
+    key_names: tuple[str, ...]
+
+
 class StreamsApi:
     """The questions that a source asks. All methods raise Refusal, SourceError."""
 
@@ -161,6 +170,13 @@ class StreamsApi:
         """Ask for the stream alone."""
         await self._describe_stream(arn, {"Limit": 1})
 
+    async def shape(self, arn: StreamArn) -> StreamShape:
+        """The images and keys of a stream's records."""
+        answer, _ = await self._ask_stream(arn, {"Limit": 1})
+        names = {one["KeyType"]: one["AttributeName"] for one in answer.get("KeySchema") or ()}
+        key_names = tuple(names[kind] for kind in ("HASH", "RANGE") if kind in names)
+        return StreamShape(arn, answer.get("StreamViewType") or "", key_names)
+
     async def stream_exists(self, arn: StreamArn) -> bool:
         """Whether the stream can still be described."""
         try:
@@ -192,16 +208,20 @@ class StreamsApi:
     async def _describe_stream(
         self, arn: StreamArn, options: dict[str, Any]
     ) -> tuple[ListedStream, float, str]:
+        described, service_seconds = await self._ask_stream(arn, options)
+        shards = tuple(_listed(shard) for shard in described.get("Shards") or ())
+        stream = ListedStream(arn, described.get("StreamStatus") or "", shards)
+        return stream, service_seconds, described.get("LastEvaluatedShardId") or ""
+
+    async def _ask_stream(self, arn: StreamArn, options: dict[str, Any]) -> tuple[Answer, float]:
         await self._bucket.take()
         answer, service_seconds = await self._control_plane.call(
             lambda: self._streams.describe_stream(StreamArn=arn.text, **options),
             action=DESCRIBE_STREAM,
             thing=f"stream {arn.text}",
         )
-        described = answer["StreamDescription"]
-        shards = tuple(_listed(shard) for shard in described.get("Shards") or ())
-        stream = ListedStream(arn, described.get("StreamStatus") or "", shards)
-        return stream, service_seconds, described.get("LastEvaluatedShardId") or ""
+        described: Answer = answer["StreamDescription"]
+        return described, service_seconds
 
 
 def _table(description: Answer) -> Table:

@@ -26,7 +26,7 @@ from triggerkit.sources._opening import (
 )
 from triggerkit.sources._reader import DynamoDBShardReader, ShardConnection
 from triggerkit.sources._refusals import translated
-from triggerkit.sources._streams_api import StreamsApi
+from triggerkit.sources._streams_api import StreamShape, StreamsApi
 from triggerkit.sources._tables import find_stream, turn_on
 from triggerkit.sources._track import Sharing
 from triggerkit.sources._transport import Transport, chosen_transport
@@ -184,6 +184,23 @@ class DynamoDBSource:
         self._openings.pop(shard, None)
         self._readers.pop(shard, None)
         return True
+
+
+async def describe_stream(locator: Locator, services: Services) -> StreamShape:
+    """What the records of a table's newest stream look like, or those of the stream named.
+
+    Raises:
+        LocatorError: the locator is no table's or stream's. SourceNotFoundError, StreamDisabledError,
+        CredentialsError, PermissionDeniedError, EndpointUnreachableError: as `Source.prepare`.
+    """
+    target = target_of(locator)
+    with translated():
+        api = await connect_api(access_of(locator, target, services), services)
+        try:
+            arn = target.stream or await find_stream(api, target.table, target.arn)
+            return await api.shape(arn)
+        finally:
+            await api.close()
 
 
 async def enable_stream(locator: Locator, services: Services, view_type: str) -> str:

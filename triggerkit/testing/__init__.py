@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from triggerkit.testing.cassettes import Cassette, load_cassette
     from triggerkit.testing.events import (
         inserted,
         make_context,
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
     from triggerkit.testing.simulator import Simulation
 
 __all__ = [
+    "Cassette",
     "Simulation",
     "SimulationFactory",
     "inserted",
+    "load_cassette",
     "make_context",
     "make_event",
     "modified",
@@ -31,7 +34,12 @@ __all__ = [
     "removed",
 ]
 
-_MODULES = {"Simulation": "simulator", "SimulationFactory": "factory"}
+_MODULES = {
+    "Cassette": "cassettes",
+    "Simulation": "simulator",
+    "SimulationFactory": "factory",
+    "load_cassette": "cassettes",
+}
 
 
 def __getattr__(name: str) -> object:

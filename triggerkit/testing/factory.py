@@ -1,23 +1,44 @@
 """Makes the simulations of one test. Rule: whatever was made is closed, and a troubled world is checked.
 
-In a troubled test every simulation has the seed and the faults of the world that it is run in.
+In a troubled test every simulation has the seed and the faults of the world that it is run in. Cassettes
+that a test names by its marker are played into each simulation before the test gets it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from triggerkit.testing.cassettes import Cassette, FilePath
+from triggerkit.testing.replay import Pace
 from triggerkit.testing.simulator import Simulation
 from triggerkit.triggers import Triggers
+
+
+@dataclass(frozen=True, slots=True)
+class PlayedCassette:
+    """What the marker `triggerkit_cassette` names; see `Simulation.play`."""
+
+    path: Cassette | FilePath
+    table: str | None = None
+    pace: Pace = "at once"
 
 
 class SimulationFactory:
     """What the fixture `triggerkit_sim` is: call it to get a `Simulation`."""
 
-    def __init__(self, seed: int | None = None, faults: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        seed: int | None = None,
+        faults: Iterable[str] = (),
+        folder: FilePath = ".",
+        cassettes: Sequence[PlayedCassette] = (),
+    ) -> None:
         self._seed = seed
         self._faults = faults
+        self._folder = folder
+        self._cassettes = cassettes
         self._made: list[Simulation] = []
 
     def __call__(
@@ -36,8 +57,11 @@ class SimulationFactory:
             workers=workers,
             faults=self._faults or faults,
             variables=variables,
+            folder=self._folder,
         )
         self._made.append(simulation)
+        for one in self._cassettes:
+            simulation.play(one.path, table=one.table, pace=one.pace)
         return simulation
 
     def settle(self) -> None:

@@ -1,8 +1,9 @@
 """The pytest plugin, found by its entry point. Rule: a test run that does not use it pays nothing for it.
 
 Fixture `triggerkit_sim`; marker `triggerkit_chaos(seeds=100, faults="split,kill,throttle,expire")`, which runs a
-test once in each of so many random worlds; `--triggerkit-seed N` runs it in world N alone. The only module
-of triggerkit that imports pytest.
+test once in each of so many random worlds; `--triggerkit-seed N` runs it in world N alone; marker
+`triggerkit_cassette("orders.jsonl.gz")`, which plays a recorded stream into the test's simulations. The only
+module of triggerkit that imports pytest.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from triggerkit.testing.factory import SimulationFactory
+    from triggerkit.testing.factory import PlayedCassette, SimulationFactory
 
 MARKER = "triggerkit_chaos"
+CASSETTE = "triggerkit_cassette"
 FIXTURE = "triggerkit_sim"
 SEEDS = 100
 FAULTS = "split,kill,throttle,expire"
@@ -33,20 +35,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker."""
+    """Register the markers."""
     config.addinivalue_line(
         "markers",
         f'{MARKER}(seeds={SEEDS}, faults="{FAULTS}"): run the test in so many random worlds, in which '
         "these things happen; a number or a range of seeds",
     )
+    config.addinivalue_line(
+        "markers",
+        f'{CASSETTE}(path, table=None, pace="at once"): play what `triggerkit record` wrote, a file beside '
+        "the test, into its simulations",
+    )
 
 
 @pytest.fixture
-def triggerkit_sim() -> Iterator[SimulationFactory]:
+def triggerkit_sim(request: pytest.FixtureRequest) -> Iterator[SimulationFactory]:
     """Make simulations, each closed behind the test; call it with the triggers."""
     from triggerkit.testing.factory import SimulationFactory
 
-    factory = SimulationFactory()
+    cassettes = _read_cassettes(request.node)
+    factory = SimulationFactory(folder=request.path.parent, cassettes=cassettes)
     yield factory
     factory.close()
 
@@ -71,11 +79,18 @@ def _read_marker(seeds: int | range = SEEDS, faults: str = FAULTS) -> dict[str, 
     return {"seeds": range(seeds) if isinstance(seeds, int) else seeds, "faults": faults}
 
 
+def _read_cassettes(item: pytest.Item) -> list[PlayedCassette]:
+    """What the test's own marker names comes first."""
+    from triggerkit.testing.factory import PlayedCassette
+
+    return [PlayedCassette(*one.args, **one.kwargs) for one in item.iter_markers(CASSETTE)]
+
+
 def _run_world(item: pytest.Function, arguments: dict[str, Any], seed: int, faults: str) -> None:
     from triggerkit.testing.factory import SimulationFactory
     from triggerkit.testing.faults import read_faults
 
-    factory = SimulationFactory(seed, read_faults(faults))
+    factory = SimulationFactory(seed, read_faults(faults), item.path.parent, _read_cassettes(item))
     try:
         item.obj(**{**arguments, FIXTURE: factory})
         factory.settle()

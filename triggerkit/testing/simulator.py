@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Iterable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from random import Random
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -16,7 +17,9 @@ from typing import Any, Self, TypeVar
 from triggerkit.emulator import Emulator
 from triggerkit.errors import SimulationError, UsageError
 from triggerkit.lease_stores.memory import MemoryLeaseStore
+from triggerkit.runtime.dev_tables import DevTable
 from triggerkit.testing.calls import CallBook, Calls
+from triggerkit.testing.cassettes import Cassette, FilePath, find_cassette, load_cassette
 from triggerkit.testing.clock import VirtualClock
 from triggerkit.testing.failures import Failure, MemoryDestination
 from triggerkit.testing.faults import Trouble, read_faults
@@ -24,6 +27,7 @@ from triggerkit.testing.fleet import Fleet
 from triggerkit.testing.ledger import Delivery, Ledger
 from triggerkit.testing.loop import VirtualLoop
 from triggerkit.testing.plans import read_plans
+from triggerkit.testing.replay import Pace, Player
 from triggerkit.testing.tables import SimulatedTable, Tables
 from triggerkit.testing.worker import World
 from triggerkit.triggers import Triggers
@@ -50,6 +54,7 @@ class Simulation:
         workers: how many run, sharing one lease table.
         faults: names out of `triggerkit.testing.faults.FAULTS`, as `"split,kill"`; none unless given.
         variables: values for `${VAR}` in sources.
+        folder: where cassettes are looked for, before the current folder; the fixture says the test's.
 
     Raises:
         TriggerkitError: what `triggerkit check` would refuse. LocatorError: a source that is no table.
@@ -63,8 +68,10 @@ class Simulation:
         workers: int = 1,
         faults: str | Iterable[str] = (),
         variables: Mapping[str, str] | None = None,
+        folder: FilePath = ".",
     ) -> None:
         self.seed = seed
+        self._folder = Path(folder)
         self._plans = read_plans(handlers, variables or {})
         rng = Random(seed)  # noqa: S311 - a world is drawn, no secret
         troubles = read_faults(faults)
@@ -108,6 +115,39 @@ class Simulation:
             UsageError: the key cannot be read, or the table is there with another one.
         """
         return self._tables.get(name, key, view_type)
+
+    def play(
+        self, cassette: Cassette | FilePath, *, table: str | None = None, pace: Pace = "at once"
+    ) -> SimulatedTable:
+        """Put the records of a cassette into a table's stream: same keys, images, shards and order.
+
+        They get times and sequence numbers of this world. A trigger that starts at LATEST is started first.
+
+        Args:
+            cassette: what `triggerkit record` wrote, or `load_cassette` opened.
+            table: the table that plays it, unless triggers read one of the recorded name.
+            pace: "at once", or "recorded": time passes between records as it did.
+
+        Raises:
+            CassetteError: it is not there, damaged, cut off or newer. UsageError: no trigger reads
+                the table, or it is there with another key or view type.
+        """
+        if not isinstance(cassette, Cassette):
+            cassette = load_cassette(find_cassette(cassette, self._folder))
+        name = table or cassette.table
+        if name not in self.sources:
+            raise UsageError(
+                f"no trigger of this simulation reads the table {name!r} of {cassette.path.name}",
+                hint=f"say which one plays it: table={self.sources[0]!r}",
+            )
+        playing = self._tables.fit(DevTable(name, cassette.keys, cassette.view_type))
+        if self._starts_at_tip(name):
+            self.run_until_idle()
+        Player(
+            self.emulator, name, cassette.view_type, changed=self._played, wait=self._wait_recorded
+        ).play(cassette, pace)
+        self._ledger.reread()
+        return playing
 
     def roll(self, table: str) -> None:
         """Close every open shard of the table's stream; each goes on in one child."""
@@ -281,6 +321,22 @@ class Simulation:
         """Time passes between two writes of a troubled world, so that they meet its troubles."""
         if self._trouble is not None:
             self._run(self._between_writes(self._rng.choice(BETWEEN_WRITES_SECONDS)))
+
+    def _played(self) -> None:
+        """As behind a write. In a calm world no time passes, so all records are looked at in the end."""
+        if self._trouble is not None:
+            self._ledger.reread()
+            self._written()
+
+    def _wait_recorded(self, seconds: float) -> None:
+        self._ledger.reread()
+        self.advance(seconds)
+
+    def _starts_at_tip(self, table: str) -> bool:
+        return any(
+            plan.options.starting_position == "LATEST" and plan.source_locator.name == table
+            for plan in self._plans.mappings
+        )
 
     def _run(self, work: Coroutine[object, object, T]) -> T:
         running = True

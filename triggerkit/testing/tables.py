@@ -146,12 +146,16 @@ class Tables:
     ) -> SimulatedTable:
         """The table of that name. Raises UsageError: it is there with another key or view type."""
         known = self._made.get(name)
-        wanted = self._wanted(name, key, view_type, known[0] if known else None)
+        return self.fit(self._wanted(name, key, view_type, known[0] if known else None))
+
+    def fit(self, wanted: DevTable) -> SimulatedTable:
+        """The table as it is described. Raises UsageError: it is there with another key or view type."""
+        known = self._made.get(wanted.name)
         if known is None:
             return self._make(wanted)
         if (known[0].keys, known[0].view_type) != (wanted.keys, wanted.view_type):
             raise UsageError(
-                f"table {name!r} is there with the key {known[0].key_text}, {known[0].view_type}",
+                f"table {wanted.name!r} is there with the key {known[0].key_text}, {known[0].view_type}",
                 hint="give key= and view_type= when it is first asked for, before anything runs",
             )
         return known[1]

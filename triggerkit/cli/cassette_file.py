@@ -1,0 +1,141 @@
+"""A cassette on its way to the disk. Rule: what has the name of a cassette is whole, and only its owner's.
+
+Lines go into a neighbour, `NAME.part`, and are there as soon as a page was read: a recording that is
+killed leaves a file that can be read up to that point. In the end the neighbour is packed anew without any
+time in it, so that the same records are the same bytes, and takes its name.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self, cast
+
+from triggerkit.errors import CassetteError
+from triggerkit.testing.cassette_lines import Ended, Header, Line, encoded
+
+OWNER_ONLY = 0o600
+_COPIED_BYTES = 2**20
+
+
+class CassetteFile:
+    """Written line by line in a `with` block; without a header nothing is left of it.
+
+    Raises:
+        CassetteError: the file is there and `force` is not given, an earlier recording was killed, or the
+            folder cannot be written to.
+    """
+
+    def __init__(self, path: Path, *, force: bool = False) -> None:
+        self.path = path
+        self._part = path.with_name(f"{path.name}.part")
+        if not force:
+            _refuse_existing(path, self._part)
+        if path.is_dir():
+            raise CassetteError(f"{path} is a folder", hint="name a file: -o orders.jsonl.gz")
+        with _writing(path):
+            self._lines = _packed(_created(self._part))
+        self.has_header = False
+
+    def begin(self, header: Header) -> None:
+        """Write the header."""
+        self._write(header)
+        self.has_header = True
+
+    def write(self, line: Line) -> None:
+        """Write a line."""
+        self._write(line)
+
+    def flush(self) -> None:
+        """What was written stays, whatever happens now."""
+        with _writing(self.path):
+            self._lines.flush()
+
+    def finish(self, end: Ended) -> int:
+        """Write the end, and give the file its name; its size in bytes."""
+        self._write(end)
+        final = self.path.with_name(f"{self.path.name}.new")
+        with _writing(self.path):
+            self._lines.close()
+            with suppress(FileNotFoundError):
+                final.unlink()
+            plain = _created(final)
+            packs = self.path.suffix == ".gz"
+            with gzip.open(self._part) as source, _packed(plain) if packs else plain as target:
+                while piece := source.read(_COPIED_BYTES):
+                    target.write(piece)
+            plain.close()
+            final.replace(self.path)
+            self._part.unlink()
+            return self.path.stat().st_size
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with _writing(self.path):
+            self._lines.close()
+        if not self.has_header:
+            with suppress(FileNotFoundError):
+                self._part.unlink()
+
+    def _write(self, line: Header | Line | Ended) -> None:
+        with _writing(self.path):
+            self._lines.write(encoded(line))
+
+
+def _refuse_existing(path: Path, part: Path) -> None:
+    if path.exists():
+        raise CassetteError(f"{path} is there already", hint="--force replaces it")
+    if part.exists():
+        raise CassetteError(
+            f"{part} is there: a recording runs, or was killed and left it",
+            hint="it can be read: load_cassette(path, allow_cut=True); --force replaces it",
+        )
+
+
+def _created(path: Path) -> IO[bytes]:
+    """A new file for its owner alone, whatever lay there."""
+    with suppress(FileNotFoundError):
+        path.unlink()
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OWNER_ONLY)
+    return os.fdopen(handle, "wb")
+
+
+class _PackedFile(gzip.GzipFile):
+    """Closes what lies below it, too."""
+
+    def __init__(self, plain: IO[bytes]) -> None:
+        super().__init__(filename="", mode="wb", fileobj=plain, mtime=0)
+        self._plain = plain
+
+    def close(self) -> None:
+        try:
+            super().close()
+        finally:
+            self._plain.close()
+
+
+def _packed(plain: IO[bytes]) -> IO[bytes]:
+    """In gzip, with neither a name nor a time in it."""
+    return cast(IO[bytes], _PackedFile(plain))
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CassetteError(
+            f"{path} cannot be written: {error.strerror}",
+            hint="make its folder, with room in it, and yours to write to",
+        ) from error
