@@ -26,3 +26,14 @@ DYNAMODB_LOCAL_3_3_1: tuple[Row, ...] = (
         "AWS's model has AT_TIMESTAMP, and a time in the future is refused; DynamoDB Local fails",
     ),
 )
+
+DYNAMODB_LOCAL_2_6_1_TIME_TO_LIVE: tuple[Row, ...] = ()
+DYNAMODB_LOCAL_3_3_1_TIME_TO_LIVE: tuple[Row, ...] = (
+    Row(
+        "removal by Time to Live",
+        'REMOVE by {"PrincipalId": "dynamodb.amazonaws.com", "Type": "Service"} of .*',
+        "UNKNOWN_TO_SDK_VERSION by null of .*",
+        "AWS streams a REMOVE with the identity of the service (DynamoDB guide, Streams and Time to "
+        "Live), as 2.6.1 does; 3.3.1 names neither",
+    ),
+)

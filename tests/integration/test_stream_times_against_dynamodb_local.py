@@ -7,6 +7,7 @@ random choice comes from a seed that a failure prints. Answers may differ only a
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from random import Random
 
@@ -39,12 +40,20 @@ def server(clock: MovedClock) -> Iterator[DynamoDBLocal]:
         yield running
 
 
+@pytest.fixture
+def theirs(server: DynamoDBLocal) -> Iterator[HttpEndpoint]:
+    with contextlib.closing(HttpEndpoint(server.endpoint_url)) as endpoint:
+        yield endpoint
+
+
 @pytest.mark.slow
 def test_what_a_reader_gets_after_time_has_passed_is_the_same(
-    clock: MovedClock, server: DynamoDBLocal, record_property: Callable[[str, object], None]
+    clock: MovedClock,
+    server: DynamoDBLocal,
+    theirs: HttpEndpoint,
+    record_property: Callable[[str, object], None],
 ) -> None:
     comparison = Comparison(DYNAMODB_LOCAL_3_3_1)
-    theirs = HttpEndpoint(server.endpoint_url)
     for seed in range(TIMELINES):
         ours = EmulatorEndpoint(emulator_at(clock))
         worlds = [
@@ -60,7 +69,6 @@ def test_what_a_reader_gets_after_time_has_passed_is_the_same(
                     world.step()
         for world in worlds:
             theirs.send("DeleteTable", {"TableName": world.sides[0].table})
-    theirs.close()
     record_property("table", comparison.summary(TIMELINES * WORLDS))
     vanished = [row.reason for row in comparison.vanished()]
     assert not vanished, f"listed differences that never showed: {vanished}"
@@ -93,10 +101,9 @@ def started_world(
 
 
 def test_the_moved_clock_shows_in_labels_and_records(
-    clock: MovedClock, server: DynamoDBLocal
+    clock: MovedClock, server: DynamoDBLocal, theirs: HttpEndpoint
 ) -> None:
     """Without this the whole comparison could pass while the server's clock never moved."""
-    theirs = HttpEndpoint(server.endpoint_url)
     ours = EmulatorEndpoint(emulator_at(clock))
     advance(clock, server, ours, 3 * DAY)
     comparison = Comparison(())
@@ -115,4 +122,3 @@ def test_the_moved_clock_shows_in_labels_and_records(
         assert side.begin("again", 0, "TRIM_HORIZON") == "ok"
         assert side.read("again") == "[I1]"
     theirs.send("DeleteTable", {"TableName": "times_moved"})
-    theirs.close()
