@@ -465,6 +465,16 @@ def test_i17_no_retry_starts_past_the_deadline() -> None:
     assert of_kind(Invoke, decisions) == []
 
 
+def test_i17_no_failure_record_is_sent_past_the_deadline() -> None:
+    bench = reading(maximum_retry_attempts=0)
+    bench.deadline_seconds = 5.0
+    invoke = only(Invoke, bench.fetched(page(1), 1.0))
+    decisions = bench.invoked(invoke.batch, Failed(RAISED), 6.0)
+    assert of_kind(Discard, decisions) == [], "its records may be another worker's by now"
+    bench.deadline_seconds = 60.0
+    assert only(Discard, bench.derive(7.0)).batch.records == invoke.batch.records
+
+
 # --- saves --------------------------------------------------------------------------------------------
 
 

@@ -250,6 +250,14 @@ def test_rule_4_a_finished_shard_that_is_long_unlisted_is_searched_for_no_more()
         assert bool(found) is searched
 
 
+def test_a_live_stream_that_lists_no_shards_yet_is_listed_again_soon() -> None:
+    desk = opened(start=LATEST)
+    desk.surveyed(seen=listing({}))
+    assert desk.derive(1.5) == [Survey(list_shards=True)]
+    decisions = desk.surveyed(seen=listing({"a": ""}), seconds=1.5)
+    assert names(only(Create, decisions).leases) == ["a"]
+
+
 def test_rule_3_a_listing_that_is_not_whole_is_repeated_soon() -> None:
     desk = opened()
     young = SERVICE_SECONDS - HOUR_SECONDS

@@ -151,6 +151,15 @@ def test_worked_example_at_latest_what_was_closed_before_the_start_is_not_wanted
     assert six.checkpoint == latest(), "from the time of the first survey, not of this one"
 
 
+@pytest.mark.parametrize("proof", [latest(), after(3)])
+def test_rule_3_a_row_proves_its_parents_over_though_the_listing_leaves_its_shard_out(
+    proof: Position,
+) -> None:
+    rows = [lease("b", proof, parents="a")]
+    assert missing(listing({"a": "", "x": ""}), *rows, start=latest()) == {"x": TRIM}
+    assert held_back(listing({"a": ""}), rows) == ()
+
+
 def test_s3_shards_found_later_start_at_their_horizon_whatever_the_start_rule_was() -> None:
     rows = [lease("a", after(3))]
     assert missing(listing(CHAIN), *rows, start=latest()) == {"b": TRIM, "c": TRIM}

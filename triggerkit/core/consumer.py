@@ -337,6 +337,8 @@ class ShardConsumer:
             return
         if lane.held is None:
             self._derive_call(lane, now, deadline_seconds, decisions)
+        if now.monotonic_seconds >= deadline_seconds:
+            return  # a failure record is an effect too: another worker may own these records by now
         if lane.held is not None and self._is_due(lane.held.not_before_seconds, now):
             held, lane.held = lane.held, None
             lane.under_way = held.batch

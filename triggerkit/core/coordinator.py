@@ -279,6 +279,8 @@ class LeaseCoordinator:
 
     def _is_something_missing(self, listing: Listing) -> bool:
         """A shard ended and its children were not found (a persistent to-do), or a child has no parent."""
+        if not listing.shards and listing.live:
+            return True  # a stream that was just switched on has no shards yet, and soon has
         if held_back(listing, (*self.rows, *self._missing)) or self._has_unknown_parent():
             return True
         newly_related = {parent for lease in self._missing for parent in lease.parents}

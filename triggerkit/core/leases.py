@@ -65,7 +65,7 @@ def missing_leases(
         return tuple(new_lease(prefix, graph[leaf], start) for leaf in leaves)
     pinned = _first_pin(rows.values()) if latest else None
     passed = _passed(rows.values())
-    planned: set[ShardId] = set(rows)
+    planned: set[ShardId] = {*rows, *passed}
     held: set[ShardId] = set()
     created: list[Lease] = []
     for shard_id in graph.ancestors_first():
@@ -98,12 +98,16 @@ def held_back(listing: Listing, leases: Iterable[Lease]) -> tuple[ShardId, ...]:
     return tuple(
         shard.id
         for shard in graph
-        if shard.id not in rows and not graph.has_descendant(shard.id, passed)
+        if shard.id not in rows
+        and shard.id not in passed
+        and not graph.has_descendant(shard.id, passed)
     )
 
 
 def _passed(leases: Iterable[Lease]) -> frozenset[ShardId]:
-    return frozenset(lease.shard for lease in leases if is_past_parents(lease))
+    """Shards that prove all before them to be over; a row knows its parents even where the listing lacks it."""
+    proofs = [lease for lease in leases if is_past_parents(lease)]
+    return frozenset(shard for lease in proofs for shard in (lease.shard, *lease.parents))
 
 
 def _first_pin(leases: Iterable[Lease]) -> Position | None:
