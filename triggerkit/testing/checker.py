@@ -4,16 +4,22 @@ Both simulations are held by it: that of the core alone (`tests/simulation`) and
 
 The numbers are the invariants of the lease protocol: I1 one writer's chain, I2 fencing, I3 monotone
 checkpoints, I4 a checkpoint tells the truth, I5 at least once, I6 bounded duplicates, I7 parent first, I8 order
-of a key, I9 no replay of a finished shard, I10 no orphan, I11 no early delete, I14 an ambiguous write never costs
-a lease, I17 nothing starts past the deadline, I18 LATEST skips nothing behind its pin.
+of a key, I9 no replay of a finished shard, I10 no orphan, and rows of parents first, I11 no early delete, I14 an
+ambiguous write never costs a lease and is never applied twice, I17 nothing starts past the deadline, I18 LATEST
+skips nothing behind its pin and is for the first survey alone. The letters are rules of other pages: B batches,
+F failures, quotas and ages (lambda-contract.md), G a loss is told (decision 8), S a stop begins nothing new.
+
+The methods of what is decided and what is lost are for worlds that see more than a lease table and a handler do; a
+world that does not call them is held by the other rules.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from triggerkit.core.model import (
     DiscardReason,
+    Gap,
     Position,
     Record,
     Session,
@@ -23,6 +29,7 @@ from triggerkit.core.model import (
 )
 from triggerkit.core.options import MappingOptions
 from triggerkit.testing.invariants.deliveries import Deliveries
+from triggerkit.testing.invariants.losses import Losses
 from triggerkit.testing.invariants.rows import Rows
 from triggerkit.testing.invariants.sessions import Sessions
 from triggerkit.testing.invariants.tenures import Tenures
@@ -34,16 +41,37 @@ class Checker:
     """Told of everything that happens outside the machines. Each method may raise a Violation."""
 
     def __init__(
-        self, stream: TrueStream, start: Position, options: MappingOptions, *, never_twice: bool
+        self,
+        stream: TrueStream,
+        start: Position,
+        options: MappingOptions,
+        *,
+        never_twice: bool,
+        service_seconds: Callable[[], float] | None = None,
+        most_unsaved: float = float("inf"),
     ) -> None:
+        """Begin a world.
+
+        Args:
+            stream: as it is, whatever is listed.
+            start: the start rule of the mapping.
+            options: of the mapping; the quotas and limits that are held.
+            never_twice: no record may be called twice, unless its call failed.
+            service_seconds: the services' clock, if this world has one that can be asked.
+            most_unsaved: how many records may be done or under way and not behind the checkpoint.
+        """
         began = Start(start)
         self._written = Written(began)
         self._tenures = Tenures()
         self._sessions = Sessions()
-        self._rows = Rows(stream, began, self._written, self._tenures)
+        self._losses = Losses(stream, self._written, self._tenures)
+        self._rows = Rows(
+            stream, began, self._written, self._tenures, self._losses, service_seconds
+        )
         self._deliveries = Deliveries(
             options, self._written, self._rows, self._tenures, self._sessions
         )
+        self._deliveries.most_unsaved = most_unsaved
         self.never_twice = never_twice
 
     @property
@@ -83,6 +111,11 @@ class Checker:
 
     def wrote(self, write: Write) -> None:
         """A write was applied."""
+        before = write.before
+        if write.verb == "release" and before is not None and before.owner is not None:
+            tenure = self._tenures.held.get(before.shard)
+            if tenure is not None:
+                self._deliveries.released(before.shard, tenure)
         self._rows.wrote(write)
 
     def lost_lease(self, shard: ShardId, tenure: Tenure) -> None:
@@ -126,9 +159,49 @@ class Checker:
         records: Sequence[Record],
         reason: DiscardReason,
         service_seconds: float,
+        calls: int | None = None,
     ) -> None:
-        """A failure record was delivered."""
-        self._deliveries.discarded(shard, tenure, records, reason, service_seconds)
+        """A failure record was delivered, which tells so many calls."""
+        self._deliveries.discarded(shard, tenure, records, reason, service_seconds, calls)
+
+    # --- what workers decide, before anything begins ----------------------------------------------
+
+    def call_decided(
+        self, shard: ShardId, tenure: Tenure, records: Sequence[Record], service_seconds: float
+    ) -> None:
+        """A worker decides to call its handler; the call may begin later, or never."""
+        self._deliveries.call_decided(shard, tenure, records, service_seconds)
+
+    def discard_decided(self, shard: ShardId, tenure: Tenure) -> None:
+        """A worker decides to deliver a failure record."""
+        self._deliveries.discard_decided(shard, tenure)
+
+    def told_lost(self, shard: ShardId, tenure: Tenure) -> None:
+        """A worker knows that its lease is lost."""
+        self._sessions.told_lost(shard, tenure)
+
+    def asked_to_stop(self, worker: str) -> None:
+        """A worker is to finish what runs and to let everything go."""
+        self._sessions.stopping.add(worker)
+
+    def drain_expired(self, worker: str) -> None:
+        """A worker that stops is to wait no longer."""
+        self._sessions.expired.add(worker)
+        self.never_twice = False
+
+    # --- losses -----------------------------------------------------------------------------------
+
+    def tells_losses(self) -> None:
+        """In this world gaps are told, so that a loss without one is a violation."""
+        self._losses.is_told = True
+
+    def gap_told(self, shard: ShardId, tenure: Tenure, gap: Gap) -> None:
+        """A worker says that it met a gap."""
+        self._losses.gap_told(shard, tenure, gap)
+
+    def gone_told(self, shard: ShardId, tenure: Tenure) -> None:
+        """The service told a worker that its shard is there no more."""
+        self._losses.gone_told(shard, tenure)
 
     # --- the end ----------------------------------------------------------------------------------
 

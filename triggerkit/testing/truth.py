@@ -85,7 +85,11 @@ class WorkerTime(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One write of the lease table that was applied: `before` None is a new row, `after` None a deleted one."""
+    """One write of the lease table that was applied: `before` None is a new row, `after` None a deleted one.
+
+    `verb` is `create`, `take`, `advance`, `release`, `finish`, `forget`, `born of SHARD` for a child's row that the
+    end of its parent made, or `evict`: an operator took the lease away from whoever had it.
+    """
 
     verb: str
     by: SessionId | None
@@ -125,8 +129,15 @@ class Beats:
 
 @dataclass(frozen=True, slots=True)
 class CallEnding:
-    """How a call ended for the records at these indexes; the others were not tried."""
+    """How a call ended for the records at these indexes; the others were not tried.
+
+    What is given up is named in `failed` too. A call that names no index was not made: it was throttled.
+    """
 
     done: Sequence[int] = ()
     failed: Sequence[int] = ()
     given_up: Sequence[int] = ()
+    one_by_one: bool | None = None
+    """Whether the handler tells the end of each record (`.each`); None where nobody knows."""
+    wait_seconds: float = 0.0
+    """How long the handler, or its service, asked to be left alone; the shortest wait where several asked."""

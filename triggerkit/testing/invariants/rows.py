@@ -1,13 +1,15 @@
 """The lease table. Rule: each row is one writer's chain, and its checkpoint tells the truth.
 
-Holds I1 to I4, I9, I11, I14 and I18 against every write that was applied.
+Holds I1 to I4, I7, I9 to I11, I14 and I18 against every write that was applied.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 from triggerkit.core.model import Lease, Position, PositionKind, ShardId, Tenure
+from triggerkit.testing.invariants.losses import Losses
 from triggerkit.testing.invariants.tenures import Tenures
 from triggerkit.testing.invariants.written import Start, Written
 from triggerkit.testing.truth import TrueShard, TrueStream, Write, require
@@ -17,12 +19,21 @@ class Rows:
     """All rows, as the writes made them."""
 
     def __init__(
-        self, stream: TrueStream, start: Start, written: Written, tenures: Tenures
+        self,
+        stream: TrueStream,
+        start: Start,
+        written: Written,
+        tenures: Tenures,
+        losses: Losses,
+        service_seconds: Callable[[], float] | None,
     ) -> None:
         self._stream = stream
         self._start = start
         self._written = written
         self._tenures = tenures
+        self._losses = losses
+        self._service_seconds = service_seconds
+        self._first_row_seconds: float | None = None
         self.rows: dict[ShardId, Lease] = {}
         self.ended: set[ShardId] = set()
         self._from_latest: set[ShardId] = set()
@@ -41,7 +52,7 @@ class Rows:
         known = self.rows.get(shard)
         require(known == before, "I1", f"{shard}: the row changed without a write")
         if before is None:
-            self._created(after)
+            self._created(write, after)
         else:
             self._changed(write, before, after)
         self.rows[shard] = after
@@ -51,13 +62,43 @@ class Rows:
             first = before is not None and before.counter == 1
             require(not moved or first, "I18", f"{shard}: a later reader moved the pin")
             self._start.pins[shard] = after.checkpoint.at_seconds
-        self._prove(shard, after.checkpoint)
+        self._prove(shard, after)
         self._follow_tenure(write, after)
 
-    def _created(self, row: Lease) -> None:
+    def _created(self, write: Write, row: Lease) -> None:
+        shard = row.shard
+        require(shard not in self.ended, "I9", f"{shard}: a finished shard came back")
+        if self._service_seconds is not None and self._first_row_seconds is None:
+            self._first_row_seconds = self._service_seconds()
         if row.checkpoint.kind is PositionKind.LATEST:
-            self._from_latest.add(row.shard)
-        require(row.shard not in self.ended, "I9", f"{row.shard}: a finished shard came back")
+            self._from_latest.add(shard)
+            self._require_first_survey(write, row)
+        elif write.verb == "create":
+            for parent in self._stream.shards[shard].parents:
+                known = parent in self.rows or parent in self.ended
+                told = f"the row of {shard} was made before that of {parent}"
+                require(known or self._is_left_out(parent), "I10", told)
+
+    def _require_first_survey(self, write: Write, row: Lease) -> None:
+        """I18: only who listed the shards before there was any row may begin at LATEST, at that moment."""
+        born = write.verb.startswith("born of")
+        require(not born, "I18", f"{row.shard} is a child and begins at LATEST")
+        pin = row.checkpoint.at_seconds
+        require(pin > 0.0, "I18", f"{row.shard} begins at LATEST without a time")
+        first = self._first_row_seconds
+        is_known = pin in self._start.pins.values()  # made up for by who found it missing
+        is_early = first is None or pin <= first or is_known
+        require(is_early, "I18", f"{row.shard} begins at LATEST behind the first survey")
+
+    def _is_left_out(self, shard: ShardId) -> bool:
+        """Whether nobody need read this shard: it is gone, or over before the start."""
+        real = self._stream.shards[shard]
+        if real.gone:
+            return True
+        if self._start.position.kind is PositionKind.TRIM_HORIZON:
+            return False
+        numbers = (record.sequence_number for record in real.records)
+        return all(self._written.is_excused(number) for number in numbers)
 
     def _changed(self, write: Write, before: Lease, after: Lease) -> None:
         shard = after.shard
@@ -65,20 +106,23 @@ class Rows:
         require(chained, "I1", f"{shard}: counter {before.counter} -> {after.counter}")
         owned = after.checkpoint == before.checkpoint or write.by == before.owner
         require(owned, "I2", f"{shard}: {write.by} moved {before.owner}'s checkpoint")
+        again = write.verb == "advance" and after.checkpoint == before.checkpoint
+        require(not again, "I14", f"{shard}: the same write was applied twice")
         forward = self._rank(shard, after.checkpoint) >= self._rank(shard, before.checkpoint)
         require(forward, "I3", f"{shard}: {before.checkpoint} -> {after.checkpoint}")
 
     def _follow_tenure(self, write: Write, after: Lease) -> None:
         if after.owner is None:
-            self._tenures.end(after.shard)
+            self._tenures.end(after.shard, evicted=write.verb == "evict")
         elif write.verb == "take" or write.before is None:
             behind = self._index_behind(after)
             self._tenures.begin(after.shard, Tenure(after.owner, after.counter), behind)
+            self.require_parents_ended(after.shard)
 
-    def _index_behind(self, lease: Lease) -> int:
+    def _index_behind(self, lease: Lease) -> int | None:
         if lease.checkpoint.kind is PositionKind.AFTER:
             return self._written.truth[lease.checkpoint.sequence_number].index + 1
-        return 0
+        return None
 
     def _rank(self, shard: ShardId, position: Position) -> tuple[int, float]:
         match position.kind:
@@ -93,8 +137,9 @@ class Rows:
             case PositionKind.TRIM_HORIZON:
                 return (1, 0.0)
 
-    def _prove(self, shard: ShardId, checkpoint: Position) -> None:
+    def _prove(self, shard: ShardId, row: Lease) -> None:
         """I4: nothing before the checkpoint is outstanding."""
+        checkpoint = row.checkpoint
         real = self._stream.shards[shard]
         if checkpoint.kind is PositionKind.SHARD_END:
             require(real.closed, "I4", f"{shard} is open and was finished")
@@ -108,7 +153,11 @@ class Rows:
             number = real.records[index].sequence_number
             told = f"{shard}: checkpoint {checkpoint} passed record {number}"
             require(self._written.is_settled(number), "I4", told)
+        self._losses.passed(shard, row, self._proved[shard], stop)
         self._proved[shard] = max(self._proved[shard], stop)
+        stay = self._tenures.stay_of(shard)
+        if stay is not None:
+            stay.unsaved = {index for index in stay.unsaved if index >= stop}
 
     def _deleted(self, row: Lease) -> None:
         """I11: only a finished row that is listed no more, and whose children have started."""
@@ -129,6 +178,14 @@ class Rows:
         """I14: a worker was told that its lease is lost."""
         held = self._tenures.held.get(shard)
         require(held != tenure, "I14", f"{shard}: {tenure} was lost to nobody")
+
+    def require_pinned(self, shard: ShardId, tenure: Tenure) -> None:
+        """I18: the first reader at LATEST saves the moment at which it opened the shard before it reads."""
+        row = self.rows.get(shard)
+        if row is None or row.checkpoint.kind is not PositionKind.LATEST:
+            return
+        unsaved = row.counter == tenure.counter == 1
+        require(not unsaved, "I18", f"{shard} was read before its pin was saved")
 
     def require_parents_ended(self, shard: ShardId) -> None:
         """I7: every parent was read to its end, or need not be read."""

@@ -1,16 +1,21 @@
-"""Who lives. Rule: a session is buried only when it cannot act any more (I17)."""
+"""Who lives and who stops. Rule: a session is buried only when it cannot act any more (I17)."""
 
 from __future__ import annotations
 
-from triggerkit.core.model import Session, SessionId, Tenure
+from triggerkit.core.model import Session, SessionId, ShardId, Tenure
 from triggerkit.testing.truth import Beats, WorkerTime, require
 
 
 class Sessions:
-    """The confirmed beats of all sessions."""
+    """The confirmed beats of all sessions, and who was asked to stop."""
 
     def __init__(self) -> None:
         self.beats: dict[SessionId, Beats] = {}
+        self.stopping: set[str] = set()
+        """Workers that were asked to stop."""
+        self.expired: set[str] = set()
+        """Those of them whose time for it is over."""
+        self._lost: set[tuple[ShardId, Tenure]] = set()
 
     def joined(self, session: SessionId, worker: str, clock: WorkerTime) -> None:
         """A worker began a session."""
@@ -22,8 +27,15 @@ class Sessions:
         told = f"{session.id} was buried while it might act"
         require(not (beats.lives and beats.may_act), "I17", told)
 
-    def acting(self, tenure: Tenure, told: str) -> Beats:
-        """The beats of a session that acts now."""
+    def told_lost(self, shard: ShardId, tenure: Tenure) -> None:
+        """A worker knows that its lease is lost."""
+        self._lost.add((shard, tenure))
+
+    def acting(self, shard: ShardId, tenure: Tenure) -> Beats:
+        """The beats of a session whose worker decides something for this shard now."""
         beats = self.beats[tenure.session]
-        require(beats.may_act, "I17", f"{tenure} {told} past its deadline")
+        require(beats.lives, "I17", f"{tenure} goes on with {shard} behind its session's end")
+        known = (shard, tenure) in self._lost
+        require(not known, "I2", f"{tenure} goes on with {shard} though it knows of its loss")
+        require(beats.may_act, "I17", f"{tenure} goes on with {shard} past its deadline")
         return beats
