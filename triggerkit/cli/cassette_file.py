@@ -31,12 +31,12 @@ class CassetteFile:
     """
 
     def __init__(self, path: Path, *, force: bool = False) -> None:
+        if path.is_dir():
+            raise CassetteError(f"{path} is a folder", hint="name a file: -o orders.jsonl.gz")
         self.path = path
         self._part = path.with_name(f"{path.name}.part")
         if not force:
             _refuse_existing(path, self._part)
-        if path.is_dir():
-            raise CassetteError(f"{path} is a folder", hint="name a file: -o orders.jsonl.gz")
         with _writing(path):
             self._lines = _packed(_created(self._part))
         self.has_header = False

@@ -80,6 +80,18 @@ class Wanted:
         """Whether it waits for records that are still to come."""
         return self.follow or self.for_seconds is not None
 
+    @property
+    def from_tip(self) -> bool:
+        """Whether it leaves out what is there already."""
+        return self.waits and not self.from_start and self.since is None
+
+    @property
+    def span(self) -> str:
+        """Which records, in words."""
+        if self.from_tip:
+            return "what comes from now on"
+        return "what is there and what comes" if self.waits else "what is there"
+
 
 def read_wanted(given: Mapping[str, Any]) -> Wanted:
     """What the flags of `record` ask for.
@@ -156,8 +168,7 @@ class Told:
                 "nothing is redacted: the file will hold item contents; see --redact", err=True
             )
         if sys.stderr.isatty():
-            what = "what comes from now on" if wanted.waits else "what is there"
-            click.echo(f"recording {what} of {self.source}; Ctrl-C ends", err=True)
+            click.echo(f"recording {wanted.span} of {self.source}; Ctrl-C ends", err=True)
 
     def went_on(self, now_seconds: float) -> None:
         """Show the count."""
@@ -235,9 +246,8 @@ class Recording:
 
     async def _follow(self, source: Source) -> None:
         wanted, since_seconds = self._wanted, 0.0
-        start = LATEST if wanted.waits and not wanted.from_start else TRIM_HORIZON
+        start = LATEST if wanted.from_tip else TRIM_HORIZON
         if wanted.since is not None:
-            start = TRIM_HORIZON
             since_seconds = read_since(wanted.since, self._started_seconds)
         following = Following(source, start, "record")
         poll_seconds = POLL_SECONDS if wanted.waits else TIP_POLL_SECONDS
