@@ -111,8 +111,8 @@ class Incarnations:
         else:
             if all(shard.parent == parent != shard.name for shard in stream.shards):
                 return stream
-        # The filter is not known here, or ignored: children are listed behind their parent.
-        stream, _ = await self._api.list_stream(arn, parent)
+        # The filter is not known here, or ignored, and no order is promised: a child may come first.
+        stream, _ = await self._api.list_stream(arn)
         return stream
 
     async def _roots_behind(self, shard: ShardId) -> tuple[Shard, ...]:

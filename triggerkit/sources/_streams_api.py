@@ -143,12 +143,19 @@ class StreamsApi:
                 return tuple(stream for stream in found.values() if stream.table == table)
             options["ExclusiveStartStreamArn"] = last
 
-    async def list_stream(self, arn: StreamArn, start: str = "") -> tuple[ListedStream, float]:
-        """All shards behind the shard named `start`, and the service's time at the first page."""
+    async def list_stream(self, arn: StreamArn) -> tuple[ListedStream, float]:
+        """All shards, and the service's time at the first page."""
+        return await self._listed(arn, {"Limit": PAGE_SHARDS})
+
+    async def list_children(self, arn: StreamArn, parent: str) -> ListedStream:
+        """What the service lists as children of `parent`; it may ignore the filter."""
+        wanted = {"Type": "CHILD_SHARDS", "ShardId": parent}
+        stream, _ = await self._listed(arn, {"ShardFilter": wanted})
+        return stream
+
+    async def _listed(self, arn: StreamArn, options: dict[str, Any]) -> tuple[ListedStream, float]:
+        """Every page; two children of one shard may come on two of them, too."""
         shards: dict[str, ListedShard] = {}
-        options: dict[str, Any] = {"Limit": PAGE_SHARDS}
-        if start:
-            options["ExclusiveStartShardId"] = start
         first_seconds = 0.0
         while True:
             page, service_seconds, last = await self._describe_stream(arn, dict(options))
@@ -159,12 +166,6 @@ class StreamsApi:
                 whole = not last
                 return ListedStream(arn, page.status, tuple(shards.values()), whole), first_seconds
             options["ExclusiveStartShardId"] = last
-
-    async def list_children(self, arn: StreamArn, parent: str) -> ListedStream:
-        """What the service lists as children of `parent`; it may ignore the filter."""
-        wanted = {"Type": "CHILD_SHARDS", "ShardId": parent}
-        page, _, _ = await self._describe_stream(arn, {"ShardFilter": wanted})
-        return page
 
     async def probe(self, arn: StreamArn) -> None:
         """Ask for the stream alone."""

@@ -155,17 +155,18 @@ class Track:
     async def _read_once(self, limit: int) -> tuple[bool, bool]:
         """One GetRecords. Returns whether records arrived, and whether any of them is wanted."""
         decoded = await self._ask(limit)
+        records = _behind(self._place.behind, decoded.records)
         self._service_seconds = decoded.service_seconds
         if decoded.next_iterator is not None:
             self._nulls = 0
         else:
-            self._nulls = 1 if decoded.records else min(self._nulls + 1, _CONFIRMED_NULLS)
-        if not decoded.records:
+            self._nulls = 1 if records else min(self._nulls + 1, _CONFIRMED_NULLS)
+        if not records:
             self._place = replace(self._place, iterator=decoded.next_iterator)
             return False, False
-        wanted = self._wanted(decoded.records)
+        wanted = self._wanted(records)
         skip_before_seconds = 0.0 if wanted else self._place.skip_before_seconds
-        self._place = _Place(after(decoded.records[-1]), decoded.next_iterator, skip_before_seconds)
+        self._place = _Place(after(records[-1]), decoded.next_iterator, skip_before_seconds)
         self._ring.put(wanted)
         return True, bool(wanted)
 
@@ -194,6 +195,9 @@ class Track:
                     if refusal.code in _TIMESTAMPS_UNKNOWN:  # older endpoints do not know the type
                         return await self._from_horizon(place)
                     raise
+                # An endpoint that ignores the time reads from the trim horizon and says nothing.
+                skip_before_seconds = place.behind.at_seconds
+                return replace(place, iterator=iterator, skip_before_seconds=skip_before_seconds)
             case _:
                 iterator, _ = await self._calls.iterator(place.behind)
         return replace(place, iterator=iterator)
@@ -210,3 +214,19 @@ class Track:
             if record.at_seconds + self._resolution_seconds > skip_before_seconds:
                 return records[index:]
         return ()
+
+
+def _behind(position: Position, records: tuple[Record, ...]) -> tuple[Record, ...]:
+    """The records behind `position`: an endpoint may begin a page with some of the one before.
+
+    Numbers of one shard are compared as integers; their texts differ in length.
+    """
+    if position.kind is not PositionKind.AFTER or not records:
+        return records
+    try:
+        last = int(position.sequence_number)
+        if int(records[0].sequence_number) > last:
+            return records
+        return tuple(record for record in records if int(record.sequence_number) > last)
+    except ValueError:  # numbers that are none have no order either
+        return records

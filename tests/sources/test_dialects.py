@@ -1,0 +1,329 @@
+"""The real source against the dialects of other endpoints: every promise of sources holds in each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from emulator.kit import START_SECONDS
+from sources.attached import AttachedWorld
+
+from triggerkit.core.model import (
+    LATEST,
+    TRIM_HORIZON,
+    Children,
+    Listing,
+    Position,
+    PositionKind,
+    Record,
+    ShardId,
+    after,
+)
+from triggerkit.emulator import PROFILES, Damage, Emulator, Quirk, VirtualClock
+from triggerkit.errors import PositionTrimmedError, SourceError
+from triggerkit.testing.contracts.sources import (
+    LineageContract,
+    SourceContract,
+    names,
+    numbered,
+    only_open_shard,
+    opened,
+    read,
+    read_to_the_end,
+    run,
+)
+
+
+class TestProfiles(SourceContract, LineageContract):
+    @pytest.fixture(params=sorted(PROFILES))
+    def world(self, request: pytest.FixtureRequest) -> AttachedWorld:
+        region = "ddblocal" if request.param.startswith("dynamodb-local") else "us-east-1"
+        return AttachedWorld(quirks=request.param, region=region)
+
+
+# --- what each of these endpoints was seen to do, one by one ----------------------------------------
+
+
+def test_a_filter_that_is_ignored_makes_no_shard_its_own_child() -> None:
+    world = AttachedWorld(quirks=Quirk.SHARD_FILTER_IGNORED)
+
+    async def use() -> tuple[ShardId, Children]:
+        async with opened(world) as source:
+            shard = await only_open_shard(source)
+            return shard, await source.children(shard)
+
+    _, children = run(use)
+    assert children == Children((), final=False)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_ignored_filter_finds_children_that_are_listed_before_their_parent(seed: int) -> None:
+    world = AttachedWorld(quirks=Quirk.SHARD_FILTER_IGNORED, seed=seed)
+    world.faults.reorder_listings()
+
+    async def use() -> None:
+        async with opened(world) as source:
+            parent = await only_open_shard(source)
+            for _ in range(4):
+                world.roll()
+                (child,) = (await source.children(parent)).shards
+                assert child.parents == (parent,), f"seed {seed}"
+                parent = child.id
+
+    run(use)
+
+
+@pytest.mark.parametrize("repeats", [False, True])
+def test_a_listing_that_ignores_paging_ends(repeats: bool) -> None:
+    quirks = [Quirk.PAGING_IGNORED, *([Quirk.LAST_SHARD_NAMED_ALWAYS] if repeats else [])]
+    world = AttachedWorld(quirks=quirks)
+    for _ in range(3):
+        world.split()
+
+    async def use() -> Listing:
+        async with opened(world) as source:
+            return await source.list_shards()
+
+    listing = run(use)
+    assert len(listing.shards) == 7
+    assert listing.complete is not repeats  # what names a last shard may have more
+    assert world.calls("DescribeStream") <= 3
+
+
+def test_a_listing_that_names_a_last_shard_for_ever_still_shows_the_children() -> None:
+    quirks = [Quirk.PAGING_IGNORED, Quirk.LAST_SHARD_NAMED_ALWAYS, Quirk.SHARD_FILTER_IGNORED]
+    world = AttachedWorld(quirks=quirks)
+
+    async def use() -> Children:
+        async with opened(world) as source:
+            parent = await only_open_shard(source)
+            world.split()
+            return await source.children(parent)
+
+    assert len(run(use).shards) == 2
+
+
+def test_children_on_several_pages_are_all_found() -> None:
+    world = AttachedWorld()
+    world.faults.listing_page_size(1)
+
+    async def use() -> Children:
+        async with opened(world) as source:
+            parent = await only_open_shard(source)
+            world.split()
+            return await source.children(parent)
+
+    assert len(run(use).shards) == 2
+
+
+@pytest.mark.parametrize("written", [0, 1, 5])
+def test_a_null_that_comes_one_empty_page_late_ends_the_shard_once(written: int) -> None:
+    world = AttachedWorld(quirks=Quirk.LATE_NULL)
+    world.write(*numbered("item", written))
+    world.roll()
+
+    async def use() -> list[Record]:
+        async with opened(world) as source:
+            (root,) = [shard.id for shard in (await source.list_shards()).shards if shard.closed]
+            return await read_to_the_end(source.open(root))
+
+    assert names(run(use)) == numbered("item", written)
+
+
+def test_a_range_without_a_starting_number_is_a_shard_all_the_same() -> None:
+    world = AttachedWorld(quirks=Quirk.NO_STARTING_SEQUENCE)
+    world.roll()
+
+    async def use() -> list[bool]:
+        async with opened(world) as source:
+            return sorted(shard.closed for shard in (await source.list_shards()).shards)
+
+    assert run(use) == [False, True]
+
+
+def events_of(world: AttachedWorld, count: int) -> list[dict[str, Any]]:
+    async def use() -> list[dict[str, Any]]:
+        async with opened(world) as source:
+            shard = await only_open_shard(source)
+            records = await read(source.open(shard), TRIM_HORIZON, count)
+            return [dict(source.to_event(record.raw, shard)) for record in records]
+
+    return run(use)
+
+
+def test_explicit_nulls_are_absent_members() -> None:
+    world = AttachedWorld(quirks=Quirk.EXPLICIT_NULLS)
+    world.write("a")
+    (event,) = events_of(world, 1)
+    assert "userIdentity" not in event
+    assert "OldImage" not in event["dynamodb"]
+    assert event["dynamodb"]["NewImage"] == {"pk": {"S": "a"}}
+
+
+def test_an_unknown_event_name_is_handed_on_as_it_is() -> None:
+    world = AttachedWorld(quirks=Quirk.TTL_EVENT_UNKNOWN)
+    world.write("a")
+    world.emulator.expire_item("orders", {"pk": {"S": "a"}})
+    world.write("b")
+    events = events_of(world, 3)
+    assert [event["eventName"] for event in events] == [
+        "INSERT", "UNKNOWN_TO_SDK_VERSION", "INSERT",
+    ]  # fmt: skip
+    assert "userIdentity" not in events[1]
+
+
+@pytest.mark.parametrize("quirks", ["", "explicit-nulls", "moto"])
+def test_the_identity_of_time_to_live_is_spelt_as_lambda_spells_it(quirks: str) -> None:
+    world = AttachedWorld(quirks=quirks)
+    world.write("a")
+    world.emulator.expire_item("orders", {"pk": {"S": "a"}})
+    removal = events_of(world, 2)[1]
+    assert removal["userIdentity"] == {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
+
+
+@pytest.mark.parametrize(
+    "quirks",
+    ["", "at-timestamp-broken", "at-timestamp-refused", "at-timestamp-ignored"],
+)
+def test_a_time_to_start_at_is_kept_whatever_the_endpoint_makes_of_it(quirks: str) -> None:
+    clock = VirtualClock(START_SECONDS)
+    world = AttachedWorld(Emulator(clock, quirks=quirks))
+    world.write("long ago")
+    clock.advance(100)
+    start = Position(PositionKind.AT_TIMESTAMP, at_seconds=clock.now_seconds())
+    clock.advance(5)
+    world.write("a", "b")
+
+    async def use() -> list[Record]:
+        async with opened(world) as source:
+            reader = source.open(await only_open_shard(source))
+            return await read(reader, start, 2)
+
+    assert names(run(use)) == ["a", "b"]
+
+
+def test_times_cut_to_the_minute_lose_nothing_behind_a_pin() -> None:
+    clock = VirtualClock(START_SECONDS + 50)
+    world = AttachedWorld(Emulator(clock, region="ddblocal", quirks="dynamodb-local"))
+
+    async def use() -> list[Record]:
+        async with opened(world) as source:
+            reader = source.open(await only_open_shard(source))
+            page = await reader.fetch(LATEST, 10)
+            assert page.pinned_seconds is not None
+            pinned = Position(PositionKind.LATEST, at_seconds=page.pinned_seconds)
+        clock.advance(5)
+        world.write("a")  # its time is cut to before the pin
+        async with opened(world) as later:
+            reader = later.open(await only_open_shard(later))
+            return await read(reader, pinned, 1)
+
+    assert names(run(use)) == ["a"]
+
+
+def test_an_iterator_that_grew_old_under_a_long_handler_is_made_anew() -> None:
+    clock = VirtualClock(START_SECONDS)
+    world = AttachedWorld(Emulator(clock))
+    world.write("a", "b")
+
+    async def use() -> list[Record]:
+        async with opened(world) as source:
+            reader = source.open(await only_open_shard(source))
+            records = await read(reader, TRIM_HORIZON, 1, limit=1)
+            clock.advance(16 * 60)
+            world.write("c")
+            return records + await read(reader, after(records[-1]), 2)
+
+    assert names(run(use)) == ["a", "b", "c"]
+
+
+def test_a_number_of_a_forgotten_record_is_told_and_never_passed_over() -> None:
+    for quirks in ("", "foreign-sequence-trimmed"):
+        world = AttachedWorld(quirks=quirks)
+        world.write("a", "b", "c")
+
+        async def use(world: AttachedWorld = world) -> None:
+            async with opened(world) as source:
+                shard = await only_open_shard(source)
+                records = await read(source.open(shard), TRIM_HORIZON, 3)
+            world.emulator.trim("orders", through=records[1].sequence_number)
+            async with opened(world) as source:
+                with pytest.raises(PositionTrimmedError):
+                    await source.open(shard).fetch(after(records[0]), 10)
+
+        run(use)
+
+
+@pytest.mark.parametrize("damage", list(Damage))
+@pytest.mark.parametrize("quirks", ["", "no-checksum"])
+@pytest.mark.parametrize("operation", ["GetRecords", "DescribeStream", "ListStreams"])
+def test_a_damaged_answer_is_asked_for_again_and_never_believed(
+    operation: str, quirks: str, damage: Damage
+) -> None:
+    world = AttachedWorld(quirks=quirks)
+    written = numbered("item", 30)
+    world.write(*written[:20])
+    world.roll()
+    world.write(*written[20:])
+
+    async def use() -> list[Record]:
+        async with opened(world) as source:
+            world.faults.damage(operation, damage, times=2)
+            shards = (await patiently(source.list_shards)).shards
+            (root,) = [shard for shard in shards if not shard.parents]
+            (child,) = [shard for shard in shards if shard.parents]
+            found = await read(source.open(root.id), TRIM_HORIZON, 20)
+            page = await source.open(root.id).fetch(after(found[-1]), 10)
+            assert (page.records, page.ended) == ((), True)
+            return found + await read(source.open(child.id), TRIM_HORIZON, 10)
+
+    assert names(run(use)) == written
+
+
+async def patiently(ask: Callable[[], Coroutine[Any, Any, Listing]]) -> Listing:
+    """Ask as the coordinator does: what fails for now is asked again."""
+    for _ in range(3):
+        try:
+            return await ask()
+        except SourceError:
+            continue
+    return await ask()
+
+
+def test_a_label_that_never_was_is_no_stream_of_ours() -> None:
+    """An endpoint that answers for it anyway answers with the present stream: no shard comes twice."""
+    world = AttachedWorld(quirks=Quirk.UNKNOWN_LABEL_ANSWERED)
+    world.write("a")
+    world.turn_off()
+    world.turn_on()
+    world.write("b")
+
+    async def use() -> Listing:
+        async with opened(world) as source:
+            return await source.list_shards()
+
+    shards = run(use).shards
+    assert len({shard.id for shard in shards}) == len(shards) == 2
+
+
+@pytest.mark.parametrize("records", [1, 3])
+def test_records_that_come_again_are_handed_on_once(records: int) -> None:
+    world = AttachedWorld()
+    written = numbered("item", 12)
+    world.write(*written[:6])
+
+    async def use() -> list[Record]:
+        async with opened(world) as source:
+            reader = source.open(await only_open_shard(source))
+            found = await read(reader, TRIM_HORIZON, 6, limit=4)
+            world.faults.duplicate(times=2, records=records)
+            again = await reader.fetch(after(found[-1]), 10)
+            assert (again.records, again.ended) == ((), False)
+            world.write(*written[6:])
+            found += await read(reader, after(found[-1]), 6, limit=4)
+            world.faults.duplicate(times=3, records=records)
+            world.roll()
+            return found + await read_to_the_end(reader, after(found[-1]))
+
+    assert names(run(use)) == written
