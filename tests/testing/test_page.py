@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+
+from e2e.harness import DUMMY_ACCESS, serving
 
 CHECKOUT = Path(__file__).parents[2]
 PAGE = (CHECKOUT / "docs" / "testing.md").read_text(encoding="utf-8")
@@ -26,22 +30,61 @@ def written(folder: Path) -> list[str]:
     return names
 
 
-def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def commands(name: str) -> list[list[str]]:
+    """The words of each command of that name in a console block."""
+    texts = [text for language, text in BLOCK.findall(PAGE) if language == "console"]
+    lines = [line.removeprefix("$ ").split() for text in texts for line in text.splitlines()]
+    return [words for words in lines if words[1] == name]
+
+
+def run(
+    folder: Path, *words: str, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-W", "error", "-m", *words],
         cwd=folder,
-        env={"PYTHONPATH": f"{folder}:{CHECKOUT}", "PATH": "/usr/bin:/bin"},
+        env={
+            "PYTHONPATH": f"{folder}:{CHECKOUT}",
+            "PATH": "/usr/bin:/bin",
+            **(environment or {}),
+        },
         capture_output=True,
         text=True,
         timeout=300,
     )
 
 
+def record(folder: Path) -> None:
+    """Make the cassette by the command of the page, from a table of orders."""
+    with serving() as tables:
+        for status in ("new", "paid", "packed"):
+            for number in range(4):
+                item = {
+                    "id": {"S": str(number)},
+                    "status": {"S": status},
+                    "email": {"S": "ann.smith@shop.example"},
+                    "address": {"M": {"street": {"S": "Elm Street"}}},
+                }
+                tables.emulator.call("PutItem", {"TableName": "orders", "Item": item})
+            tables.emulator.split("orders")
+        environment = {**DUMMY_ACCESS, "AWS_ENDPOINT_URL": tables.server.endpoint_url}
+        [words] = commands("record")
+        done = run(folder, *words, environment=environment)
+    assert done.returncode == 0, done.stderr
+    assert "recorded 12 records" in done.stderr
+    assert "warning" not in done.stderr
+    text = gzip.decompress((folder / "orders.jsonl.gz").read_bytes())
+    assert b"ann.smith" not in text
+    assert b"Elm" not in text
+
+
 def test_the_tests_of_the_page_pass(tmp_path: Path) -> None:
     names = written(tmp_path)
     assert names == [
-        *("app.py", "test_handlers.py", "test_stream.py", "test_chaos.py", "test_contract.py")
+        *("app.py", "test_handlers.py", "test_stream.py", "test_chaos.py"),
+        *("test_recorded.py", "test_contract.py"),
     ]
+    record(tmp_path)
     plugin = ("-p", "no:triggerkit", "-p", "triggerkit.testing.plugin")
     done = run(tmp_path, "pytest", "-q", "-p", "no:cacheprovider", *plugin)
     assert done.returncode == 0, done.stdout
@@ -50,9 +93,8 @@ def test_the_tests_of_the_page_pass(tmp_path: Path) -> None:
 
 def test_the_commands_of_the_page_work(tmp_path: Path) -> None:
     written(tmp_path)
-    [text] = [text for language, text in BLOCK.findall(PAGE) if language == "console"]
-    for line in text.splitlines():
-        done = run(tmp_path, *line.removeprefix("$ ").split())
+    for words in commands("simulate"):
+        done = run(tmp_path, *words)
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith("20 worlds: ")
 
