@@ -122,6 +122,10 @@ class Checker:
         """A worker was told that its lease is lost."""
         self._rows.lost_lease(shard, tenure)
 
+    def tells_whole_seconds(self) -> None:
+        """In this world services tell the time in whole seconds, as the `Date` header does."""
+        self._rows.whole_seconds = True
+
     # --- sessions ---------------------------------------------------------------------------------
 
     def joined(self, session: SessionId, worker: str, clock: WorkerTime) -> None:

@@ -156,14 +156,15 @@ class Deliveries:
         self._running[running] -= 1
         if not self._running[running]:
             del self._running[running]
+        given_up = {records[index].sequence_number for index in ending.given_up}
         for index in ending.done:
-            self._account(records[index], stay)
+            self._account(records[index], stay, given_up)
         self._quotas.call_ended(stay, records, ending, beats.clock.monotonic_seconds)
         stay.failures.update(records[index].sequence_number for index in ending.failed)
-        stay.given_up.update(records[index].sequence_number for index in ending.given_up)
+        stay.given_up |= given_up
 
-    def _account(self, record: Record, stay: Stay) -> None:
-        self._written.account(record)
+    def _account(self, record: Record, stay: Stay, given_up: Collection[Number] = ()) -> None:
+        self._written.account(record, given_up)
         stay.accounted.add(record.sequence_number)
         index = self._written.truth[record.sequence_number].index
         stay.farthest = max(stay.farthest, index)

@@ -34,6 +34,7 @@ class Rows:
         self._losses = losses
         self._service_seconds = service_seconds
         self._first_row_seconds: float | None = None
+        self.whole_seconds = False
         self.rows: dict[ShardId, Lease] = {}
         self.ended: set[ShardId] = set()
         self._from_latest: set[ShardId] = set()
@@ -180,11 +181,14 @@ class Rows:
         require(held != tenure, "I14", f"{shard}: {tenure} was lost to nobody")
 
     def require_pinned(self, shard: ShardId, tenure: Tenure) -> None:
-        """I18: the first reader at LATEST saves the moment at which it opened the shard before it reads."""
+        """I18: the first reader at LATEST saves the moment at which it opened the shard before it reads.
+
+        Where services tell whole seconds, that may be the moment of the first survey, which is saved already.
+        """
         row = self.rows.get(shard)
         if row is None or row.checkpoint.kind is not PositionKind.LATEST:
             return
-        unsaved = row.counter == tenure.counter == 1
+        unsaved = row.counter == tenure.counter == 1 and not self.whole_seconds
         require(not unsaved, "I18", f"{shard} was read before its pin was saved")
 
     def require_parents_ended(self, shard: ShardId) -> None:
