@@ -51,7 +51,7 @@ class Engine:
         self._beats = beats
         self._clock = clock
         self._deadline = deadline
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], None] = {}  # ordered, so that a run repeats itself
         self._timer: asyncio.TimerHandle | None = None
         self._sessions: Sessions | None = None
         self._stopped = asyncio.Event()
@@ -90,13 +90,17 @@ class Engine:
         now = self._clock.now()
         return {mapping.name: snapshot(mapping.machine, now) for mapping in self.mappings}
 
-    async def close(self) -> None:
-        """Cancel what is still under way and forget the timers."""
+    def forget_timers(self) -> None:
+        """Nothing is woken any more."""
         for mapping in self.mappings:
             if mapping.timer is not None:
                 mapping.timer.cancel()
         if self._timer is not None:
             self._timer.cancel()
+
+    async def close(self) -> None:
+        """Cancel what is still under way and forget the timers."""
+        self.forget_timers()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -141,11 +145,11 @@ class Engine:
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
+        self._tasks[task] = None
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        self._tasks.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._fail(error)
 

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from random import Random
 from typing import TypeVar
 
+from triggerkit.emulator import EmulatorError
 from triggerkit.errors import StateError
 
 T = TypeVar("T")
@@ -23,7 +24,7 @@ THROTTLED = 3
 
 
 class Line:
-    """One worker's. Implements `ports.Runner`, for what a worker asks of AWS."""
+    """One worker's. Implements `source.Way`, for what a worker asks of AWS."""
 
     def __init__(self, rng: Random, delays_seconds: tuple[float, ...] = CALM_SECONDS) -> None:
         self._rng = rng
@@ -47,6 +48,20 @@ class Line:
             return call()
 
         return await self.ask(answer)
+
+    def refuse(self) -> None:
+        """See `Way`."""
+        if self.refusing:
+            self.refusing -= 1
+            raise EmulatorError("ThrottlingException", "Rate exceeded: the simulation throttles")
+
+    def page_limit(self, asked: int) -> int:
+        """See `Way`: pages are whole."""
+        return asked
+
+    def transmit(self, body: bytes) -> bytes:
+        """See `Way`: nothing is damaged."""
+        return body
 
     async def ask(self, call: Callable[[], Awaitable[T]]) -> T:
         """Both ways, with the call in between."""

@@ -7,12 +7,13 @@ runs in production. What stands in for boto3 is the few calls below, answered in
 from __future__ import annotations
 
 import email.utils
+import json
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from triggerkit.emulator import Emulator, EmulatorError
-from triggerkit.ports import Services, Source
+from triggerkit.ports import Clock, Runner, Services, Source
 from triggerkit.sources._aws import Answer, ControlPlane
 from triggerkit.sources._lineage import StreamArn
 from triggerkit.sources._opening import Target
@@ -20,16 +21,30 @@ from triggerkit.sources._refusals import Refusal
 from triggerkit.sources._streams_api import StreamsApi
 from triggerkit.sources._transport import GET_RECORDS, Reply, Transport
 from triggerkit.sources.dynamodb import DynamoDBSource
-from triggerkit.testing.clock import VirtualClock
-from triggerkit.testing.line import Line
 
 REGION = "us-east-1"
 
 
-def open_source(emulator: Emulator, table: str, line: Line, clock: VirtualClock) -> Source:
-    """The source of `table` as one worker sees it, over its own line."""
-    services = Services(line, clock)
-    connector = EmulatorConnector(EmulatorClient(emulator, line), services)
+class Way(Runner, Protocol):
+    """What lies between a worker and AWS, and what may go wrong on it."""
+
+    def refuse(self) -> None:
+        """Raise EmulatorError if AWS refuses the call that has just arrived."""
+        ...
+
+    def page_limit(self, asked: int) -> int:
+        """How many records AWS gives of those that were asked for; 0 is an empty page, whatever follows."""
+        ...
+
+    def transmit(self, body: bytes) -> bytes:
+        """What arrives of a reply."""
+        ...
+
+
+def open_source(emulator: Emulator, table: str, way: Way, clock: Clock) -> Source:
+    """The source of `table` as one worker sees it, over a way of its own."""
+    services = Services(way, clock)
+    connector = EmulatorConnector(EmulatorClient(emulator, way), services)
     return DynamoDBSource(Target(table), connector, services)
 
 
@@ -67,12 +82,11 @@ class EmulatorTransport:
         """Nothing is open."""
 
     def _read(self, iterator: str, limit: int) -> Reply:
-        request = {"ShardIterator": iterator, "Limit": limit}
         try:
-            body = self._client.ask("GetRecords", request)
+            body = self._client.read_page(iterator, limit)
         except EmulatorError as error:
             raise _refusal(error, GET_RECORDS, self._thing) from error
-        return Reply(body.encode(), float(int(self._client.now_seconds())))
+        return Reply(body, float(int(self._client.now_seconds())))
 
 
 class _Meta:
@@ -85,9 +99,9 @@ class EmulatorClient:
 
     meta = _Meta()
 
-    def __init__(self, emulator: Emulator, line: Line) -> None:
+    def __init__(self, emulator: Emulator, way: Way) -> None:
         self._emulator = emulator
-        self._line = line
+        self._way = way
 
     def describe_table(self, **request: Any) -> Answer:
         """DescribeTable."""
@@ -116,22 +130,21 @@ class EmulatorClient:
         """The service's time."""
         return self._emulator.clock.now_seconds()
 
-    def ask(self, operation: str, request: Any) -> str:
-        """One call; its answer as JSON. Raises EmulatorError."""
-        self._refuse()
-        return self._emulator.call_as_json(operation, request)
+    def read_page(self, iterator: str, limit: int) -> bytes:
+        """GetRecords; the body as it arrives. Raises EmulatorError."""
+        self._way.refuse()
+        limit = self._way.page_limit(limit)
+        if not limit:
+            return json.dumps({"Records": [], "NextShardIterator": iterator}).encode()
+        request = {"ShardIterator": iterator, "Limit": limit}
+        return self._way.transmit(self._emulator.call_as_json("GetRecords", request).encode())
 
     def _answer(self, operation: str, request: Any) -> Answer:
-        self._refuse()
+        self._way.refuse()
         answer = self._emulator.call(operation, request)
         date = _date(int(self.now_seconds()))
         answer["ResponseMetadata"] = {"HTTPStatusCode": 200, "HTTPHeaders": {"date": date}}
         return answer
-
-    def _refuse(self) -> None:
-        if self._line.refusing:
-            self._line.refusing -= 1
-            raise EmulatorError("ThrottlingException", "Rate exceeded: the simulation throttles")
 
 
 def attempt(call: Callable[[], Answer], action: str, thing: str, /) -> Answer:
