@@ -160,6 +160,27 @@ def test_rule_3_a_row_proves_its_parents_over_though_the_listing_leaves_its_shar
     assert held_back(listing({"a": ""}), rows) == ()
 
 
+def test_rule_3_a_first_survey_at_latest_waits_for_every_link_of_a_line() -> None:
+    times = {"a": YOUNG, "c": YOUNG, "d": YOUNG}
+    seen = listing({"a": "", "c": "b", "d": "c"}, created=times)
+    assert missing(seen, start=latest()) == {}, "a looks like a leaf, for b is left out"
+
+
+def test_rule_3_a_survey_that_is_completed_at_latest_waits_for_every_link_of_a_line() -> None:
+    times = {"a": YOUNG, "c": YOUNG}
+    seen = listing({"a": "", "c": "b", "x": ""}, created=times)
+    assert missing(seen, lease("x", latest()), start=latest()) == {"a": LATE}
+
+
+def test_rule_2_what_came_out_of_a_row_begins_at_its_horizon_though_it_is_older_than_the_pin() -> (
+    None
+):
+    times = {"a": YOUNG, "b": YOUNG, "c": YOUNG}
+    seen = listing(CHAIN, created=times)
+    told = "a survey that was older took a for a leaf; what a leads to waits for it"
+    assert missing(seen, lease("a", latest()), start=latest()) == {"b": TRIM, "c": TRIM}, told
+
+
 def test_s3_shards_found_later_start_at_their_horizon_whatever_the_start_rule_was() -> None:
     rows = [lease("a", after(3))]
     assert missing(listing(CHAIN), *rows, start=latest()) == {"b": TRIM, "c": TRIM}

@@ -59,7 +59,7 @@ def missing_leases(
     if not rows and latest:
         leaves = sorted(graph.leaves())
         service_seconds = listing.service_seconds
-        if not all(_is_consistent(graph[leaf], graph, set(), service_seconds) for leaf in leaves):
+        if not all(_is_consistent(shard, graph, set(), service_seconds) for shard in graph):
             return ()  # what looks like two leaves may be one line with a link missing
         # a leaf that is closed already has children that are not listed yet: its row leads to them
         return tuple(new_lease(prefix, graph[leaf], start) for leaf in leaves)
@@ -67,26 +67,33 @@ def missing_leases(
     passed = _passed(rows.values())
     planned: set[ShardId] = {*rows, *passed}
     held: set[ShardId] = set()
+    led_to: set[ShardId] = set()  # behind a row, which a listing that was older took for a leaf
     created: list[Lease] = []
     for shard_id in graph.ancestors_first():
         shard = graph[shard_id]
+        if any(parent in rows or parent in led_to for parent in shard.parents):
+            led_to.add(shard_id)
         # rule 3: a descendant that has started proves that this shard was finished
         if shard_id in planned or graph.has_descendant(shard_id, passed):
             continue
-        if pinned is not None and _is_from_before(shard, pinned.at_seconds):
+        if not held.isdisjoint(shard.parents) or not _is_consistent(
+            shard, graph, planned, listing.service_seconds
+        ):
+            held.add(shard_id)
+        elif (
+            pinned is not None
+            and shard_id not in led_to
+            and _is_from_before(shard, pinned.at_seconds)
+        ):
             # rule 2, for a first survey whose rows were not all created
             if not any(
                 _is_from_before(graph[c], pinned.at_seconds) for c in graph.children(shard_id)
             ):
                 planned.add(shard_id)
                 created.append(new_lease(prefix, shard, pinned))
-        elif held.isdisjoint(shard.parents) and _is_consistent(
-            shard, graph, planned, listing.service_seconds
-        ):
+        else:
             planned.add(shard_id)
             created.append(new_lease(prefix, shard, TRIM_HORIZON if rows else start))
-        else:
-            held.add(shard_id)
     return tuple(created)
 
 
