@@ -42,7 +42,8 @@ class Calls:
 
         def answer(outcome: Outcome) -> None:
             report = Invoked(shard, tenure, batch, outcome)
-            worker.after(worker.world.lag(), lambda: worker.answer(key, report))
+            late = worker.rng.choice((1.0, 3.0)) if self._happens("answer_late") else 0.0
+            worker.after(worker.world.lag() + late, lambda: worker.answer(key, report))
 
         def start() -> None:
             if worker.clock.monotonic_seconds >= decision.deadline_seconds:
@@ -58,8 +59,8 @@ class Calls:
                 worker.world.checker.call_ended(shard, tenure, batch.records, ending)
                 answer(self._told(outcome))
 
-        if worker.clock.monotonic_seconds >= decision.deadline_seconds:
-            worker.world.violated("I17: an Invoke was decided past its deadline")
+        service = worker.world.schedule.service_seconds
+        worker.world.checker.call_decided(shard, tenure, batch.records, service)
         worker.after(worker.rng.choice((0.0, 0.0, 0.05)), start)
 
     def cancel(self, decision: Cancel) -> None:
@@ -76,7 +77,8 @@ class Calls:
         worker, shard, tenure = self._worker, decision.lease.shard, decision.tenure
         batch, reason = decision.batch, decision.reason
         odds = worker.world.odds
-        is_down = worker.rng.random() < odds.destination_down
+        worker.world.checker.discard_decided(shard, tenure)
+        is_down = self._happens("destination_down") or worker.world.is_within("outage")
         # a failure record whose answer was lost comes twice, and its records may be tried again
         answer_lost = not worker.world.plan.calm and worker.rng.random() < odds.answer_lost
 
@@ -84,7 +86,8 @@ class Calls:
             report = DiscardFailed(shard, tenure, batch, reason, 1.0)
             if not is_down:
                 service = worker.world.schedule.service_seconds
-                worker.world.checker.discarded(shard, tenure, batch.records, reason, service)
+                checker, calls = worker.world.checker, batch.attempts
+                checker.discarded(shard, tenure, batch.records, reason, service, calls)
                 if not answer_lost:
                     worker.after(
                         worker.world.lag(),
@@ -98,6 +101,10 @@ class Calls:
     def _told(self, outcome: Outcome) -> Outcome:
         """What the machine hears of how a call ended: the truth."""
         return outcome
+
+    def _happens(self, what: str) -> bool:
+        chance: float = getattr(self._worker.world.odds, what)
+        return self._worker.rng.random() < chance
 
     def _seconds(self) -> float:
         rng, odds = self._worker.rng, self._worker.world.odds
@@ -152,16 +159,17 @@ def _ending(batch: Batch, outcome: Outcome) -> CallEnding:
         case Succeeded():
             return CallEnding(done=every)
         case PartlyFailed(index=index):
-            return CallEnding(done=every[:index], failed=every[index:])
-        case Failed():
-            return CallEnding(failed=every)
-        case NotInvoked():
-            return CallEnding()
+            return CallEnding(done=every[:index], failed=every[index:], one_by_one=False)
+        case Failed(retry_after_seconds=wait):
+            return CallEnding(failed=every, one_by_one=False, wait_seconds=wait or 0.0)
+        case NotInvoked(wait_seconds=wait):
+            return CallEnding(wait_seconds=wait or 0.0)
         case GivenUp():
             return CallEnding(failed=every, given_up=every)
         case RecordsEnded(done=done, failed=failed, discarded=discarded):
             given_up = [each.index for each in discarded]
             bad = [each.index for each in failed] + given_up
-            return CallEnding(done=done, failed=bad, given_up=given_up)
+            wait = min((each.retry_after_seconds or 0.0 for each in failed), default=0.0)
+            return CallEnding(done, bad, given_up, one_by_one=True, wait_seconds=wait)
         case _:
             assert_never(outcome)

@@ -1,4 +1,7 @@
-"""What a world is made of. Rule: one seed, one plan.
+"""What a world is made of. Rule: one seed, one plan; any fifty seeds in a row hold every feature in its share.
+
+Each feature is dealt from a deck of its own, shuffled anew for every fifty seeds, so that what is rare is surely
+there and what is independent stays so. A theme then turns some of them up, for things that must meet to matter.
 
 A calm world has graceful stops and calls that fail, but no crash, no freeze and no worker that falls silent: in
 such a world no record may come twice.
@@ -6,8 +9,10 @@ such a world no record may come twice.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
+from typing import TypeVar
 
 from simulation.schedule import SERVICE_START_SECONDS
 from simulation.stream import StreamNature
@@ -16,6 +21,22 @@ from triggerkit.core.coordinator import Cadence
 from triggerkit.core.model import LATEST, TRIM_HORIZON, Position, PositionKind
 from triggerkit.core.options import MappingOptions
 
+Value = TypeVar("Value")
+DECK = 50
+THEMES = {
+    "any": 11,
+    "race": 5,  # the first survey, while shards come and go
+    "old": 5,  # a stream that was resharded before the first worker came
+    "merge": 5,
+    "evict": 5,  # a shard comes back to a worker that still calls for its earlier stay
+    "storm": 5,  # the lease table answers late or not at all
+    "retry": 5,
+    "age": 3,
+    "loss": 3,
+    "stop": 3,
+}
+"""How many seeds of a deck have which theme."""
+
 
 @dataclass(frozen=True, slots=True)
 class Odds:
@@ -23,11 +44,14 @@ class Odds:
 
     write_fails: float = 0.0
     answer_lost: float = 0.0
+    answer_late: float = 0.0
     slow_answer: float = 0.0
     fetch_fails: float = 0.0
     stingy_page: float = 0.0
     listing_fails: float = 0.0
     listing_partial: float = 0.0
+    listing_stale: float = 0.0
+    listing_hides: float = 0.0
     call_fails: float = 0.0
     call_throttled: float = 0.0
     call_partly: float = 0.0
@@ -54,10 +78,13 @@ class Plan:
     """Everything that is drawn before the first event."""
 
     seed: int
+    theme: str
     options: MappingOptions
     start: Position
     stream: StreamNature
     workers: int
+    late_workers: tuple[float, ...]
+    """When a worker starts, one of which is drawn for each."""
     same_host: bool
     calm: bool
     odds: Odds
@@ -74,107 +101,226 @@ class Plan:
     def never_twice(self) -> bool:
         """Whether no record may come twice.
 
-        A stop waits for no retry, so what other lanes, or other records of the batch, did meanwhile comes again.
+        A stop waits for no retry, and for no lease table that is throttled, so what other lanes, or other records
+        of the batch, did meanwhile comes again.
         """
         in_order = self.options.parallelization_factor == 1 and not self.one_by_one
-        return self.calm and (in_order or not (self.odds.calls_fail or self.poison))
+        throttled = any(event.kind == "throttle" for event in self.events)
+        return self.calm and (in_order or not (self.odds.calls_fail or self.poison or throttled))
+
+    @property
+    def most_unsaved(self) -> float:
+        """A batch while another is saved, another that this leaves some room for, and both again meanwhile.
+
+        Lanes that wait for nobody and saves that are rare know no such bound.
+        """
+        if self.options.parallelization_factor > 1 or self.checkpoint_interval_seconds:
+            return float("inf")
+        return 4 * self.options.batch_size - 2
+
+
+class Hand:
+    """What the decks deal to one seed."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self.rng = Random(seed)
+        """For what need not be spread."""
+
+    def deal(self, feature: str, *values: Value) -> Value:
+        """One of these; a value that is given twice comes twice as often."""
+        deck = [values[index % len(values)] for index in range(DECK)]
+        Random(f"{feature} {self._seed // DECK}").shuffle(deck)
+        return deck[self._seed % DECK]
 
 
 def make_plan(seed: int) -> Plan:
     """The plan of a seed."""
-    rng = Random(seed)
-    calm = rng.random() < 0.3
-    troubled_seconds = rng.choice((15.0, 25.0, 40.0))
-    timed = rng.random() < 0.7
-    late_siblings = rng.random() < 0.3
+    hand = Hand(seed)
+    theme = hand.deal("theme", *(theme for theme, count in THEMES.items() for _ in range(count)))
+    calm = hand.deal("calm", *(True,) * 3, *(False,) * 7) and theme not in ("evict", "loss")
+    troubled_seconds = hand.deal("troubled", 15.0, 25.0, 40.0)
+    late_siblings = hand.deal("late siblings", *(True,) * 3, *(False,) * 7)
     plan = Plan(
         seed=seed,
-        options=_options(rng),
-        start=_start(rng),
+        theme=theme,
+        options=_options(hand),
+        start=_start(hand),
         stream=StreamNature(
-            roots=rng.choice((1, 1, 2, 3)),
-            keys=rng.choice((1, 4, 12)),
-            timed=timed,
-            late_listing=rng.random() < 0.5,
+            roots=hand.deal("roots", 1, 1, 2, 3),
+            keys=hand.deal("keys", 1, 4, 12),
+            timed=hand.deal("timed", *(True,) * 7, *(False,) * 3),
+            late_listing=hand.deal("late listing", True, False),
             late_siblings=late_siblings,
         ),
-        workers=rng.choice((1, 2, 2, 3)),
-        same_host=rng.random() < 0.3,
+        workers=hand.deal("workers", 1, 2, 2, 3),
+        late_workers=(0.0, 0.0, 0.3, 5.0),
+        same_host=hand.deal("same host", *(True,) * 3, *(False,) * 7),
         calm=calm,
-        odds=_odds(rng, calm=calm),
-        poison=rng.choice((0.0, 0.0, 0.0, 0.03)),
+        odds=_odds(hand, calm=calm),
+        poison=hand.deal("poison", 0.0, 0.0, 0.0, 0.03),
         cadence=Cadence(audit_seconds=900.0),
-        checkpoint_interval_seconds=rng.choice((0.0, 0.0, 1.0)),
-        fetch_limit=rng.choice((5, 50, 1000)),
+        checkpoint_interval_seconds=hand.deal("interval", 0.0, 0.0, 1.0),
+        fetch_limit=hand.deal("fetch limit", 5, 50, 1000),
         troubled_seconds=troubled_seconds,
-        events=_events(rng, troubled_seconds, calm=calm),
-        one_by_one=rng.random() < 0.25,
+        events=_events(hand, troubled_seconds, theme, calm=calm),
+        one_by_one=hand.deal("one by one", True, False, False, False),
     )
+    plan = _turn_up(plan, hand)
+    if not plan.stream.timed:
+        # what a listing leaves out is gone or not there yet: without times nobody can tell it from hidden
+        plan = replace(plan, odds=replace(plan.odds, listing_stale=0.0, listing_hides=0.0))
+    if plan.start.kind is PositionKind.LATEST:
+        # two first surveys of one moment, one of them stale, make rows for both ends of a line: nothing can tell
+        plan = replace(plan, odds=replace(plan.odds, listing_stale=0.0))
     if late_siblings or any(event.kind == "days" for event in plan.events):
         # a sibling listed behind its parent's end, or the child of a trimmed shard, waits for an audit
         return replace(plan, cadence=Cadence(audit_seconds=30.0))
     return plan
 
 
-def _options(rng: Random) -> MappingOptions:
+def _options(hand: Hand) -> MappingOptions:
     return MappingOptions(
-        batch_size=rng.choice((1, 3, 10)),
-        parallelization_factor=rng.choice((1, 1, 3)),
-        maximum_batching_window_in_seconds=rng.choice((0, 0, 2)),
-        maximum_retry_attempts=rng.choice((-1, 0, 1, 3)),
-        maximum_record_age_in_seconds=rng.choice((-1, -1, 60)),
-        bisect_batch_on_function_error=rng.random() < 0.4,
-        report_batch_item_failures=rng.random() < 0.4,
+        batch_size=hand.deal("batch size", 1, 3, 10),
+        parallelization_factor=hand.deal("lanes", 1, 1, 3),
+        maximum_batching_window_in_seconds=hand.deal("window", 0, 0, 2),
+        maximum_retry_attempts=hand.deal("retries", -1, 0, 1, 3),
+        maximum_record_age_in_seconds=hand.deal("age", -1, -1, 60),
+        bisect_batch_on_function_error=hand.deal("bisect", True, True, False, False, False),
+        report_batch_item_failures=hand.deal("report", True, True, False, False, False),
     )
 
 
-def _start(rng: Random) -> Position:
-    draw = rng.random()
-    if draw < 0.65:
-        return TRIM_HORIZON
-    if draw < 0.9:
-        return LATEST
-    at_seconds = SERVICE_START_SECONDS + rng.choice((0.0, 3.0))
-    return Position(PositionKind.AT_TIMESTAMP, at_seconds=at_seconds)
+def _start(hand: Hand) -> Position:
+    later = Position(PositionKind.AT_TIMESTAMP, at_seconds=SERVICE_START_SECONDS + 3.0)
+    at_once = Position(PositionKind.AT_TIMESTAMP, at_seconds=SERVICE_START_SECONDS)
+    many = (*(TRIM_HORIZON,) * 13, *(LATEST,) * 5)
+    return hand.deal("start", *many, at_once, later)
 
 
-def _odds(rng: Random, *, calm: bool) -> Odds:
-    calls_fail = rng.random() < 0.7
+def _odds(hand: Hand, *, calm: bool) -> Odds:
+    calls_fail = hand.deal("calls fail", *(1.0,) * 7, *(0.0,) * 3)
+
+    def troubled(feature: str, *values: float) -> float:
+        return hand.deal(feature, *(value for value in values if value <= 0.05 or not calm))
+
     return Odds(
-        write_fails=rng.choice((0.0, 0.05)) if calm else rng.choice((0.0, 0.05, 0.15)),
-        answer_lost=rng.choice((0.0, 0.05)) if calm else rng.choice((0.0, 0.05, 0.15)),
-        slow_answer=0.0 if calm else rng.choice((0.0, 0.05, 0.3)),
-        fetch_fails=rng.choice((0.0, 0.1)),
-        stingy_page=rng.choice((0.0, 0.7)),
-        listing_fails=rng.choice((0.0, 0.1)),
-        listing_partial=rng.choice((0.0, 0.2)),
-        call_fails=calls_fail * rng.choice((0.0, 0.1, 0.4)),
-        call_throttled=calls_fail * rng.choice((0.0, 0.1)),
-        call_partly=calls_fail * rng.choice((0.0, 0.2)),
-        call_gives_up=calls_fail * rng.choice((0.0, 0.05)),
-        call_long=0.0 if calm else rng.choice((0.0, 0.02)),
-        destination_down=rng.choice((0.0, 0.3)),
+        write_fails=troubled("write fails", 0.0, 0.05, 0.15),
+        answer_lost=troubled("answer lost", 0.0, 0.05, 0.15),
+        slow_answer=0.0 if calm else hand.deal("slow answer", 0.0, 0.05, 0.3),
+        fetch_fails=hand.deal("fetch fails", 0.0, 0.1),
+        stingy_page=hand.deal("stingy page", 0.0, 0.7),
+        listing_fails=hand.deal("listing fails", 0.0, 0.1),
+        listing_partial=hand.deal("listing partial", 0.0, 0.2),
+        listing_stale=hand.deal("listing stale", 0.0, 0.0, 0.2),
+        listing_hides=hand.deal("listing hides", 0.0, 0.0, 0.2),
+        call_fails=calls_fail * hand.deal("call fails", 0.0, 0.1, 0.4),
+        call_throttled=calls_fail * hand.deal("call throttled", 0.0, 0.1),
+        call_partly=calls_fail * hand.deal("call partly", 0.0, 0.2),
+        call_gives_up=calls_fail * hand.deal("call gives up", 0.0, 0.05),
+        call_long=0.0 if calm else hand.deal("call long", 0.0, 0.02),
+        destination_down=hand.deal("destination down", 0.0, 0.3),
     )
 
 
-def _events(rng: Random, troubled_seconds: float, *, calm: bool) -> tuple[Event, ...]:
+# --- events -----------------------------------------------------------------------------------------
+
+TROUBLES: Mapping[str, tuple[int, ...]] = {
+    "crash": (0, 1, 3),
+    "freeze": (0, 0, 1, 3),
+    "mute": (0, 0, 1, 3),
+    "trim": (0, 0, 0, 2),
+    "days": (0, 0, 0, 0, 1),
+    "slow": (0, 0, 1),
+}
+"""How often each comes, in worlds that are not calm."""
+ALWAYS: Mapping[str, tuple[int, ...]] = {
+    "reshard": (0, 1, 2, 4),
+    "stop": (0, 1, 3),
+    "throttle": (0, 0, 1),
+    "outage": (0, 0, 1),
+    "minutes": (0, 0, 0, 1),
+}
+MORE: Mapping[str, Mapping[str, tuple[int, ...]]] = {
+    "merge": {"reshard": (3, 5)},
+    "evict": {"evict": (3, 6), "crash": (0,), "freeze": (0,)},
+    "storm": {"slow": (2,), "throttle": (1, 2), "mute": (0, 1)},
+    "retry": {"crash": (0, 1), "freeze": (0,), "mute": (0,), "outage": (0, 1)},
+    "age": {"minutes": (1, 3), "outage": (1,)},
+    "loss": {"trim": (3, 6), "days": (0, 0, 1), "crash": (1, 2)},
+    "stop": {"stop": (4, 6)},
+}
+"""What the themes have instead."""
+
+
+def _events(hand: Hand, troubled_seconds: float, theme: str, *, calm: bool) -> tuple[Event, ...]:
+    rng = hand.rng
     events: list[Event] = []
-    pause = rng.choice((0.1, 0.2, 0.5))
-    t = rng.choice((-3.0, 0.0))  # some records are older than the first worker
+    pause = hand.deal("pause", 0.1, 0.2, 0.5)
+    t = -3.0 if theme == "old" else hand.deal("first put", -3.0, 0.0)  # before the first worker
     while t < troubled_seconds:
         events.append(Event(t, "put"))
         t += rng.expovariate(1 / pause)
 
-    def some(kind: str, counts: tuple[int, ...]) -> None:
-        times = [rng.uniform(0.0, troubled_seconds) for _ in range(rng.choice(counts))]
-        events.extend(Event(t, kind) for t in times)
+    def some(kind: str, counts: Sequence[int], first: float, last: float) -> None:
+        count = hand.deal(f"{kind} at {first}", *counts)
+        events.extend(Event(rng.uniform(first, last), kind) for _ in range(count))
 
-    some("reshard", (0, 1, 2, 4))
-    some("stop", (0, 1, 3))
-    if not calm:
-        some("crash", (0, 1, 3))
-        some("freeze", (0, 0, 1, 3))
-        some("mute", (0, 0, 1, 3))
-        some("trim", (0, 0, 0, 2))
-        some("days", (0, 0, 0, 0, 1))
+    for kind, counts in {**ALWAYS, **TROUBLES, **MORE.get(theme, {})}.items():
+        if kind in ALWAYS or not calm:
+            some(kind, counts, 0.0, troubled_seconds)
+    if theme == "race":
+        some("reshard", (1, 2, 3), 0.01, 1.5)
+    if theme == "old":
+        some("reshard", (2, 3, 5), -2.9, -0.1)
+        some("trim", (0, 1, 3), -2.5, -0.1)
+        some("days", (0, 0, 1), -1.5, -0.1)
     return tuple(sorted(events, key=lambda event: event.t))
+
+
+# --- themes -----------------------------------------------------------------------------------------
+
+
+def _turn_up(plan: Plan, hand: Hand) -> Plan:
+    """What must meet, for the theme."""
+    odds, stream, options = plan.odds, plan.stream, plan.options
+    match plan.theme:
+        case "race":
+            stream = replace(stream, late_listing=True)
+            odds = replace(odds, listing_hides=0.3, listing_stale=0.3)
+            late = hand.deal("race late", (0.0,), (0.0, 0.3), (0.0, 0.3, 1.0))
+            start = hand.deal("race start", LATEST, LATEST, TRIM_HORIZON)
+            workers = hand.deal("race workers", 2, 3)
+            plan = replace(plan, late_workers=late, start=start, workers=workers)
+        case "old":
+            odds = replace(odds, listing_hides=hand.deal("old hides", 0.0, 0.3))
+            plan = replace(plan, start=hand.deal("old start", TRIM_HORIZON, TRIM_HORIZON, LATEST))
+        case "merge":
+            kinds = ("merge", "merge", "split", "roll")
+            roots = hand.deal("merge roots", 2, 3)
+            stream = replace(stream, reshards=kinds, roots=roots)
+            plan = replace(plan, start=hand.deal("merge start", TRIM_HORIZON, TRIM_HORIZON, LATEST))
+        case "evict":
+            odds = replace(odds, call_long=0.1, answer_late=0.2)
+            plan = replace(plan, workers=hand.deal("evict workers", 1, 1, 2))
+        case "storm":
+            odds = replace(odds, call_long=0.0 if plan.calm else 0.05)
+            plan = replace(plan, workers=hand.deal("storm workers", 2, 3))
+        case "retry":
+            odds = replace(odds, call_fails=0.3, call_partly=0.3, call_throttled=0.1)
+            retries = hand.deal("retry retries", 0, 1, 3)
+            options = options.model_copy(update={"maximum_retry_attempts": retries})
+            plan = replace(plan, poison=0.05)
+        case "age":
+            odds = replace(odds, call_fails=0.3, destination_down=0.3)
+            options = options.model_copy(update={"maximum_record_age_in_seconds": 60})
+        case "loss":
+            odds = replace(odds, call_long=0.05, call_fails=0.1)
+            plan = replace(plan, start=TRIM_HORIZON)
+        case "stop":
+            lanes = hand.deal("stop lanes", 1, 3)
+            options = options.model_copy(update={"parallelization_factor": lanes})
+            plan = replace(plan, workers=hand.deal("stop workers", 2, 3))
+        case _:
+            pass
+    return replace(plan, odds=odds, stream=stream, options=options)

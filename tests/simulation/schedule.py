@@ -21,14 +21,15 @@ class Schedule:
     def __init__(self) -> None:
         self.t = 0.0
         self.events = 0
-        self.days_passed_seconds = 0.0
+        self.skipped_seconds = 0.0
+        """How far the services' clock ran ahead by itself."""
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._asked = 0
 
     @property
     def service_seconds(self) -> float:
         """The services' clock."""
-        return SERVICE_START_SECONDS + self.t + self.days_passed_seconds
+        return SERVICE_START_SECONDS + self.t + self.skipped_seconds
 
     def at(self, t: float, call: Callable[[], None]) -> None:
         self._asked += 1

@@ -110,6 +110,11 @@ class SimStore:
             if row.lease.owner == session and row.verb == f"born of {lease.shard}"
         )
 
+    def evict(self, shard: ShardId) -> None:
+        """An operator takes a lease away: no worker is told, and the row is free at once."""
+        lease = self.rows[shard].lease
+        self._put("evict", None, replace(lease, owner=None, counter=lease.counter + 1), None)
+
     def forget(self, lease: Lease) -> None:
         row = self.rows.get(lease.shard)
         if row is not None and row.lease.finished and row.lease.counter == lease.counter:

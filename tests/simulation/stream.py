@@ -24,7 +24,8 @@ from triggerkit.core.model import (
     ShardId,
 )
 
-DAY_SECONDS = 24 * 3600.0
+YOUNG_SECONDS = 10.0
+"""How long a shard may be left out of a listing that follows one with it."""
 
 
 class PositionTrimmed(Exception):  # noqa: N818 - the service's answer, not a fault
@@ -43,6 +44,7 @@ class SimShard:
     parents: tuple[ShardId, ...]
     created_seconds: float
     listed_t: float
+    closed_t: float = float("inf")
     closed: bool = False
     gone: bool = False
     trimmed: int = 0
@@ -59,6 +61,8 @@ class StreamNature:
     timed: bool
     late_listing: bool
     late_siblings: bool
+    reshards: tuple[str, ...] = ("roll", "roll", "split", "merge")
+    """The kinds of reshard, one of which is drawn each time."""
 
 
 class SimStream:
@@ -88,11 +92,12 @@ class SimStream:
     def reshard(self) -> str:
         """Roll, split or merge; what was done."""
         live = [shard for shard in self.shards.values() if not shard.closed]
-        kind = self._rng.choice(("roll", "roll", "split", "merge"))
+        kind = self._rng.choice(self.nature.reshards)
         is_merge = kind == "merge" and len(live) > 1
         parents = self._rng.sample(live, 2 if is_merge else 1)
         for parent in parents:
             parent.closed = True
+            parent.closed_t = self._schedule.t
         ids = tuple(parent.id for parent in parents)
         delay = self._listing_delay()
         born = []
@@ -152,8 +157,18 @@ class SimStream:
         real = self.shards[shard]
         return real.listed_t <= self._schedule.t and not real.gone
 
-    def listing(self, *, complete: bool) -> Listing:
-        shards = [self._as_listed(s) for s in self.shards.values() if self.is_listed(s.id)]
+    def listing(
+        self, *, complete: bool, stale_seconds: float = 0.0, hides: bool = False
+    ) -> Listing:
+        """What is listed: as it was some seconds ago, or without one that is young, if it is so asked.
+
+        Either way it is called complete: every page came, and the service knows no better.
+        """
+        as_of = self._schedule.t - stale_seconds
+        real = [s for s in self.shards.values() if s.listed_t <= as_of and not s.gone]
+        if hides:
+            real = self._without_a_young_one(real)
+        shards = [self._as_listed(shard, as_of) for shard in real]
         if not complete:
             shards = self._rng.sample(shards, self._rng.randint(0, len(shards)))
         self._rng.shuffle(shards)
@@ -163,9 +178,14 @@ class SimStream:
         born = [self.shards[child] for child in self.shards[shard].children]
         return Children(tuple(self._as_listed(child) for child in born if self.is_listed(child.id)))
 
-    def _as_listed(self, shard: SimShard) -> Shard:
+    def _without_a_young_one(self, listed: list[SimShard]) -> list[SimShard]:
+        young = [s for s in listed if self._schedule.t - s.listed_t < YOUNG_SECONDS]
+        hidden = self._rng.choice(young) if young else None
+        return [shard for shard in listed if shard is not hidden]
+
+    def _as_listed(self, shard: SimShard, as_of: float = float("inf")) -> Shard:
         created = shard.created_seconds if self.nature.timed else None
-        return Shard(shard.id, shard.parents, shard.closed, created)
+        return Shard(shard.id, shard.parents, shard.closed_t <= as_of, created)
 
 
 class SimReader:
@@ -176,6 +196,7 @@ class SimReader:
         self._schedule = schedule
         self._shard = shard
         self._opened_at: int | None = None
+        self._pinned_seconds = 0.0
 
     def fetch(self, position: Position, limit: int, *, stingy: bool) -> Page:
         """One page; `stingy` pages are small, and some are empty though records follow."""
@@ -183,7 +204,7 @@ class SimReader:
         if shard.gone:
             raise Gone
         if position.kind is PositionKind.LATEST and position.at_seconds == 0.0:
-            self._opened_at = len(shard.records)
+            self._opened_at, self._pinned_seconds = len(shard.records), service
             return Page(service_seconds=service, pinned_seconds=service)
         start = self._index_behind(position)
         size = limit
@@ -209,7 +230,7 @@ class SimReader:
             case PositionKind.TRIM_HORIZON:
                 return shard.trimmed
             case PositionKind.LATEST:
-                if self._opened_at is not None:
+                if self._opened_at is not None and position.at_seconds == self._pinned_seconds:
                     return max(self._opened_at, shard.trimmed)
                 return self._first_from(floor(position.at_seconds))
             case PositionKind.AT_TIMESTAMP:

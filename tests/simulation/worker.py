@@ -36,7 +36,7 @@ from triggerkit.core.decisions import (
 )
 from triggerkit.core.mapping import EventSourceMapping
 from triggerkit.core.membership import Membership
-from triggerkit.core.model import Lease, Session, ShardId, StopReason
+from triggerkit.core.model import Lease, Session, ShardId, StopReason, Tenure
 from triggerkit.core.reports import (
     Beaten,
     BeatFailed,
@@ -96,7 +96,6 @@ class SimWorker:
         self.stopping = False
         self.frozen_until = 0.0
         self.muted_until = 0.0
-        self.reacted = 0
         plan = world.plan
         self._session = world.store.fresh_session()
         world.checker.joined(self._session.id, name, self.clock)
@@ -111,6 +110,7 @@ class SimWorker:
         self._woken: Counter[int] = Counter()
         self._timer_t = float("inf")
         self._told = self._membership.sessions
+        self._gaps_told: Counter[tuple[ShardId, Tenure]] = Counter()
 
     # --- life -------------------------------------------------------------------------------------
 
@@ -143,6 +143,7 @@ class SimWorker:
 
     def stop(self) -> None:
         self.stopping = True
+        self.world.checker.asked_to_stop(self.name)
         self._stop(StopReason.REQUESTED)
         self.after(DRAIN_SECONDS, self._drain_expired)
 
@@ -180,9 +181,12 @@ class SimWorker:
         """One report into the mapping, its decisions out."""
         if self.over:
             return
-        self.reacted += 1
         self.world.note(self.name, report)
+        if isinstance(report, LeaseLost):
+            self.world.checker.told_lost(report.shard, report.tenure)
         decisions = self.mapping.react(report, self.clock.now())
+        if isinstance(report, Fetched):
+            self._tell_gaps(report.shard, report.tenure)
         for decision in decisions:
             self.world.note(self.name, decision)
             self._perform(decision)
@@ -190,10 +194,18 @@ class SimWorker:
         if self.mapping.stopped:
             self._leave()
 
+    def _tell_gaps(self, shard: ShardId, tenure: Tenure) -> None:
+        """What the status page would show."""
+        consumer = self.mapping.consumers.get(shard)
+        if consumer is None or consumer.tenure != tenure:
+            return
+        for gap in consumer.gaps[self._gaps_told[shard, tenure] :]:
+            self._gaps_told[shard, tenure] += 1
+            self.world.checker.gap_told(shard, tenure, gap)
+
     def _beat(self, report: MembershipReport) -> None:
         if self.over:
             return
-        self.reacted += 1
         self.world.note(self.name, report)
         for decision in self._membership.react(report, self.clock.now()):
             self._perform_beat(decision)
@@ -248,28 +260,33 @@ class SimWorker:
         serve: Callable[[], Report],
         refuse: Callable[[float], Report],
         fails: float,
+        *,
+        of: str = "store",
     ) -> None:
         """A call of a service: it may fail, and its answer may get lost though it was applied."""
         odds = self.world.odds
+        slow = self.rng.choice((1.0, 2.7, 5.0)) if self.rng.random() < odds.slow_answer / 5 else 0.0
         failing = self.rng.random() < fails
         answer_lost = self.rng.random() < odds.answer_lost
         repeats = self.rng.random() < 0.5
         wait = self.rng.choice((0.1, 0.5, 1.0))
 
         def serviced() -> None:
-            if failing:
+            if failing or (of == "store" and self.world.is_within("throttle")):
                 report = refuse(wait)
             else:
                 report = serve()
                 if answer_lost:
                     report = serve() if repeats else refuse(wait)
-            self.after(self.world.lag(), lambda: self.answer(key, report))
+            self.after(self.world.lag(of) + slow, lambda: self.answer(key, report))
 
         sent = self.rng.random() < 0.5  # or the worker dies or freezes with the request in its hand
         later = self.world.schedule.after if sent else self.after
         later(self.world.lag(), serviced)
 
     def _perform(self, decision: Decision) -> None:
+        if self.stopping and not isinstance(decision, Invoke | Discard | Release | Cancel):
+            raise Violation(f"S: {self.name} stops and begins {type(decision).__name__}")
         match decision:
             case Survey():
                 self._survey(decision)
@@ -300,15 +317,19 @@ class SimWorker:
             self.after(world.lag(), lambda: self.answer(key, SurveyFailed(1.0)))
             return
         complete = self.rng.random() >= odds.listing_partial
+        stale = self.rng.choice((2.0, 6.0)) if self.rng.random() < odds.listing_stale else 0.0
+        hides = self.rng.random() < odds.listing_hides
 
         def listed() -> None:
             # the shards first: a row that is missing then really is missing
-            listing = world.stream.listing(complete=complete)
+            listing = world.stream.listing(complete=complete, stale_seconds=stale, hides=hides)
             cached_seconds = self.rng.choice((0.0, 0.0, 1.0))
 
             def read() -> None:
-                leases = world.store.read()
-                self.after(world.lag(), lambda: self.answer(key, Surveyed(leases, listing)))
+                report: Report = SurveyFailed(0.5)
+                if not world.is_within("throttle"):
+                    report = Surveyed(world.store.read(), listing)
+                self.after(world.lag("store"), lambda: self.answer(key, report))
 
             self.after(cached_seconds + world.lag(), read)
 
@@ -377,7 +398,7 @@ class SimWorker:
         def go_on(index: int) -> None:
             if index == len(leases):
                 self.answer(key, Created())
-            elif self.rng.random() < world.odds.write_fails:
+            elif self.rng.random() < world.odds.write_fails or world.is_within("throttle"):
                 self.answer(key, CreateFailed(0.5))
             else:
                 world.store.create(leases[index])
@@ -398,12 +419,13 @@ class SimWorker:
             except PositionTrimmed:
                 return Trimmed(shard, tenure)
             except Gone:
+                world.checker.gone_told(shard, tenure)
                 return ShardGone(shard, tenure)
             return Fetched(shard, tenure, page)
 
         key = self._begin(("fetch", shard, tenure))
         fails = world.odds.fetch_fails
-        self.ask(key, read, lambda wait: FetchFailed(shard, tenure, wait), fails)
+        self.ask(key, read, lambda wait: FetchFailed(shard, tenure, wait), fails, of="stream")
 
     def _find_children(self, decision: FindChildren) -> None:
         world, shard, tenure = self.world, decision.lease.shard, decision.tenure
@@ -413,6 +435,7 @@ class SimWorker:
             lambda: ChildrenFound(shard, tenure, world.stream.children(shard)),
             lambda wait: ChildrenFailed(shard, tenure, wait),
             world.odds.listing_fails,
+            of="stream",
         )
 
     def _perform_beat(self, decision: MembershipDecision) -> None:
@@ -424,6 +447,7 @@ class SimWorker:
 
                 def bury() -> None:
                     fails = self.rng.random() < self.world.odds.write_fails
+                    fails = fails or self.world.is_within("throttle")
                     dead = not fails and self.world.store.bury(session)
                     report = Buried(session.id) if dead else NotBuried(session.id)
                     self.after(self.world.lag(), lambda: self._answer_beat(key, report))
@@ -443,18 +467,19 @@ class SimWorker:
         answer_lost = self.rng.random() < world.odds.answer_lost
 
         def sent_off() -> None:
-            confirmed = None if fails else store.beat(decision.session)
-            if fails or answer_lost:
+            refused = fails or world.is_within("throttle")
+            confirmed = None if refused else store.beat(decision.session)
+            if refused or answer_lost:
                 self.after(world.lag(), lambda: self._answer_beat(key, BeatFailed(0.5)))
             elif confirmed is None:
                 fresh = store.fresh_session()
                 self.after(world.lag(), lambda: self._lost_session(key, SessionLost(fresh)))
             else:
-                self.after(world.lag() + slow, lambda: read(confirmed))
+                self.after(world.lag("store") + slow, lambda: read(confirmed))
 
         def read(confirmed: Session) -> None:
             report = Beaten(confirmed, store.read_sessions(), sent)
-            self.after(world.lag(), lambda: self._confirmed(key, report))
+            self.after(world.lag("store"), lambda: self._confirmed(key, report))
 
         self.world.schedule.after(world.lag(), sent_off)
 

@@ -26,6 +26,10 @@ HEALING_SECONDS = 600.0
 """The longest backoff is a minute; a lane of small batches may hold a hundred calls."""
 LATEST_START_SECONDS = 5.0
 """A worker that replaces another may start that much later, also into a healed world."""
+IDLE_SECONDS = 20.0
+"""For a record in an idle fleet: a poll, a batching window, a call, a save."""
+IDLE_LINEAGE_SECONDS = 120.0
+"""For a new shard whose sibling or parent is listed late, and for the shards of a worker that crashed."""
 TRACE_LINES = 60
 
 
@@ -48,19 +52,34 @@ class World:
         self.rng = Random(plan.seed + 1_000_003)
         self.schedule = Schedule()
         self.stream = self.fakes.stream(self.rng, self.schedule, plan.stream)
-        self.checker = Checker(self.stream, plan.start, plan.options, never_twice=plan.never_twice)
+        self.checker = Checker(
+            self.stream,
+            plan.start,
+            plan.options,
+            never_twice=plan.never_twice,
+            service_seconds=lambda: self.schedule.service_seconds,
+            most_unsaved=plan.most_unsaved,
+        )
+        self.checker.tells_losses()
         self.store = self.fakes.store(self.checker)
         self.odds = plan.odds
         self.poison: set[str] = set()
         self.workers: list[SimWorker] = []
-        self.crashes = 0
+        self._spells: dict[str, float] = {}  # until when
         self._trace: deque[tuple[float, str, object]] = deque(maxlen=TRACE_LINES)
 
     # --- what workers tell ------------------------------------------------------------------------
 
-    def lag(self) -> float:
+    def lag(self, of: str = "") -> float:
         """How long one leg of a call takes."""
-        return self.rng.choice((0.002, 0.01, 0.05, 0.2))
+        seconds = self.rng.choice((0.002, 0.01, 0.05, 0.2))
+        if of == "store" and self.is_within("slow") and self.rng.random() < 0.5:
+            seconds += self.rng.choice((1.0, 2.7, 5.0))
+        return seconds
+
+    def is_within(self, spell: str) -> bool:
+        """Whether something that takes its time goes on now: the same for all workers."""
+        return self._spells.get(spell, 0.0) > self.schedule.t
 
     def note(self, worker: str, what: object) -> None:
         if not isinstance(what, Woke):
@@ -68,7 +87,7 @@ class World:
 
     def drain_expired(self, worker: str) -> None:
         self.note(worker, "drain expired")
-        self.checker.never_twice = False
+        self.checker.drain_expired(worker)
 
     def lost_session(self, worker: str) -> None:
         self.note(worker, "lost its session")
@@ -91,11 +110,12 @@ class World:
         for event in self.plan.events:
             self.schedule.at(event.t + 3.0, lambda event=event: self._happen(event))
         for _ in range(self.plan.workers):
-            self.schedule.at(3.0 + self.rng.choice((0.0, 0.0, 0.3, 5.0)), self._spawn)
+            late = self.rng.choice(self.plan.late_workers)
+            self.schedule.at(3.0 + late, self._spawn)
         self.schedule.run_until(3.0 + self.plan.troubled_seconds)
         self._heal()
-        if not self.schedule.run_until(self.schedule.t + HEALING_SECONDS, self._is_quiet):
-            self._tell_what_is_left()
+        self._become_quiet(HEALING_SECONDS)
+        self._try_the_idle_fleet()
         self.schedule.run_until(self.schedule.t + LATEST_START_SECONDS)
         for worker in self.workers:
             if not worker.over and not worker.stopping:
@@ -108,6 +128,7 @@ class World:
     def _heal(self) -> None:
         self.note("world", "healed")
         self.odds = Odds()
+        self._spells.clear()
         if self.plan.options.maximum_retry_attempts < 0:
             self.poison.clear()  # nothing else would ever end it
         for worker in self.workers:
@@ -120,10 +141,29 @@ class World:
         checker = self.checker
         return not (checker.outstanding() or checker.unfinished() or checker.unsaved())
 
-    def _tell_what_is_left(self) -> None:
+    def _try_the_idle_fleet(self) -> None:
+        """A fleet that has nothing to do finds a record, a new shard and a lost worker within their time."""
+        self.schedule.run_until(self.schedule.t + self.rng.choice((0.5, 7.0, 20.0)))
+        for _ in range(3):
+            self._happen(Event(self.schedule.t, "put"))
+        self._become_quiet(IDLE_SECONDS)
+        self._happen(Event(self.schedule.t, "reshard"))
+        alive = [worker for worker in self.workers if worker.lives]
+        if len(alive) > 1 and not self.plan.calm:
+            crashed = self.rng.choice(alive)
+            self.note(crashed.name, "crash")
+            crashed.crash()
+        for _ in range(3):
+            self._happen(Event(self.schedule.t, "put"))
+        self._become_quiet(IDLE_LINEAGE_SECONDS)
+
+    def _become_quiet(self, seconds: float) -> None:
+        if self.schedule.run_until(self.schedule.t + seconds, self._is_quiet):
+            return
         checker = self.checker
+        rule = "I5" if checker.outstanding() else "I10" if checker.unfinished() else "L"
         self.violated(
-            f"L: after {HEALING_SECONDS} s: outstanding {checker.outstanding()[:5]},"
+            f"{rule}: after {seconds} s: outstanding {checker.outstanding()[:5]},"
             f" unfinished {checker.unfinished()}, unsaved {checker.unsaved()}"
         )
 
@@ -138,7 +178,7 @@ class World:
             case "put":
                 record, shard = self.stream.put()
                 self.checker.put(record, shard, self.schedule.service_seconds)
-                if self.rng.random() < self.plan.poison:
+                if self.rng.random() < self.plan.poison and self.odds is self.plan.odds:
                     self.poison.add(record.sequence_number)
             case "reshard":
                 self.note("stream", self.stream.reshard())
@@ -150,9 +190,25 @@ class World:
             case "days":
                 self.note("stream", "days pass")
                 self.checker.lost(self.stream.days_passed())
-                self.schedule.days_passed_seconds += self.rng.choice((26.0, 50.0)) * 3600
+                self.schedule.skipped_seconds += self.rng.choice((26.0, 50.0)) * 3600
+            case "minutes":
+                self.note("stream", "minutes pass")
+                self.schedule.skipped_seconds += self.rng.choice((30.0, 61.0))
+            case "throttle" | "slow" | "outage":
+                self.note("world", event.kind)
+                until = self.schedule.t + self.rng.choice((2.0, 5.0, 9.0))
+                self._spells[event.kind] = max(until, self._spells.get(event.kind, 0.0))
+            case "evict":
+                self._evict()
             case _:
                 self._happen_to_worker(event.kind)
+
+    def _evict(self) -> None:
+        rows = [row.lease for row in self.store.rows.values() if row.lease.owner is not None]
+        if rows:
+            lease = self.rng.choice(rows)
+            self.note("operator", f"evicts {lease.owner} from {lease.shard}")
+            self.store.evict(lease.shard)
 
     def _happen_to_worker(self, kind: str) -> None:
         alive = [worker for worker in self.workers if worker.lives]
@@ -167,7 +223,6 @@ class World:
             worker.mute(self.rng.choice((4.6, 7.0, 10.0)))
             return
         if kind == "crash":
-            self.crashes += 1
             worker.crash()
         else:
             worker.stop()
@@ -176,7 +231,10 @@ class World:
 
     def describe(self) -> str:
         """The seed, the options and the last events."""
-        lines = [f"seed {self.plan.seed} at t={self.schedule.t:.3f}", repr(self.plan.options)]
+        lines = [
+            f"seed {self.plan.seed}, {self.plan.theme}, at t={self.schedule.t:.3f}",
+            repr(self.plan.options),
+        ]
         lines += [f"{self.plan.start} {self.plan.stream} {self.plan.odds}"]
         lines += [f"{t:9.3f} {who:6} {_in_short(what)}" for t, who, what in self._trace]
         return "\n".join(lines)
