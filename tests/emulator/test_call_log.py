@@ -124,3 +124,30 @@ def test_damage_and_what_cannot_be_read_are_logged_in_process_and_over_http() ->
         ("Scan", "ok, truncated"),
         ("PutItem", "SerializationException"),
     ]
+
+
+def test_whoever_peeks_meets_no_fault_takes_no_plan_and_leaves_no_trace() -> None:
+    orders = Orders()
+    orders.put("a")
+    faults = orders.emulator.faults
+    faults.empty_pages(1)
+    faults.throttle("GetRecords")
+    faults.limit_reads(0)
+    faults.visibility_delay(100)
+    faults.imitate("event-version-1-0")
+    faults.barrier("GetRecords")
+    (shard,) = orders.emulator.open_shards("orders")
+    orders.emulator.expire_iterators()
+    before = orders.emulator.calls.copy(), len(orders.emulator.log())
+    place = {
+        "StreamArn": orders.emulator.stream_arns("orders")[0],
+        "ShardId": shard,
+        "ShardIteratorType": "TRIM_HORIZON",
+    }
+    iterator = orders.emulator.peek("GetShardIterator", place)
+    (record,) = orders.emulator.peek("GetRecords", iterator)["Records"]
+    assert record["eventVersion"] == "1.1"
+    assert (orders.emulator.calls, len(orders.emulator.log())) == before
+    assert faults.planned_error("GetRecords") is not None
+    with pytest.raises(EmulatorError, match="does not have Nonsense"):
+        orders.emulator.peek("Nonsense", {})

@@ -83,6 +83,7 @@ class Emulator:
         self._site = Site(store, self.clock, region, account, seed, shards)
         self._sweeper = Sweeper(self._site)
         self._operations = _operations(self._site, self.faults)
+        self._plain_operations = _operations(self._site, Faults())
         # What was already seen stays in the past, also when this clock is behind the last one.
         latest_seconds = float(store.recall(LATEST_SECONDS) or 0)
         self.clock.advance(max(0.0, latest_seconds - self.clock.now_seconds()))
@@ -110,6 +111,19 @@ class Emulator:
     def call_as_json(self, operation_target: str, request: Request) -> str:
         """Carry out one operation and return its answer as JSON text; raises as `call` does."""
         return self.open_call(operation_target, request).complete()
+
+    def peek(self, operation_target: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Carry out one operation past all faults and dialects; nothing is counted, taken or logged.
+
+        For whoever watches a test. An iterator from here is good here only, and is never expired by
+        `expire_iterators`. Raises as `call` does.
+        """
+        service, _, operation = operation_target.rpartition(".")
+        found = _found(self._plain_operations, service, operation)
+        if found is None:
+            raise unknown_operation(operation, service == KINESIS)
+        with self._turn():
+            return cast(dict[str, Any], json.loads(_ENCODER.encode(found[1](request))))
 
     def open_call(self, operation_target: str, request: Request | EmulatorError) -> Call:
         """Take up a call; whoever answers it carries it out and waits at its barriers.
@@ -141,7 +155,7 @@ class Emulator:
 
     def knows(self, operation: str) -> bool:
         """Tell whether there is an operation of that name."""
-        return self._found("", operation) is not None
+        return _found(self._operations, "", operation) is not None
 
     def stream_arns(self, table: str) -> list[str]:
         """Return the ARNs of a table's readable streams, oldest first."""
@@ -257,7 +271,7 @@ class Emulator:
             self.clock.advance(seconds)
 
     def _perform(self, service: str, operation: str, shard: str, request: Request) -> str:
-        found = self._found(service, operation)
+        found = _found(self._operations, service, operation)
         if found is None:
             raise unknown_operation(operation, service == KINESIS)
         answering, perform = found
@@ -272,14 +286,6 @@ class Emulator:
             else:
                 answer = perform(request)
             return _ENCODER.encode(answer)
-
-    def _found(self, service: str, name: str) -> tuple[str, Operation] | None:
-        """Return an operation and its service; a name alone means DynamoDB's before that of Kinesis."""
-        for each in _SERVICES if not service else (service,):
-            found = self._operations.get(f"{each}.{name}")
-            if found is not None:
-                return each, found
-        return None
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -307,6 +313,17 @@ class Emulator:
 
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
+
+
+def _found(
+    operations: Mapping[str, Operation], service: str, name: str
+) -> tuple[str, Operation] | None:
+    """Return an operation and its service; a name alone means DynamoDB's before that of Kinesis."""
+    for each in _SERVICES if not service else (service,):
+        found = operations.get(f"{each}.{name}")
+        if found is not None:
+            return each, found
+    return None
 
 
 def _operations(site: Site, faults: Faults) -> dict[str, Operation]:

@@ -110,15 +110,18 @@ class Ledger:
 
     def reread(self) -> None:
         """Read what was written, also without a call: an item that expired."""
-        found: list[tuple[int, str, str, Mapping[str, Any]]] = []
-        for table in self._key_names:
+        found: list[tuple[int, str, str, object, str]] = []
+        for table, key_names in self._key_names.items():
             for arn in self._emulator.stream_arns(table):
                 for shard in self._shards(arn):
                     for record in self._unread(arn, shard):
-                        number = int(record["dynamodb"]["SequenceNumber"])
-                        found.append((number, table, shard, record))
-        for number, table, shard, record in sorted(found, key=lambda one: one[0]):
-            self._write_down(number, table, shard, record)
+                        change = record["dynamodb"]
+                        number, key = int(change["SequenceNumber"]), change["Keys"]
+                        # Images are left behind at once: there may be very many records.
+                        name = record["eventName"]
+                        found.append((number, table, shard, shown_key(key, key_names), name))
+        for written in sorted(found, key=lambda one: one[0]):
+            self._write_down(*written)
 
     def begun(self, trigger: str, records: Sequence[Record]) -> None:
         """A call for these records begins: all that was before them of their items must be over."""
@@ -223,11 +226,12 @@ class Ledger:
             account.done[number] += 1
             account.pending.discard(number)
 
-    def _write_down(self, number: int, table: str, shard: str, record: Mapping[str, Any]) -> None:
-        key = shown_key(record["dynamodb"]["Keys"], self._key_names[table])
+    def _write_down(
+        self, number: int, table: str, shard: str, key: object, event_name: str
+    ) -> None:
         before = self._newest_of_key.get((table, key))
         self._newest_of_key[table, key] = number
-        self._records[number] = Written(table, shard, number, key, record["eventName"], before)
+        self._records[number] = Written(table, shard, number, key, event_name, before)
         self._of_shard[shard].append(number)
         for account in self._accounts.values():
             if table in account.tables:
@@ -242,7 +246,7 @@ class Ledger:
         request: dict[str, object] = {"StreamArn": arn}
         found: list[str] = []
         while True:
-            description = self._emulator.call("DescribeStream", request)["StreamDescription"]
+            description = self._emulator.peek("DescribeStream", request)["StreamDescription"]
             found += [shard["ShardId"] for shard in description["Shards"]]
             last = description.get("LastEvaluatedShardId")
             if last is None:
@@ -252,7 +256,7 @@ class Ledger:
     def _unread(self, arn: str, shard: str) -> Iterable[Mapping[str, Any]]:
         iterator = self._iterator(arn, shard)
         while iterator is not None:
-            answer = self._emulator.call("GetRecords", {"ShardIterator": iterator})
+            answer = self._emulator.peek("GetRecords", {"ShardIterator": iterator})
             records, iterator = answer["Records"], answer.get("NextShardIterator")
             yield from records
             if records:
@@ -268,5 +272,5 @@ class Ledger:
         if through is not None:
             place |= {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": through}
             with suppress(EmulatorError):  # trimmed: go on with what is kept
-                return str(self._emulator.call("GetShardIterator", place)["ShardIterator"])
-        return str(self._emulator.call("GetShardIterator", horizon)["ShardIterator"])
+                return str(self._emulator.peek("GetShardIterator", place)["ShardIterator"])
+        return str(self._emulator.peek("GetShardIterator", horizon)["ShardIterator"])

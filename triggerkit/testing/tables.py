@@ -164,7 +164,7 @@ class Tables:
         """The ids of all listed shards of the table's streams."""
         found: list[str] = []
         for arn in self._emulator.stream_arns(name):
-            answer = self._emulator.call("DescribeStream", {"StreamArn": arn})
+            answer = self._emulator.peek("DescribeStream", {"StreamArn": arn})
             found += [shard["ShardId"] for shard in answer["StreamDescription"]["Shards"]]
         return found
 
