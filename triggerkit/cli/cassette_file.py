@@ -20,6 +20,8 @@ from triggerkit.testing.cassette_lines import Ended, Header, Line, encoded
 
 OWNER_ONLY = 0o600
 _COPIED_BYTES = 2**20
+_QUICK, _SMALL = 1, 6
+"""How hard gzip tries: while records come, and in the end."""
 
 
 class CassetteFile:
@@ -38,7 +40,7 @@ class CassetteFile:
         if not force:
             _refuse_existing(path, self._part)
         with _writing(path):
-            self._lines = _packed(_created(self._part))
+            self._lines = _packed(_created(self._part), _QUICK)
         self.has_header = False
 
     def begin(self, header: Header) -> None:
@@ -65,7 +67,8 @@ class CassetteFile:
                 final.unlink()
             plain = _created(final)
             packs = self.path.suffix == ".gz"
-            with gzip.open(self._part) as source, _packed(plain) if packs else plain as target:
+            target = _packed(plain, _SMALL) if packs else plain
+            with gzip.open(self._part) as source, target:
                 while piece := source.read(_COPIED_BYTES):
                     target.write(piece)
             plain.close()
@@ -114,8 +117,8 @@ def _created(path: Path) -> IO[bytes]:
 class _PackedFile(gzip.GzipFile):
     """Closes what lies below it, too."""
 
-    def __init__(self, plain: IO[bytes]) -> None:
-        super().__init__(filename="", mode="wb", fileobj=plain, mtime=0)
+    def __init__(self, plain: IO[bytes], level: int) -> None:
+        super().__init__("", "wb", level, plain, 0)  # 0: no time
         self._plain = plain
 
     def close(self) -> None:
@@ -125,9 +128,9 @@ class _PackedFile(gzip.GzipFile):
             self._plain.close()
 
 
-def _packed(plain: IO[bytes]) -> IO[bytes]:
+def _packed(plain: IO[bytes], level: int) -> IO[bytes]:
     """In gzip, with neither a name nor a time in it."""
-    return cast(IO[bytes], _PackedFile(plain))
+    return cast(IO[bytes], _PackedFile(plain, level))
 
 
 @contextmanager
