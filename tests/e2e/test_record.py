@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
-from e2e.harness import PATIENCE_SECONDS, Place, Tables
+from components import DynamoDBLocal
+from e2e.harness import DUMMY_ACCESS, PATIENCE_SECONDS, Place, Tables
 from e2e.test_commands import on_terminal
 
+from triggerkit import Triggers
 from triggerkit.errors import CassetteError
-from triggerkit.testing import load_cassette
+from triggerkit.testing import Simulation, load_cassette
 
 USAGE = 2
 RECORD = ("record", "dynamodb://orders", "-o", "orders.jsonl.gz")
@@ -186,3 +191,60 @@ def test_a_stream_of_dev_is_recorded_and_played_in_its_own_folder(shop: Place) -
         timeout=PATIENCE_SECONDS,
     )
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.real
+def test_a_stream_of_dynamodb_local_is_recorded_and_replayed(
+    dynamodb_local: DynamoDBLocal, place: Place
+) -> None:
+    client = dynamodb_local.client("dynamodb")
+    client.create_table(
+        TableName="recorded",
+        KeySchema=[
+            {"AttributeName": "pk", "KeyType": "HASH"},
+            {"AttributeName": "at", "KeyType": "RANGE"},
+        ],
+        AttributeDefinitions=[
+            {"AttributeName": "at", "AttributeType": "N"},
+            {"AttributeName": "pk", "AttributeType": "B"},
+        ],
+        BillingMode="PAY_PER_REQUEST",
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+    )
+    for number in range(30):
+        item = {
+            "pk": {"B": bytes([number % 3, 255])},
+            "at": {"N": str(number % 2)},
+            "total": {"N": f"{number}.5"},
+            "tags": {"SS": ["ann.smith", str(number)]},
+            "lines": {"L": [{"M": {"to": {"S": "Ann Smith"}}}, {"NULL": True}, {"BOOL": True}]},
+        }
+        client.put_item(TableName="recorded", Item=item)
+    client.delete_item(TableName="recorded", Key={"pk": {"B": b"\0\xff"}, "at": {"N": "0"}})
+    place.environment |= {**DUMMY_ACCESS, "AWS_ENDPOINT_URL": dynamodb_local.endpoint_url}
+    name = "recorded.jsonl.gz"
+    done = place.run("record", "dynamodb://recorded", "-o", name, "--redact-all-but", "total")
+    assert done.code == 0, done.stderr
+    assert b"Smith" not in gzip.decompress((place.folder / name).read_bytes())
+    handlers = Triggers("replayed")
+
+    @handlers.on("dynamodb://recorded")
+    def watch(event: Any, context: Any) -> None: ...
+
+    with Simulation(handlers, folder=place.folder) as sim:
+        assert sim.play(name, pace="recorded").key == "pk:B,at:N"
+        sim.run_until_idle()
+        records = [record for call in sim.calls(watch) for record in call.records]
+        assert not sim.out_of_order
+    of_item: dict[str, list[Any]] = {}
+    for record in records:
+        change = record["dynamodb"]
+        told = (record["eventName"], change.get("NewImage", {}).get("total"))
+        of_item.setdefault(json.dumps(change["Keys"], sort_keys=True), []).append(told)
+        if record["eventName"] == "MODIFY":
+            assert change["OldImage"]["lines"] == change["NewImage"]["lines"]
+    assert sorted(map(len, of_item.values())) == [5, 5, 5, 5, 5, 6]
+    for told in of_item.values():
+        assert [name for name, _ in told[:5]] == ["INSERT", *["MODIFY"] * 4]
+        totals = [float(total["N"]) for _, total in told[:5]]
+        assert totals == [totals[0] + 6 * step for step in range(5)]
