@@ -144,7 +144,7 @@ def test_ttl_removes_an_item_as_the_service_does(server: Server) -> None:
         ("ttl", {"table": "orders"}, 400, "key"),
         ("ttl", {"table": "orders", "key": {"pk": {"S": "none"}}}, 400, "no item"),
         ("ttl", {"table": "orders", "key": {"pk": "none"}}, 400, ""),
-        ("explode", {}, 404, "known: expire"),
+        ("explode", {}, 404, "known: advance"),
         ("", {}, 404, "known"),
         ("roll", b"{bad", 400, "not JSON"),
         ("roll", b"\xff", 400, "not JSON"),

@@ -157,6 +157,11 @@ class Emulator:
         """Tell whether there is an operation of that name."""
         return _found(self._operations, "", operation) is not None
 
+    def knows_shard(self, shard: str) -> bool:
+        """Tell whether any stream has a shard of that id."""
+        with self._turn():
+            return any(shard in stream.graph.shards for stream in self._site.store.streams())
+
     def stream_arns(self, table: str) -> list[str]:
         """Return the ARNs of a table's readable streams, oldest first."""
         with self._turn():
