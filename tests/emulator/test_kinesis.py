@@ -279,7 +279,7 @@ def test_a_page_holds_ten_megabytes() -> None:
             "InvalidArgumentException",
         ),
         ("GetRecords", {"ShardIterator": "nonsense"}, "InvalidArgumentException"),
-        ("GetRecords", {"ShardIterator": "x", "Limit": 10_001}, "InvalidArgumentException"),
+        ("GetRecords", {"ShardIterator": "x", "Limit": 10_001}, "ValidationException"),
         (
             "SplitShard",
             {"ShardToSplit": FIRST, "NewStartingHashKey": "1"},

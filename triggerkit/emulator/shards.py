@@ -65,6 +65,11 @@ class Shard:
         """Return the index of the first record whose number is greater than `sequence`."""
         return bisect_right(self.records, sequence, key=lambda record: record.sequence)
 
+    def holds(self, sequence: int) -> bool:
+        """Tell whether a record that is still kept has this number."""
+        index = self.after(sequence - 1)
+        return index < len(self.records) and self.records[index].sequence == sequence
+
     def drop_through(self, sequence: int) -> None:
         """Forget all records up to `sequence`."""
         count = self.after(sequence)

@@ -13,16 +13,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from triggerkit.emulator.errors import EmulatorError, invalid_argument
+from triggerkit.emulator.errors import invalid_argument
 from triggerkit.emulator.faults import Faults
-from triggerkit.emulator.kinesis.streams import MAX_LISTED, bounded, described_shard, kinesis_stream
+from triggerkit.emulator.kinesis import members
+from triggerkit.emulator.kinesis.streams import MAX_LISTED, described_shard, kinesis_stream
 from triggerkit.emulator.requests import (
     Request,
     chosen,
     missing,
     optional_map,
     optional_text,
-    text,
 )
 from triggerkit.emulator.shards import Shard
 from triggerkit.emulator.site import Site
@@ -51,9 +51,9 @@ class ShardListingApi:
 
     def list_shards(self, request: Request) -> dict[str, Any]:
         """Answer ListShards with all its filters."""
-        limit = bounded(request, "MaxResults", MAX_LISTED) or 1000
+        limit = members.bounded(request, "MaxResults", MAX_LISTED) or 1000
         token = optional_text(request, "NextToken")
-        start = optional_text(request, "ExclusiveStartShardId") or ""
+        start = members.optional_shard_id(request, "ExclusiveStartShardId") or ""
         if token is not None and (start or request.get("StreamName") or request.get("ShardFilter")):
             raise invalid_argument("NextToken and StreamName cannot be provided together.")
         wanted = optional_map(request, "ShardFilter")
@@ -81,7 +81,9 @@ def _filtered(stream: Stream, shards: list[Shard], wanted: Request | None) -> li
         case None:
             raise missing("shardFilter.type")
         case "AFTER_SHARD_ID":
-            start = text(wanted, "ShardId")
+            start = members.optional_shard_id(wanted, "ShardId")
+            if start is None:
+                raise invalid_argument("ShardId is required for a ShardFilter of AFTER_SHARD_ID.")
             return [shard for shard in shards if shard.shard_id > start]
         case "AT_LATEST":
             return [shard for shard in shards if not shard.closed]
@@ -110,5 +112,5 @@ def _read_token(token: str) -> tuple[str, str, Request | None]:
     try:
         arn, start, wanted = json.loads(base64.urlsafe_b64decode(token))
     except (ValueError, TypeError, binascii.Error):
-        raise EmulatorError("ExpiredNextTokenException", "The NextToken is invalid.") from None
+        raise invalid_argument("The NextToken is invalid.") from None
     return arn, start, wanted

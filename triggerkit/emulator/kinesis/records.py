@@ -16,6 +16,7 @@ from typing import Any
 from triggerkit.emulator.errors import EmulatorError, invalid_argument
 from triggerkit.emulator.faults import Faults
 from triggerkit.emulator.iterators import ShardIterator, read_token
+from triggerkit.emulator.kinesis import members
 from triggerkit.emulator.kinesis.streams import hash_range, kinesis_stream, listed_shard
 from triggerkit.emulator.quirks import Quirk
 from triggerkit.emulator.requests import (
@@ -24,8 +25,6 @@ from triggerkit.emulator.requests import (
     missing,
     mistyped,
     optional_list,
-    optional_text,
-    positive,
     text,
     violated,
 )
@@ -100,21 +99,27 @@ class KinesisRecordsApi:
 
     def get_shard_iterator(self, request: Request) -> dict[str, Any]:
         """Answer GetShardIterator, all five types."""
-        stream = kinesis_stream(self.site, self.faults, request)
-        shard = listed_shard(stream, text(request, "ShardId"))
+        shard_id = members.shard_id(request, "ShardId")
         kind = chosen(request, "ShardIteratorType", ITERATOR_TYPES)
         if kind is None:
             raise missing("ShardIteratorType")
-        after = self._start(shard, kind, request)
+        number = members.sequence_number(request, "StartingSequenceNumber")
+        stream = kinesis_stream(self.site, self.faults, request)
+        shard = listed_shard(stream, shard_id)
+        if kind.endswith("SEQUENCE_NUMBER"):
+            sequence = _asked_number(stream, shard, number)
+            after = max(_horizon(shard), sequence - (kind == "AT_SEQUENCE_NUMBER"))
+        else:
+            if number is not None:
+                raise _one_of_two()
+            after = self._start(shard, kind, request)
         reader = self.faults.reads.open_reader()
         return {"ShardIterator": self._token(stream, shard, after, reader)}
 
     def get_records(self, request: Request) -> dict[str, Any]:
         """Answer GetRecords: at most 10,000 records or 10 MB, how far behind, and where to go on."""
-        limit = positive(request, "Limit") or MAX_RECORDS
-        if limit > MAX_RECORDS:
-            raise invalid_argument(f"Limit {limit} is greater than {MAX_RECORDS}")
-        place = _read_iterator(text(request, "ShardIterator"))
+        limit = members.bounded(request, "Limit", MAX_RECORDS) or MAX_RECORDS
+        place = _read_iterator(members.iterator(request))
         now_seconds = self.site.clock.now_seconds()
         if place.expired(now_seconds, self.faults.iterator_generation, LIFE_SECONDS):
             raise EmulatorError(
@@ -172,7 +177,7 @@ class KinesisRecordsApi:
 
     def _start(self, shard: Shard, kind: str, request: Request) -> int:
         """Return the sequence number after which an iterator of this kind reads."""
-        horizon = max(shard.starting_sequence, shard.trimmed_through)
+        horizon = _horizon(shard)
         match kind:
             case "TRIM_HORIZON":
                 return horizon
@@ -181,13 +186,10 @@ class KinesisRecordsApi:
                 if visible == len(shard.records):
                     return shard.latest_sequence
                 return shard.records[visible - 1].sequence if visible else horizon
-            case "AT_TIMESTAMP":
+            case _:
                 seconds = self._asked_time(request)
                 earlier = [r.sequence for r in shard.records if r.created_seconds < seconds]
                 return earlier[-1] if earlier else horizon
-            case _:
-                sequence = _asked_number(shard, request)
-                return max(horizon, sequence - (kind == "AT_SEQUENCE_NUMBER"))
 
     def _asked_time(self, request: Request) -> float:
         seconds = request.get("Timestamp")
@@ -215,33 +217,38 @@ def _read_put(request: Request) -> _Put:
         raise violated(
             "...", "Data", f"Member must have length less than or equal to {RECORD_BYTES}"
         )
-    explicit = optional_text(request, "ExplicitHashKey")
-    if explicit is None:
+    place = members.hash_key(request, "ExplicitHashKey")
+    if place is None:
         return _Put(content, key, key_hash(key), size_bytes)
-    place = int(explicit) if explicit.isascii() and explicit.isdigit() else HASH_SPACE
     if place >= HASH_SPACE:
         raise invalid_argument(
             f"Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified "
-            f"value was {explicit}"
+            f"value was {place}"
         )
     return _Put(content, key, place, size_bytes)
 
 
-def _asked_number(shard: Shard, request: Request) -> int:
-    number = optional_text(request, "StartingSequenceNumber")
+def _horizon(shard: Shard) -> int:
+    return max(shard.starting_sequence, shard.trimmed_through)
+
+
+def _asked_number(stream: Stream, shard: Shard, number: int | None) -> int:
     if number is None:
-        raise invalid_argument(
-            "Must either specify timestamp or sequence number, but not both, for this iterator type."
-        )
-    if not (number.isascii() and number.isdigit()):
-        raise invalid_argument(f"StartingSequenceNumber {number} is invalid.")
-    sequence = int(number)
-    if not shard.starting_sequence <= sequence <= shard.latest_sequence:
+        raise _one_of_two()
+    inside = shard.starting_sequence <= number <= shard.latest_sequence
+    others = (each for each in stream.graph.listed() if each is not shard)
+    if not inside or any(each.holds(number) for each in others):
         raise invalid_argument(
             f"StartingSequenceNumber {number} used in GetShardIterator on shard {shard.shard_id} is "
             "invalid because it did not come from this shard."
         )
-    return sequence
+    return number
+
+
+def _one_of_two() -> EmulatorError:
+    return invalid_argument(
+        "Must either specify timestamp or sequence number, but not both, for this iterator type."
+    )
 
 
 def _read_iterator(token: str) -> ShardIterator:

@@ -13,6 +13,7 @@ from typing import Any
 
 from triggerkit.emulator.errors import EmulatorError, invalid_argument, not_found
 from triggerkit.emulator.faults import Faults
+from triggerkit.emulator.kinesis import members
 from triggerkit.emulator.quirks import Quirk
 from triggerkit.emulator.requests import (
     Request,
@@ -21,7 +22,6 @@ from triggerkit.emulator.requests import (
     optional_map,
     optional_text,
     positive,
-    text,
     violated,
 )
 from triggerkit.emulator.shards import HASH_SPACE, RETENTION_SECONDS, Shard, ShardGraph
@@ -122,6 +122,8 @@ class KinesisStreamsApi:
 
     def create_stream(self, request: Request) -> dict[str, Any]:
         """Answer CreateStream; the stream is ACTIVE at once, on demand with four shards."""
+        if request.get("StreamName") is None:
+            raise missing("StreamName")
         name = _name(request)
         mode = optional_map(request, "StreamModeDetails") or {}
         count = positive(request, "ShardCount")
@@ -163,8 +165,8 @@ class KinesisStreamsApi:
     def describe_stream(self, request: Request) -> dict[str, Any]:
         """Answer DescribeStream."""
         stream = kinesis_stream(self.site, self.faults, request)
-        limit = bounded(request, "Limit", MAX_LISTED) or 100
-        start = optional_text(request, "ExclusiveStartShardId") or ""
+        limit = members.bounded(request, "Limit", MAX_LISTED) or 100
+        start = members.optional_shard_id(request, "ExclusiveStartShardId") or ""
         listings, now_seconds = self.faults.listings, self.site.clock.now_seconds()
         shards = listings.shown(stream.graph.listed(), now_seconds, listings.take_age())
         page, more = listings.page(listings.behind(shards, start), limit)
@@ -189,7 +191,7 @@ class KinesisStreamsApi:
 
     def list_streams(self, request: Request) -> dict[str, Any]:
         """Answer ListStreams."""
-        limit = bounded(request, "Limit", MAX_LISTED) or 100
+        limit = members.bounded(request, "Limit", MAX_LISTED) or 100
         start = optional_text(request, "NextToken")
         start = start or optional_text(request, "ExclusiveStartStreamName") or ""
         streams = [each for each in self.site.store.streams() if each.is_kinesis]
@@ -203,14 +205,16 @@ class KinesisStreamsApi:
 
     def split_shard(self, request: Request) -> dict[str, Any]:
         """Answer SplitShard."""
+        shard_id = members.shard_id(request, "ShardToSplit")
+        at = members.hash_key(request, "NewStartingHashKey")
+        if at is None:
+            raise missing("NewStartingHashKey")
         stream = kinesis_stream(self.site, self.faults, request)
-        shard = _open_shard(stream, text(request, "ShardToSplit"))
-        given = text(request, "NewStartingHashKey")
-        at = int(given) if given.isascii() and given.isdigit() else -1
+        shard = _open_shard(stream, shard_id)
         # Neither the first nor the last hash key of a shard can begin a new one.
         if not shard.low + 1 < at < shard.high - 1:
             raise invalid_argument(
-                f"NewStartingHashKey {given} used in SplitShard() on shard {shard.shard_id} in "
+                f"NewStartingHashKey {at} used in SplitShard() on shard {shard.shard_id} in "
                 f"stream {stream.table_name} under account {self.site.account} is not both greater "
                 f"than one plus the shard's StartingHashKey {shard.low} and less than the shard's "
                 f"EndingHashKey {shard.high - 1}."
@@ -221,9 +225,10 @@ class KinesisStreamsApi:
 
     def merge_shards(self, request: Request) -> dict[str, Any]:
         """Answer MergeShards."""
+        shard_id = members.shard_id(request, "ShardToMerge")
+        adjacent_id = members.shard_id(request, "AdjacentShardToMerge")
         stream = kinesis_stream(self.site, self.faults, request)
-        shard = _open_shard(stream, text(request, "ShardToMerge"))
-        adjacent = _open_shard(stream, text(request, "AdjacentShardToMerge"))
+        shard, adjacent = _open_shard(stream, shard_id), _open_shard(stream, adjacent_id)
         if shard.high != adjacent.low:
             raise invalid_argument(
                 f"Shards {shard.shard_id} and {adjacent.shard_id} in stream {stream.table_name} "
@@ -240,7 +245,7 @@ class KinesisStreamsApi:
         stream = kinesis_stream(self.site, self.faults, request)
         if chosen(request, "ScalingType", ("UNIFORM_SCALING",)) is None:
             raise missing("ScalingType")
-        target = bounded(request, "TargetShardCount", MAX_SHARDS)
+        target = members.bounded(request, "TargetShardCount", MAX_SHARDS)
         if target is None:
             raise missing("TargetShardCount")
         current = len(stream.graph.open_shards())
@@ -334,11 +339,3 @@ def _name(request: Request) -> str:
             name, "StreamName", "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+"
         )
     return name
-
-
-def bounded(request: Request, name: str, most: int) -> int | None:
-    """Return an integer member from 1 to `most`, None when absent."""
-    value = positive(request, name)
-    if value is not None and value > most:
-        raise violated(value, name, f"Member must have value less than or equal to {most}")
-    return value
