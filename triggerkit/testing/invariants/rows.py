@@ -47,7 +47,10 @@ class Rows:
         before, after = write.before, write.after
         if after is None:
             assert before is not None
-            self._deleted(before)
+            if write.verb != "cleanup":
+                self._require_over(before)
+            del self.rows[before.shard]
+            self._start.begun.discard(before.shard)
             return
         shard = after.shard
         known = self.rows.get(shard)
@@ -160,7 +163,7 @@ class Rows:
         if stay is not None:
             stay.unsaved = {index for index in stay.unsaved if index >= stop}
 
-    def _deleted(self, row: Lease) -> None:
+    def _require_over(self, row: Lease) -> None:
         """I11: only a finished row that is listed no more, and whose children have started."""
         real = self._stream.shards[row.shard]
         require(row.finished, "I11", f"{row.shard} was deleted and is not finished")
@@ -170,8 +173,6 @@ class Rows:
             started = known is not None and self._rank(child, known.checkpoint)[0] >= 2
             gone = known is None and (child in self.ended or self._stream.shards[child].gone)
             require(started or gone, "I11", f"{row.shard} was deleted before {child} began")
-        del self.rows[row.shard]
-        self._start.begun.discard(row.shard)
 
     # --- what others ask --------------------------------------------------------------------------
 
@@ -179,6 +180,14 @@ class Rows:
         """I14: a worker was told that its lease is lost."""
         held = self._tenures.held.get(shard)
         require(held != tenure, "I14", f"{shard}: {tenure} was lost to nobody")
+
+    def read_decided(self, shard: ShardId, tenure: Tenure, position: Position) -> None:
+        """I18: nothing is read from a pin that the row does not have."""
+        if position.kind is PositionKind.LATEST and position.at_seconds:
+            row = self.rows.get(shard)
+            held = self._tenures.held.get(shard) == tenure and row is not None
+            saved = row is not None and row.checkpoint == position
+            require(saved or not held, "I18", f"{shard} is read before its pin is saved")
 
     def require_pinned(self, shard: ShardId, tenure: Tenure) -> None:
         """I18: the first reader at LATEST saves the moment at which it opened the shard before it reads.
@@ -196,11 +205,14 @@ class Rows:
         for parent in self._stream.shards[shard].parents:
             if {shard, parent} <= self._from_latest:
                 continue  # two workers made the first survey, one before and one behind a roll
-            if parent in self.rows or parent in self.ended:
-                require(parent in self.ended, "I7", f"{shard} began before {parent} ended")
+            if parent in self.ended:
+                continue
+            real = self._stream.shards[parent]
+            excused = all(self._written.is_excused(each.sequence_number) for each in real.records)
+            if parent in self.rows:  # once it is gone with all it had, listings name it no more
+                told = f"{shard} began before {parent} ended"
+                require(real.gone and excused, "I7", told)
             else:
-                numbers = [each.sequence_number for each in self._stream.shards[parent].records]
-                excused = all(self._written.is_excused(number) for number in numbers)
                 require(excused, "I7", f"{shard} began, {parent} was never read")
 
     # --- the end ----------------------------------------------------------------------------------
