@@ -27,6 +27,7 @@ class SharedListing:
             return self._known
         if self._asking is None:
             self._asking = asyncio.ensure_future(self._ask(now_seconds))
+            self._asking.add_done_callback(_take_note)
         return await asyncio.shield(self._asking)
 
     async def _ask(self, now_seconds: float) -> Listing:
@@ -36,3 +37,9 @@ class SharedListing:
             return self._known
         finally:
             self._asking = None
+
+
+def _take_note(asking: asyncio.Task[Listing]) -> None:
+    """Those who asked may all be gone when it fails: then nobody is to hear of it."""
+    if not asking.cancelled():
+        asking.exception()
