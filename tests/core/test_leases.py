@@ -172,6 +172,15 @@ def test_rule_3_a_survey_that_is_completed_at_latest_waits_for_every_link_of_a_l
     assert missing(seen, lease("x", latest()), start=latest()) == {"a": LATE}
 
 
+@pytest.mark.parametrize("proof", [latest(), after(3)])
+def test_rule_3_nothing_is_made_of_a_listing_that_lacks_a_link_before_what_has_started(
+    proof: Position,
+) -> None:
+    times = {"a": YOUNG, "c": YOUNG}
+    seen = listing({"a": "", "c": "b"}, created=times)
+    assert missing(seen, lease("c", proof, parents="b"), start=latest()) == {}, "a leads to c"
+
+
 def test_rule_2_what_came_out_of_a_row_begins_at_its_horizon_though_it_is_older_than_the_pin() -> (
     None
 ):

@@ -65,6 +65,8 @@ def missing_leases(
         return tuple(new_lease(prefix, graph[leaf], start) for leaf in leaves)
     pinned = _first_pin(rows.values()) if latest else None
     passed = _passed(rows.values())
+    if _lacks_a_link(graph, passed, set(rows), listing.service_seconds):
+        return ()  # what comes before it cannot be told from what is needed
     planned: set[ShardId] = {*rows, *passed}
     held: set[ShardId] = set()
     led_to: set[ShardId] = set()  # behind a row, which a listing that was older took for a leaf
@@ -133,6 +135,15 @@ def _is_consistent(
     if all(parent in planned or parent in graph for parent in shard.parents):
         return True
     return shard.created_seconds is None or _is_older_than_trim(shard, service_seconds)
+
+
+def _lacks_a_link(
+    graph: ShardGraph, passed: frozenset[ShardId], rows: set[ShardId], service_seconds: float
+) -> bool:
+    """Whether the listing leaves out a parent of what has started: its own parents may be listed, and are over."""
+    return not all(
+        _is_consistent(shard, graph, rows, service_seconds) for shard in graph if shard.id in passed
+    )
 
 
 def _is_older_than_trim(shard: Shard | Lease, service_seconds: float) -> bool:
