@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import chdir
+from copy import deepcopy
 
 import pytest
 from cli.stage import Endpoint, endpoint_of_dev
-from e2e.harness import Place, serving
+from click.testing import CliRunner
+from e2e.harness import CommandServer, Place, serving
+
+from triggerkit.cli.fault_verbs import DAMAGES, FAULTS
+from triggerkit.cli.main import cli
+from triggerkit.emulator import Damage, EmulatorError
+from triggerkit.emulator.control_verbs import VERBS
+from triggerkit.errors import TriggerkitError
 
 
 def test_roll_goes_on_in_one_child(endpoint: Endpoint) -> None:
@@ -40,13 +50,131 @@ def test_expire_and_throttle_and_ttl_say_what_they_did(endpoint: Endpoint) -> No
     assert endpoint.items("orders") == []
 
 
-@pytest.mark.parametrize("verb", [("roll", "orders"), ("split", "orders"), ("expire",)])
-def test_a_dry_run_does_nothing(endpoint: Endpoint, verb: tuple[str, ...]) -> None:
-    before = endpoint.emulator.open_shards("orders"), endpoint.emulator.faults.iterator_generation
-    done = endpoint.place.run("fault", *verb, "--dry-run")
-    assert (done.code, done.stdout.startswith("would ")) == (0, True)
-    after = endpoint.emulator.open_shards("orders"), endpoint.emulator.faults.iterator_generation
-    assert after == before
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, commands: CommandServer) -> Iterator[Endpoint]:
+    """One endpoint for tests that leave its tables as they are."""
+    place = Place(tmp_path_factory.mktemp("project"), commands)
+    place.write("app.py", "")
+    with endpoint_of_dev(place) as found:
+        found.create("orders", id="S")
+        found.emulator.call("CreateStream", {"StreamName": "clicks", "ShardCount": 2})
+        yield found
+
+
+def run(endpoint: Endpoint, *arguments: str) -> tuple[int, str, str]:
+    """A command in this process, in the project's folder."""
+    with chdir(endpoint.place.folder):
+        done = CliRunner().invoke(cli, ["fault", *arguments], catch_exceptions=True)
+    if isinstance(done.exception, TriggerkitError):
+        return 2, done.stdout, str(done.exception)
+    return done.exit_code, done.stdout, done.stderr
+
+
+COMMANDS = (
+    ("roll", "orders"),
+    ("split", "orders"),
+    ("merge", "clicks"),
+    ("trim", "orders"),
+    ("expire",),
+    ("ttl", "orders", '{"id": "1"}'),
+    ("throttle",),
+    ("damage", "reset"),
+    ("latency", "0.1"),
+    ("empty",),
+    ("duplicate",),
+    ("delay", "2"),
+    ("hide", "SHARD"),
+    ("lag", "5"),
+    ("stale",),
+    ("quirks", "moto"),
+    ("clear",),
+)
+
+
+@pytest.mark.parametrize("verb", COMMANDS, ids=lambda verb: verb[0])
+def test_a_dry_run_does_nothing(shared: Endpoint, verb: tuple[str, ...]) -> None:
+    emulator = shared.emulator
+    before = deepcopy(emulator.faults), emulator.open_shards("orders"), emulator.calls.copy()
+    code, said, _ = run(shared, *verb, "--dry-run")
+    assert (code, said.startswith("would ")) == (0, True)
+    assert said.rstrip().endswith(shared.server.endpoint_url)
+    assert (emulator.faults, emulator.open_shards("orders"), emulator.calls) == before
+
+
+def test_every_fault_has_its_verb_and_a_dry_run() -> None:
+    rows = {fault.name for fault in FAULTS}
+    assert rows <= set(VERBS)
+    assert rows - {"show"} == {verb[0] for verb in COMMANDS}
+    assert tuple(damage.value for damage in Damage) == DAMAGES
+
+
+def test_merge_and_trim_change_the_graph(shared: Endpoint) -> None:
+    code, said, _ = run(shared, "merge", "clicks")
+    (child,) = shared.emulator.open_shards("clicks")
+    assert (code, said) == (0, f"merged clicks: its stream goes on in {child}\n")
+    shared.emulator.call("PutItem", {"TableName": "orders", "Item": {"id": {"S": "1"}}})
+    assert run(shared, "trim", "orders")[1] == "forgot records of orders\n"
+    assert shared.records("orders") == 0
+
+
+def test_each_plan_says_what_will_happen_and_clear_ends_it(shared: Endpoint) -> None:
+    (shard,) = shared.emulator.open_shards("orders")
+    said = [
+        run(shared, *arguments)[1].rstrip()
+        for arguments in (
+            ("throttle", "--shard", shard),
+            ("damage", "reset", "--operation", "UpdateItem"),
+            ("latency", "0.5"),
+            ("latency", "3", "--operation", "PutItem", "--times", "2"),
+            ("empty", "--times", "1"),
+            ("duplicate", "--records", "2"),
+            ("delay", "2"),
+            ("hide", shard),
+            ("show", shard),
+            ("lag", "1", "--spread-seconds", "20"),
+            ("stale", "30"),
+            ("quirks", "roto", "late-null"),
+            ("quirks",),
+        )
+    ]
+    assert said == [
+        "the next 5 calls of GetRecords are throttled",
+        "the next answer of UpdateItem: reset",
+        "every answer of GetRecords: 0.5 s late",
+        "the next 2 answers of PutItem: 3 s late",
+        "the next read: no records",
+        "the next page: 2 records come again",
+        "records can be read 2 s after they were written",
+        f"no listing shows {shard}",
+        f"listings show {shard} again",
+        "shards are listed 1 s after they were made",
+        "the next 3 listings: as of 30 s ago",
+        "quirks: child-shards-missing, late-null",
+        "quirks: none",
+    ]
+    faults = shared.emulator.faults
+    assert faults.listings.lag_spread_seconds == 20
+    assert faults.planned_damage("UpdateItem") is Damage.RESET
+    assert run(shared, "clear")[1] == "nothing is planned, hidden or held any more\n"
+    assert (faults.listings.lag_seconds, faults.reads.empty) == (0, {})
+    assert faults.planned_error("GetRecords", shard) is None
+
+
+def test_the_log_shows_the_newest_calls(shared: Endpoint) -> None:
+    shared.emulator.call("GetItem", {"TableName": "orders", "Key": {"id": {"S": "secret"}}})
+    with pytest.raises(EmulatorError):
+        shared.emulator.call("Scan", {"TableName": "absent"})
+    code, said, _ = run(shared, "log", "--limit", "2")
+    lines = [line.split() for line in said.splitlines()]
+    assert code == 0
+    assert [line[2:] for line in lines] == [
+        ["GetItem", "ok", "TableName=orders"],
+        ["Scan", "ResourceNotFoundException", "TableName=absent"],
+    ]
+    assert "secret" not in said
+    one = json.loads(run(shared, "log", "--operation", "GetItem", "--limit", "1", "--json")[1])
+    assert (one["operation"], one["outcome"]) == ("GetItem", "ok")
+    assert run(shared, "log", "--operation", "DeleteItem")[1:] == ("", "no calls yet\n")
 
 
 @pytest.mark.parametrize(
@@ -59,6 +187,11 @@ def test_a_dry_run_does_nothing(endpoint: Endpoint, verb: tuple[str, ...]) -> No
         (["throttle", "--operation", "GetRecord"], "no operation 'GetRecord'"),
         (["ttl", "orders", "{bad"], "the key is not JSON"),
         (["ttl", "orders", '{"id": "none"}'], "no item with that key"),
+        (["hide", "shardId-none"], "which no stream has"),
+        (["merge", "orders"], "whose shards never merge"),
+        (["quirks", "mato"], "did you mean 'moto'?"),
+        (["delay", "-1"], "-1"),
+        (["log", "--operation", "Nonsense"], "there is no operation 'Nonsense'"),
         (["explode"], "No such command 'explode'"),
     ],
 )
