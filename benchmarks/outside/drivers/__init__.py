@@ -1,0 +1,1 @@
+"""Scripts that run inside a subject's environment. Rule: the standard library and the subject, nothing of ours."""
