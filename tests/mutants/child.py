@@ -1,6 +1,7 @@
 """What runs beside a planted bug. Rule: the mutated copy comes first on the path, and that is checked.
 
-`python -P child.py COPY RESULT simulation SEEDS` lives worlds until one tells the bug;
+`python -P child.py COPY RESULT core SEEDS` lives worlds of the core until one tells the bug, `workers` for `core`
+worlds of whole workers;
 `python -P child.py COPY RESULT tests FILE...` runs test files up to the first failure.
 RESULT becomes JSON: `told`, what told the bug (empty: nothing did), and `why`, its first line.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,18 +26,33 @@ class NoEnd(Exception):  # noqa: N818 - what a world did
     """A world runs in circles."""
 
 
-def simulated(seeds: int) -> tuple[str, str]:
+def simulated(live: Callable[[int], object], seeds: int) -> tuple[str, str]:
     """The first seed whose world does not keep every invariant."""
-    from simulation.plan import make_plan
-    from simulation.world import World
-
     for seed in range(seeds):
         try:
             with limited_time():
-                World(make_plan(seed)).run()
+                live(seed)
         except Exception as error:  # noqa: BLE001 - whatever fails a test of the suite tells the bug
             return f"seed {seed}", _first_line(str(error))
     return "", ""
+
+
+def core_world(seed: int) -> None:
+    """A fleet of machines on a stream and a lease table of the tests."""
+    from simulation.plan import make_plan
+    from simulation.world import World
+
+    World(make_plan(seed)).run()
+
+
+def world_of_workers(seed: int) -> None:
+    """A fleet of whole workers on the emulator."""
+    from triggerkit.testing.harness import Harness, make_plan
+
+    Harness(make_plan(seed)).run()
+
+
+SIMULATIONS = {"core": core_world, "workers": world_of_workers}
 
 
 @contextmanager
@@ -91,7 +107,8 @@ def main(copy: str, result: str, how: str, *rest: str) -> None:
     import triggerkit
 
     assert Path(triggerkit.__file__).is_relative_to(copy), triggerkit.__file__
-    told, why = simulated(int(rest[0])) if how == "simulation" else tested(rest)
+    live = SIMULATIONS.get(how)
+    told, why = tested(rest) if live is None else simulated(live, int(rest[0]))
     Path(result).write_text(json.dumps({"told": told, "why": why}), encoding="utf-8")
 
 

@@ -45,7 +45,8 @@ def test_a_bug_whose_place_is_not_there_once_is_refused(text: str) -> None:
 def test_a_copy_without_a_bug_passes_both(tmp_path: Path) -> None:
     """Else what "tells" the bugs would be the copy."""
     UNCHANGED.plant(tmp_path)
-    assert trial.run(tmp_path, "simulation", "5") == Finding()
+    assert trial.run(tmp_path, "core", "5") == Finding()
+    assert trial.run(tmp_path, "workers", "5") == Finding()
     assert trial.run(tmp_path, "tests", *trial.tests_of(UNCHANGED)) == Finding()
 
 

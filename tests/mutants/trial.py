@@ -1,4 +1,4 @@
-"""A planted bug before the simulation, and before the unit tests if it passed. Rule: one process a run.
+"""A planted bug before the simulations, and before the unit tests if it passed. Rule: one process a run.
 
 What breaks in another way than by a failed world or test (an import, a test that cannot be collected) tells nothing
 about a bug and is an error.
@@ -72,7 +72,7 @@ class Trial:
         mutant, found = self.mutant, self.simulation if self.simulation.told else self.tests
         by = "SURVIVED"
         if found is not None and found.told:
-            by = f"simulation {found.told}" if found is self.simulation else found.told
+            by = found.told
         why = found.why[:70] if found is not None else ""
         return f"{mutant.name:62} {mutant.file:24} {by}: {why}"
 
@@ -80,11 +80,21 @@ class Trial:
 def try_out(mutant: Mutant, folder: Path) -> Trial:
     """Plant it, simulate it, test it."""
     mutant.plant(folder)
-    in_core = mutant.file.startswith("core/")  # the simulation has adapters of its own
-    simulation = run(folder, "simulation", str(SEEDS)) if in_core else Finding()
+    simulation = simulated(mutant, folder)
     if simulation.told:
         return Trial(mutant, simulation)
     return Trial(mutant, simulation, run(folder, "tests", *tests_of(mutant)))
+
+
+def simulated(mutant: Mutant, folder: Path) -> Finding:
+    """What the simulations alone say: that of the core, which is quick, then that of whole workers."""
+    for simulation in ("core", "workers"):
+        if simulation == "core" and not mutant.file.startswith("core/"):
+            continue  # it has adapters of its own
+        found = run(folder, simulation, str(SEEDS))
+        if found.told:
+            return Finding(f"{simulation}: {found.told}", found.why)
+    return Finding()
 
 
 def tests_of(mutant: Mutant) -> tuple[str, ...]:
