@@ -24,16 +24,16 @@ from triggerkit.core.options import MappingOptions
 Value = TypeVar("Value")
 DECK = 50
 THEMES = {
-    "any": 11,
-    "race": 5,  # the first survey, while shards come and go
-    "old": 5,  # a stream that was resharded before the first worker came
-    "merge": 5,
-    "evict": 5,  # a shard comes back to a worker that still calls for its earlier stay
+    "any": 10,
+    "race": 6,  # the first survey, while shards come and go
+    "old": 6,  # a stream that was resharded before the first worker came
+    "merge": 4,
+    "evict": 6,  # a shard comes back to a worker that still calls for its earlier stay
     "storm": 5,  # the lease table answers late or not at all
     "retry": 5,
-    "age": 3,
-    "loss": 3,
-    "stop": 3,
+    "age": 2,
+    "loss": 2,
+    "stop": 4,
 }
 """How many seeds of a deck have which theme."""
 
@@ -50,6 +50,7 @@ class Odds:
     stingy_page: float = 0.0
     listing_fails: float = 0.0
     listing_partial: float = 0.0
+    listing_late: float = 0.0
     listing_stale: float = 0.0
     listing_hides: float = 0.0
     call_fails: float = 0.0
@@ -127,6 +128,17 @@ class Hand:
         self.rng = Random(seed)
         """For what need not be spread."""
 
+    def each(self, theme: str, *values: Value) -> Value:
+        """One after the other of these, to the seeds of this theme in this deck."""
+        first = self._seed - self._seed % DECK
+        before = sum(Hand(seed).theme == theme for seed in range(first, self._seed))
+        return values[before % len(values)]
+
+    @property
+    def theme(self) -> str:
+        """What meets in this world."""
+        return self.deal("theme", *(theme for theme, count in THEMES.items() for _ in range(count)))
+
     def deal(self, feature: str, *values: Value) -> Value:
         """One of these; a value that is given twice comes twice as often."""
         deck = [values[index % len(values)] for index in range(DECK)]
@@ -137,8 +149,10 @@ class Hand:
 def make_plan(seed: int) -> Plan:
     """The plan of a seed."""
     hand = Hand(seed)
-    theme = hand.deal("theme", *(theme for theme, count in THEMES.items() for _ in range(count)))
+    theme = hand.theme
     calm = hand.deal("calm", *(True,) * 3, *(False,) * 7) and theme not in ("evict", "loss")
+    if theme == "stop":
+        calm = hand.each(theme, True, True, True, False)
     troubled_seconds = hand.deal("troubled", 15.0, 25.0, 40.0)
     late_siblings = hand.deal("late siblings", *(True,) * 3, *(False,) * 7)
     plan = Plan(
@@ -173,8 +187,13 @@ def make_plan(seed: int) -> Plan:
     if plan.start.kind is PositionKind.LATEST:
         # two first surveys of one moment, one of them stale, make rows for both ends of a line: nothing can tell
         plan = replace(plan, odds=replace(plan.odds, listing_stale=0.0))
-    if late_siblings or any(event.kind == "days" for event in plan.events):
-        # a sibling listed behind its parent's end, or the child of a trimmed shard, waits for an audit
+    kinds = {event.kind for event in plan.events}
+    if "cleanup" in kinds:
+        # rows that are gone and listings that hide, both at once, leave nothing to tell a shard's end from
+        plan = replace(plan, odds=replace(plan.odds, listing_stale=0.0, listing_hides=0.0))
+    lonely = late_siblings and kinds & {"stop", "crash", "freeze", "mute", "evict"}
+    if "days" in kinds or lonely:
+        # the child of a trimmed shard waits for an audit, and a late sibling if who ended their parent is gone
         return replace(plan, cadence=Cadence(audit_seconds=30.0))
     return plan
 
@@ -212,6 +231,7 @@ def _odds(hand: Hand, *, calm: bool) -> Odds:
         stingy_page=hand.deal("stingy page", 0.0, 0.7),
         listing_fails=hand.deal("listing fails", 0.0, 0.1),
         listing_partial=hand.deal("listing partial", 0.0, 0.2),
+        listing_late=hand.deal("listing late", 0.0, 0.0, 0.2),
         listing_stale=hand.deal("listing stale", 0.0, 0.0, 0.2),
         listing_hides=hand.deal("listing hides", 0.0, 0.0, 0.2),
         call_fails=calls_fail * hand.deal("call fails", 0.0, 0.1, 0.4),
@@ -232,6 +252,8 @@ TROUBLES: Mapping[str, tuple[int, ...]] = {
     "trim": (0, 0, 0, 2),
     "days": (0, 0, 0, 0, 1),
     "slow": (0, 0, 1),
+    "evict": (0, 0, 0, 1),
+    "cleanup": (0, 0, 1),
 }
 """How often each comes, in worlds that are not calm."""
 ALWAYS: Mapping[str, tuple[int, ...]] = {
@@ -243,8 +265,8 @@ ALWAYS: Mapping[str, tuple[int, ...]] = {
 }
 MORE: Mapping[str, Mapping[str, tuple[int, ...]]] = {
     "merge": {"reshard": (3, 5)},
-    "evict": {"evict": (3, 6), "crash": (0,), "freeze": (0,)},
-    "storm": {"slow": (2,), "throttle": (1, 2), "mute": (0, 1)},
+    "evict": {"evict": (4, 8), "cleanup": (2,), "crash": (0,), "freeze": (0,), "reshard": (2, 4)},
+    "storm": {"slow": (2, 3), "throttle": (0, 1), "mute": (0, 1), "stop": (2, 3)},
     "retry": {"crash": (0, 1), "freeze": (0,), "mute": (0,), "outage": (0, 1)},
     "age": {"minutes": (1, 3), "outage": (1,)},
     "loss": {"trim": (3, 6), "days": (0, 0, 1), "crash": (1, 2)},
@@ -270,57 +292,112 @@ def _events(hand: Hand, troubled_seconds: float, theme: str, *, calm: bool) -> t
         if kind in ALWAYS or not calm:
             some(kind, counts, 0.0, troubled_seconds)
     if theme == "race":
-        some("reshard", (1, 2, 3), 0.01, 1.5)
+        some("reshard", (1, 2, 3), -1.0, 1.5)
     if theme == "old":
         some("reshard", (2, 3, 5), -2.9, -0.1)
         some("trim", (0, 1, 3), -2.5, -0.1)
         some("days", (0, 0, 1), -1.5, -0.1)
+        some("cleanup", (0, 1, 2), 0.0, troubled_seconds)
     return tuple(sorted(events, key=lambda event: event.t))
 
 
 # --- themes -----------------------------------------------------------------------------------------
 
+RETRY_WAYS = (
+    (True, False, False),
+    (False, False, True),
+    (False, True, False),
+    (True, True, False),
+    (False, False, False),
+)
+"""Whether calls report, bisect, or end one by one."""
+
 
 def _turn_up(plan: Plan, hand: Hand) -> Plan:
     """What must meet, for the theme."""
-    odds, stream, options = plan.odds, plan.stream, plan.options
+    match plan.theme:
+        case "race" | "old" | "merge":
+            return _turn_up_lineage(plan, hand)
+        case "retry" | "age" | "loss":
+            return _turn_up_failures(plan, hand)
+        case _:
+            return _turn_up_workers(plan, hand)
+
+
+def _turn_up_lineage(plan: Plan, hand: Hand) -> Plan:
+    odds, stream = plan.odds, plan.stream
     match plan.theme:
         case "race":
             stream = replace(stream, late_listing=True)
-            odds = replace(odds, listing_hides=0.3, listing_stale=0.3)
+            odds = replace(odds, listing_hides=0.3, listing_stale=0.3, listing_late=0.3)
             late = hand.deal("race late", (0.0,), (0.0, 0.3), (0.0, 0.3, 1.0))
             start = hand.deal("race start", LATEST, LATEST, TRIM_HORIZON)
             workers = hand.deal("race workers", 2, 3)
             plan = replace(plan, late_workers=late, start=start, workers=workers)
         case "old":
-            odds = replace(odds, listing_hides=hand.deal("old hides", 0.0, 0.3))
-            plan = replace(plan, start=hand.deal("old start", TRIM_HORIZON, TRIM_HORIZON, LATEST))
+            hides, partial = hand.each("old", (0.3, 0.0), (0.0, 0.4), (0.3, 0.4))
+            odds = replace(odds, listing_hides=hides, listing_partial=partial)
+            stream = replace(stream, timed=bool(hides))
+            start = hand.each("old", TRIM_HORIZON, TRIM_HORIZON, LATEST, LATEST, TRIM_HORIZON)
+            plan = replace(plan, start=start)
         case "merge":
             kinds = ("merge", "merge", "split", "roll")
             roots = hand.deal("merge roots", 2, 3)
-            stream = replace(stream, reshards=kinds, roots=roots)
+            stream = replace(stream, reshards=kinds, roots=roots, late_listing=True)
+            odds = replace(odds, listing_late=0.3)
             plan = replace(plan, start=hand.deal("merge start", TRIM_HORIZON, TRIM_HORIZON, LATEST))
+    return replace(plan, odds=odds, stream=stream)
+
+
+def _turn_up_workers(plan: Plan, hand: Hand) -> Plan:
+    odds, stream, options = plan.odds, plan.stream, plan.options
+    match plan.theme:
         case "evict":
-            odds = replace(odds, call_long=0.1, answer_late=0.2)
-            plan = replace(plan, workers=hand.deal("evict workers", 1, 1, 2))
+            odds = replace(odds, call_long=0.2, answer_late=0.2)
+            interval, lanes = hand.each("evict", (1.0, 1), (0.0, 3), (1.0, 3))
+            options = options.model_copy(update={"parallelization_factor": lanes})
+            workers = hand.each("evict", 1, 1, 1, 2)
+            plan = replace(plan, workers=workers, checkpoint_interval_seconds=interval)
         case "storm":
-            odds = replace(odds, call_long=0.0 if plan.calm else 0.05)
+            slow = 0.0 if plan.calm else 0.3
+            odds = replace(odds, call_long=slow / 6, slow_answer=slow)
             plan = replace(plan, workers=hand.deal("storm workers", 2, 3))
+        case "stop":
+            lanes, clean = hand.each("stop", (3, True), (1, False), (3, True), (3, False))
+            options = options.model_copy(update={"parallelization_factor": lanes})
+            if clean:  # nothing may come twice
+                odds = replace(odds, call_fails=0.0, call_throttled=0.0, call_partly=0.0)
+                odds = replace(odds, call_gives_up=0.0, write_fails=0.05, answer_lost=0.05)
+                events = tuple(event for event in plan.events if event.kind != "throttle")
+                plan = replace(plan, poison=0.0, events=events)
+            else:
+                odds = replace(odds, write_fails=0.15, answer_lost=0.15)
+            stream = replace(stream, keys=12)
+            plan = replace(plan, workers=2)
+        case _:
+            pass
+    return replace(plan, odds=odds, stream=stream, options=options)
+
+
+def _turn_up_failures(plan: Plan, hand: Hand) -> Plan:
+    odds, options = plan.odds, plan.options
+    match plan.theme:
         case "retry":
             odds = replace(odds, call_fails=0.3, call_partly=0.3, call_throttled=0.1)
-            retries = hand.deal("retry retries", 0, 1, 3)
-            options = options.model_copy(update={"maximum_retry_attempts": retries})
-            plan = replace(plan, poison=0.05)
+            reports, bisects, alone = hand.each("retry", *RETRY_WAYS)
+            options = options.model_copy(
+                update={
+                    "maximum_retry_attempts": hand.each("retry", 1, 3, 1, 3, 0),
+                    "bisect_batch_on_function_error": bisects,
+                    "report_batch_item_failures": reports,
+                    "batch_size": hand.deal("retry size", 3, 10),
+                }
+            )
+            plan = replace(plan, poison=0.05, one_by_one=alone)
         case "age":
             odds = replace(odds, call_fails=0.3, destination_down=0.3)
             options = options.model_copy(update={"maximum_record_age_in_seconds": 60})
         case "loss":
             odds = replace(odds, call_long=0.05, call_fails=0.1)
             plan = replace(plan, start=TRIM_HORIZON)
-        case "stop":
-            lanes = hand.deal("stop lanes", 1, 3)
-            options = options.model_copy(update={"parallelization_factor": lanes})
-            plan = replace(plan, workers=hand.deal("stop workers", 2, 3))
-        case _:
-            pass
-    return replace(plan, odds=odds, stream=stream, options=options)
+    return replace(plan, odds=odds, options=options)

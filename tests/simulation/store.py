@@ -115,6 +115,11 @@ class SimStore:
         lease = self.rows[shard].lease
         self._put("evict", None, replace(lease, owner=None, counter=lease.counter + 1), None)
 
+    def clean_up(self, shard: ShardId) -> None:
+        """Another library deletes a finished row once its children have started (leases.md 6.6 rule 3)."""
+        row = self.rows.pop(shard)
+        self._watch.wrote(Write("cleanup", None, row.lease, None))
+
     def forget(self, lease: Lease) -> None:
         row = self.rows.get(lease.shard)
         if row is not None and row.lease.finished and row.lease.counter == lease.counter:

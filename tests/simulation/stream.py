@@ -24,6 +24,7 @@ from triggerkit.core.model import (
     ShardId,
 )
 
+OLD_SECONDS = 3600.0
 YOUNG_SECONDS = 10.0
 """How long a shard may be left out of a listing that follows one with it."""
 
@@ -179,7 +180,13 @@ class SimStream:
         return Children(tuple(self._as_listed(child) for child in born if self.is_listed(child.id)))
 
     def _without_a_young_one(self, listed: list[SimShard]) -> list[SimShard]:
-        young = [s for s in listed if self._schedule.t - s.listed_t < YOUNG_SECONDS]
+        service = self._schedule.service_seconds
+        young = [
+            shard
+            for shard in listed
+            if self._schedule.t - shard.listed_t < YOUNG_SECONDS
+            and service - shard.created_seconds < OLD_SECONDS
+        ]
         hidden = self._rng.choice(young) if young else None
         return [shard for shard in listed if shard is not hidden]
 

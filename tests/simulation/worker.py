@@ -318,6 +318,7 @@ class SimWorker:
             return
         complete = self.rng.random() >= odds.listing_partial
         stale = self.rng.choice((2.0, 6.0)) if self.rng.random() < odds.listing_stale else 0.0
+        late = self.rng.choice((1.0, 2.7)) if self.rng.random() < odds.listing_late else 0.0
         hides = self.rng.random() < odds.listing_hides
 
         def listed() -> None:
@@ -331,7 +332,7 @@ class SimWorker:
                     report = Surveyed(world.store.read(), listing)
                 self.after(world.lag("store"), lambda: self.answer(key, report))
 
-            self.after(cached_seconds + world.lag(), read)
+            self.after(cached_seconds + late + world.lag(), read)
 
         self.after(world.lag(), listed)
 
@@ -356,7 +357,10 @@ class SimWorker:
 
                 key = self._begin(("row", lease.shard))
                 self.ask(key, forget, lambda wait: ForgetFailed(lease.shard, wait), fails)
-            case Save() | Finish() | Release():
+            case Save() | Finish():
+                self._write_held(decision, fails)
+            case Release():
+                self.world.checker.release_decided(decision.lease.shard, decision.tenure)
                 self._write_held(decision, fails)
             case _:
                 assert_never(decision)
@@ -408,6 +412,7 @@ class SimWorker:
 
     def _fetch(self, decision: Fetch) -> None:
         world, shard, tenure = self.world, decision.lease.shard, decision.tenure
+        world.checker.read_decided(shard, tenure, decision.position)
         if shard not in self._readers:
             self._readers[shard] = world.stream.open(shard, self.rng)
         reader = self._readers[shard]

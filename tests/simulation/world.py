@@ -18,6 +18,7 @@ from simulation.store import SimStore
 from simulation.stream import SimStream
 from simulation.worker import SimWorker
 
+from triggerkit.core.leases import has_started
 from triggerkit.core.reports import Woke
 from triggerkit.testing.checker import Checker
 from triggerkit.testing.truth import Violation
@@ -151,11 +152,15 @@ class World:
         alive = [worker for worker in self.workers if worker.lives]
         if len(alive) > 1 and not self.plan.calm:
             crashed = self.rng.choice(alive)
-            self.note(crashed.name, "crash")
-            crashed.crash()
+            seconds = self.rng.choice((0.0, 2.0, 5.0))
+            self.schedule.after(seconds, lambda: self._crash(crashed))
         for _ in range(3):
             self._happen(Event(self.schedule.t, "put"))
         self._become_quiet(IDLE_LINEAGE_SECONDS)
+
+    def _crash(self, worker: SimWorker) -> None:
+        self.note(worker.name, "crash")
+        worker.crash()
 
     def _become_quiet(self, seconds: float) -> None:
         if self.schedule.run_until(self.schedule.t + seconds, self._is_quiet):
@@ -198,10 +203,24 @@ class World:
                 self.note("world", event.kind)
                 until = self.schedule.t + self.rng.choice((2.0, 5.0, 9.0))
                 self._spells[event.kind] = max(until, self._spells.get(event.kind, 0.0))
-            case "evict":
-                self._evict()
+            case "evict" | "cleanup":
+                self._happen_to_rows(event.kind)
             case _:
                 self._happen_to_worker(event.kind)
+
+    def _happen_to_rows(self, kind: str) -> None:
+        if kind == "evict":
+            self._evict()
+        else:
+            self._clean_up()
+
+    def _clean_up(self) -> None:
+        for shard, row in [*self.store.rows.items()]:
+            children = [self.store.rows.get(child) for child in row.lease.children or ()]
+            started = [c for c in children if c is not None and has_started(c.lease)]
+            if row.lease.finished and children and len(started) == len(children):
+                self.note("operator", f"deletes the row of {shard}")
+                self.store.clean_up(shard)
 
     def _evict(self) -> None:
         rows = [row.lease for row in self.store.rows.values() if row.lease.owner is not None]

@@ -176,6 +176,14 @@ class Checker:
         """A worker decides to call its handler; the call may begin later, or never."""
         self._deliveries.call_decided(shard, tenure, records, service_seconds)
 
+    def read_decided(self, shard: ShardId, tenure: Tenure, position: Position) -> None:
+        """A worker decides to read on from here."""
+        self._rows.read_decided(shard, tenure, position)
+
+    def release_decided(self, shard: ShardId, tenure: Tenure) -> None:
+        """A worker decides to let a shard go: nothing of it may begin any more."""
+        self._sessions.release_decided(shard, tenure)
+
     def discard_decided(self, shard: ShardId, tenure: Tenure) -> None:
         """A worker decides to deliver a failure record."""
         self._deliveries.discard_decided(shard, tenure)

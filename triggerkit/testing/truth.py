@@ -88,7 +88,8 @@ class Write:
     """One write of the lease table that was applied: `before` None is a new row, `after` None a deleted one.
 
     `verb` is `create`, `take`, `advance`, `release`, `finish`, `forget`, `born of SHARD` for a child's row that the
-    end of its parent made, or `evict`: an operator took the lease away from whoever had it.
+    end of its parent made. Two are an outsider's: `evict` took the lease away from whoever had it, and `cleanup`
+    deleted a finished row.
     """
 
     verb: str

@@ -16,6 +16,7 @@ class Sessions:
         self.expired: set[str] = set()
         """Those of them whose time for it is over."""
         self._lost: set[tuple[ShardId, Tenure]] = set()
+        self._let_go: set[tuple[ShardId, Tenure]] = set()
 
     def joined(self, session: SessionId, worker: str, clock: WorkerTime) -> None:
         """A worker began a session."""
@@ -31,11 +32,17 @@ class Sessions:
         """A worker knows that its lease is lost."""
         self._lost.add((shard, tenure))
 
+    def release_decided(self, shard: ShardId, tenure: Tenure) -> None:
+        """A worker decides to let a shard go: the write may be applied whatever its answer says."""
+        self._let_go.add((shard, tenure))
+
     def acting(self, shard: ShardId, tenure: Tenure) -> Beats:
         """The beats of a session whose worker decides something for this shard now."""
         beats = self.beats[tenure.session]
         require(beats.lives, "I17", f"{tenure} goes on with {shard} behind its session's end")
         known = (shard, tenure) in self._lost
         require(not known, "I2", f"{tenure} goes on with {shard} though it knows of its loss")
+        over = (shard, tenure) in self._let_go
+        require(not over, "S", f"{tenure} goes on with {shard} behind its release")
         require(beats.may_act, "I17", f"{tenure} goes on with {shard} past its deadline")
         return beats

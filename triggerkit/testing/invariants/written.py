@@ -27,7 +27,7 @@ class Start:
                 return truth.record.at_seconds < self.position.at_seconds
             case PositionKind.LATEST:
                 shard = truth.shard.id
-                if shard in self.begun:
+                if shard in self.pins or shard in self.begun:
                     return truth.created_seconds < self.pins.get(shard, float("-inf"))
                 # a shard that the start rule left out: its end came before any pin
                 return truth.created_seconds < min(self.pins.values(), default=float("inf"))
