@@ -174,7 +174,7 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class Rested:
-    """No shard had anything. `surely`: each was asked, and none refused."""
+    """No shard had anything. `surely`: each was asked, none refused, and no child is still to be listed."""
 
     surely: bool
 
@@ -192,6 +192,7 @@ class Following:
         self._source = source
         self._start = start
         self._command = command
+        self._begun: set[ShardId] = set()
         self.positions: dict[ShardId, Position] = {}
 
     async def steps(self, poll_seconds: float) -> AsyncGenerator[Step, None]:
@@ -207,8 +208,9 @@ class Following:
                     moved = True
                     yield Read(shard, page.records)
                 if page is not None and page.ended and shard in self.positions:
-                    for step in await self._follow_children(shard):
-                        moved = True
+                    steps = await self._follow_children(shard)
+                    moved, refused = moved or bool(steps), refused or not steps
+                    for step in steps:
                         yield step
             if not moved:
                 yield Rested(surely=not refused)
@@ -226,6 +228,7 @@ class Following:
         else:
             shards = [shard for shard in graph if not graph.listed_parents(shard.id)]
         self.positions = {shard.id: self._start for shard in shards}
+        self._begun.update(self.positions)
         return tuple(shards)
 
     async def _read(self, shard: ShardId) -> Page | None:
@@ -252,16 +255,24 @@ class Following:
         """Go on in the children whose parents are all read; nothing while they are not listed yet."""
         try:
             found = await self._source.children(shard)
+            begun = [child for child in found.shards if await self._is_next(child, shard)]
         except ThrottledError:
             return ()
         if not found.shards and not found.final:
             return ()  # the next read of the ended shard asks again
         del self.positions[shard]
-        begun = [
-            child
-            for child in found.shards
-            if child.id not in self.positions and not set(child.parents) & self.positions.keys()
-        ]
         self.positions |= {child.id: TRIM_HORIZON for child in begun}
+        self._begun.update(child.id for child in begun)
         closed = Closed(shard, tuple(child.id for child in found.shards))
         return (closed, Begun(tuple(begun))) if begun else (closed,)
+
+    async def _is_next(self, child: Shard, read: ShardId) -> bool:
+        """Whether with `read` all is read that comes before a shard: a stream made anew has many parents."""
+        if child.id in self._begun:
+            return False
+        unread = self.positions.keys() - {read}
+        if len(child.parents) < 2 or not unread:
+            return True
+        graph = ShardGraph((await self._source.list_shards()).shards)
+        parents = frozenset(child.parents)
+        return not any(shard in parents or graph.has_descendant(shard, parents) for shard in unread)

@@ -56,6 +56,8 @@ from triggerkit.testing.cassettes import without_account
 
 CONTROL_PLANE_THREADS = 4
 TIP_POLL_SECONDS = 0.2
+ROUNDS_IN_DOUBT = 150
+"""Rounds without a record, a shard refusing or its children not listed yet, that are taken for the tip."""
 SHOWN_SECONDS = 0.2
 """How often the count is shown anew."""
 ERASE = "\r\x1b[2K"
@@ -206,7 +208,7 @@ class Recording:
         self._redactor = redactor
         self._waiting: list[ShardBegun | ShardClosed] = []
         """What happened to shards before the first record; the header needs a record."""
-        self._rests = 0
+        self._rests = 0.0
         self._started_seconds = 0.0
         self._shape: StreamShape | None = None
 
@@ -292,7 +294,7 @@ class Recording:
             return True
         match step:
             case Rested(surely=surely):
-                self._rests += surely
+                self._rests += 1 if surely else PAGES_AT_TIP / ROUNDS_IN_DOUBT
             case Begun():
                 pass
             case _:
