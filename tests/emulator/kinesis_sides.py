@@ -60,6 +60,8 @@ class KinesisSide:
     def clean(self) -> None:
         """Delete every stream."""
         for stream in self.call("ListStreams")["StreamNames"]:
+            # Nobody may delete a stream that is still changing.
+            self.settled(stream)
             self.call("DeleteStream", StreamName=stream)
             self.settled(stream, gone=True)
 
