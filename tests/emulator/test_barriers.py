@@ -12,6 +12,7 @@ from components import dummy_client
 
 from emulator.kit import Orders, refused
 from triggerkit.emulator import Emulator, EmulatorError, Server, barriers, serve
+from triggerkit.errors import UsageError
 
 LIMIT_SECONDS = 10.0
 
@@ -119,7 +120,7 @@ def test_a_barrier_of_one_shard_lets_reads_of_others_pass(
 
 def test_the_thread_that_made_a_barrier_is_told_instead_of_held(orders: Orders) -> None:
     barrier = orders.emulator.faults.barrier("PutItem")
-    with pytest.raises(RuntimeError, match="call from another thread, or over HTTP"):
+    with pytest.raises(UsageError, match="would wait for itself"):
         orders.put("a")
     assert orders.get("a") is None
     barrier.release()

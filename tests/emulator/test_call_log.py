@@ -11,6 +11,7 @@ from emulator.clicks import Clicks
 from emulator.kit import Orders, refused
 from triggerkit.emulator import Damage, EmulatorError, attach, call_log, serve
 from triggerkit.emulator.call_log import CallLog
+from triggerkit.errors import UsageError
 
 
 def outcomes(orders: Orders, operation: str = "") -> list[tuple[str, str]]:
@@ -98,7 +99,7 @@ def test_a_long_or_odd_request_is_shortened() -> None:
 def test_a_call_that_is_held_is_under_way() -> None:
     orders = Orders()
     orders.emulator.faults.barrier("PutItem")
-    with pytest.raises(RuntimeError, match="barrier"):
+    with pytest.raises(UsageError, match="barrier"):
         orders.put("a")
     assert outcomes(orders, "PutItem") == [("PutItem", "under way")]
 

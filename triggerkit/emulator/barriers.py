@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from triggerkit.errors import UsageError
+
 LONGEST_HOLD_SECONDS = 60.0
 """Real seconds, as long as boto3 waits for an answer."""
 
@@ -84,15 +86,16 @@ class Barrier:
         """Wait in this thread until released; returns whether it was, within the time limit.
 
         Raises:
-            RuntimeError: this thread made the barrier, so that nobody could release it.
+            UsageError: this thread made the barrier, so that nobody could release it.
         """
         self._reached.set()
         if self.released:
             return True
         if threading.get_ident() == self._maker:
-            raise RuntimeError(
+            raise UsageError(
                 f"{self.at.operation} is called by the thread that made its barrier, and would wait for "
-                "itself; call from another thread, or over HTTP"
+                "itself",
+                hint="call from another thread, or over HTTP, or release the barrier first",
             )
         return self._released.wait(LONGEST_HOLD_SECONDS)
 

@@ -70,7 +70,7 @@ class Call:
         """Go all the way in this thread, waiting at barriers; return the answer as JSON text.
 
         Raises:
-            EmulatorError: the answer is an error. RuntimeError: this thread made the barrier.
+            EmulatorError: the answer is an error. UsageError: this thread made the barrier.
         """
         if self.before is not None and not self.before.hold():
             self.abandon()

@@ -81,7 +81,7 @@ def respond(emulator: Emulator, target: str, body: bytes) -> Answer:
     """Return the answer to one request; waits in this thread where the call is held.
 
     Raises:
-        RuntimeError: this thread made the barrier that the call is held at.
+        UsageError: this thread made the barrier that the call is held at.
     """
     exchange = Exchange(emulator, target, body)
     call = exchange.call
