@@ -8,7 +8,8 @@ printed as the Python text that makes it again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from io import StringIO
 
 from triggerkit.runtime.logs import LogSettings, configure_logging
@@ -49,13 +50,17 @@ SHRINKING_RUNS = 400
 
 @dataclass(frozen=True, slots=True)
 class Lived:
-    """What a world came to that kept every invariant. `digest` is that of all that happened, if asked for."""
+    """What a world came to that kept every invariant. `digest` is that of all that happened, if asked for.
+
+    `steps` are callbacks of the loop, `steps_of` those of each life of a worker, such as `w0.1`.
+    """
 
     steps: int
     virtual_seconds: float
     calls: int
     duplicates: int
     digest: str = ""
+    steps_of: Mapping[str, int] = field(default_factory=dict)
 
 
 class Harness:
@@ -93,6 +98,7 @@ class Harness:
             sum(checker.calls for checker in checkers),
             sum(checker.duplicates for checker in checkers),
             world.witness.digest if follow else "",
+            world.steps_of,
         )
 
     def check(self, runs: int = SHRINKING_RUNS) -> Lived:

@@ -29,6 +29,7 @@ class Fleet:
         self._places: list[Worker | None] = [None] * len(around.plan.workers)
         self._begun = [0] * len(self._places)
         self._ended: list[Worker] = []
+        self._in_store: list[Event] = []
         self._stays_up = False
         self._ends = False
 
@@ -58,11 +59,15 @@ class Fleet:
             lambda worker: self._over(number, worker),
         )
         self._places[number] = worker
+        in_store, self._in_store = self._in_store, []
         worker.start()
+        for event in in_store:
+            self.strike(event)
 
     def heal(self) -> None:
         """Whoever is frozen thaws, whoever is away comes back, and from now on nobody stays away."""
         self._stays_up = True
+        self._in_store.clear()
         for worker in self.workers:
             worker.wire.heal()
             worker.life.at_step.clear()
@@ -84,6 +89,8 @@ class Fleet:
     def strike(self, event: Event) -> None:
         """Let something happen to one worker, if it lives."""
         worker = self._places[event.worker % len(self._places)]
+        if worker is None and event.kind in {"crash", "freeze", "lose"} and event.count:
+            self._in_store.append(event)  # its next life does not get far
         if worker is None or worker.stopping:
             return
         match event.kind:

@@ -7,7 +7,7 @@ worker that falls silent: in such a world no record may come twice.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from pydantic import BaseModel
 
@@ -32,6 +32,10 @@ Kind: TypeAlias = Literal[
     "stale",
     "outage",
 ]
+WORKER_KINDS: Final = frozenset(
+    {"crash", "freeze", "stop", "mute", "stall", "lose", "refuse", "throttle", "stale"}
+)
+"""What happens to one worker; all else happens to the stream, or to everybody."""
 HandlerShape: TypeAlias = Literal["sync", "async", "each", "async each"]
 StoreKind: TypeAlias = Literal["memory", "sqlite"]
 
@@ -79,8 +83,10 @@ class Event:
 
     `worker` is whom it happens to. `seconds` is how long it lasts: a freeze, an outage, the time until a crashed
     or stopped worker is started again (negative: not before the world heals), until a new shard is listed.
-    `count` is how many: answers lost, calls throttled; for a crash and a freeze the steps that are still taken.
-    `key` is the item of a put or a delete, or which open shard is split.
+    `count` is how many: answers lost, calls throttled; for a crash and a freeze the steps that are still taken, by
+    the life that comes next if there is none now.
+    `key` is the item of a put or a delete, which open shard is split, how many writes go well before answers get
+    lost.
     """
 
     at_seconds: float

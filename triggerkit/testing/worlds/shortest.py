@@ -11,7 +11,15 @@ from dataclasses import fields, replace
 from typing import TypeVar
 
 from triggerkit.core.options import MappingOptions
-from triggerkit.testing.worlds.plan import CallOdds, Event, Odds, Plan, TriggerPlan, WorkerPlan
+from triggerkit.testing.worlds.plan import (
+    WORKER_KINDS,
+    CallOdds,
+    Event,
+    Odds,
+    Plan,
+    TriggerPlan,
+    WorkerPlan,
+)
 
 T = TypeVar("T")
 
@@ -140,9 +148,9 @@ def _shorter_times(plan: Plan) -> Iterator[Plan]:
 def _without_worker(plan: Plan, number: int) -> Plan:
     """Events of the others keep whom they happen to."""
     events = [
-        replace(event, worker=event.worker - (event.worker > number))
+        replace(event, worker=max(0, event.worker - (event.worker >= number)))
         for event in plan.events
-        if event.worker != number or event.kind in {"put", "delete"}
+        if event.worker != number or event.kind not in WORKER_KINDS
     ]
     return replace(plan, workers=_without(plan.workers, number), events=tuple(events))
 

@@ -44,14 +44,12 @@ class Troubles:
     stalled_until_seconds: float = 0.0
     muted_until_seconds: float = 0.0
     stale_until_seconds: float = 0.0
-    losing: int = 0
-    """So many writes of state are made, and their answers lost."""
     refusing: int = 0
     """So many writes of state are refused."""
     throttling: int = 0
     """So many calls of AWS are throttled."""
     losing_at: set[int] = field(default_factory=set)
-    """Writes of state whose answers are lost, by their number."""
+    """Writes of state that are made, and whose answers are lost, by their number."""
 
 
 class Wire:
@@ -83,7 +81,8 @@ class Wire:
             case "stale":
                 troubles.stale_until_seconds = until_seconds
             case "lose":
-                troubles.losing += event.count
+                first = self.writes + event.key
+                troubles.losing_at.update(range(first, first + event.count))
             case "refuse":
                 troubles.refusing += event.count
             case "throttle":
@@ -153,9 +152,7 @@ class Wire:
             troubles.refusing = max(0, troubles.refusing - 1)
             await self._way()
             raise _refused()
-        lost = number in troubles.losing_at or bool(troubles.losing)
-        if troubles.losing:
-            troubles.losing -= 1
+        lost = number in troubles.losing_at
         if not lost and self.strikes(odds.answer_lost):
             if self._rng.random() < 0.5:  # the client asked again by itself
                 return await self.carry(lambda: (call(), call())[1])

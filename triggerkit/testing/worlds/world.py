@@ -69,6 +69,8 @@ class World:
         self.witness = Witness(self.loop.time)
         self.steps = 0
         """Callbacks of the loop until the end."""
+        self.steps_of: dict[str, int] = {}
+        """Those of each life."""
         self._parts = parts or Parts()
         self._rng = Random(f"world {plan.seed}")  # noqa: S311 - a world is drawn, no secret
 
@@ -87,7 +89,7 @@ class World:
                 self.loop.run_until_complete(self._live())
             except Exception as error:  # noqa: BLE001 - whatever it is, it is told with the trace
                 fault = self.witness.fault or error
-            self.steps = self.loop.steps
+            self._count_steps()
             self.loop.run_until_complete(self._clean_up())
         finally:
             self.loop.close()
@@ -193,6 +195,11 @@ class World:
             if not rest:
                 return
             await asyncio.gather(*rest, return_exceptions=True)
+
+    def _count_steps(self) -> None:
+        self.steps = self.loop.steps
+        everybody = self._fleet.everybody
+        self.steps_of = {worker.life.name: worker.life.steps for worker in everybody}
 
     def _loop_fault(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         del loop
