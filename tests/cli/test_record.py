@@ -333,11 +333,13 @@ def test_a_record_with_line_breaks_between_its_parts_is_one_line(
     assert bytes(line.record) == b'{"a":1,"b":"x\\ny"}'
 
 
-def test_a_full_disk_is_told(begun: tuple[Path, CassetteFile]) -> None:
+def test_a_last_step_that_fails_tells_where_the_records_are(
+    begun: tuple[Path, CassetteFile],
+) -> None:
     path, file = begun
     path.with_name("orders.jsonl.gz.new").mkdir()  # in the way of the last step
     with pytest.raises(CassetteError, match="cannot be written: Is a directory") as refused:
         file.finish(Ended("tip"))
-    assert "room in it" in refused.value.hint
+    assert "orders.jsonl.gz.part: load_cassette" in refused.value.hint
     assert not path.exists()
     assert list(load_cassette(path.with_name("orders.jsonl.gz.part")).lines()) == []

@@ -148,6 +148,9 @@ def test_numbers_that_are_equal_become_equal() -> None:
         for text in ("1", "1.0", "10E-1")
     }
     assert len(told) == 1
+    long = [f"0.1{'0' * 30}{digit}" for digit in "12"]
+    images = [redactor.redacted(record({"n": {"N": text}})) for text in long]
+    assert images[0] != images[1]
     assert 10**14 <= int(told.pop()) < 10**15
 
 

@@ -456,3 +456,13 @@ def test_the_plugin_plays_a_cassette_that_lies_beside_the_test(split: Path) -> N
     )
     assert "1 failed, 4 passed" in done.stdout, done.stdout
     assert f"there is no cassette {folder}/nosuch.jsonl.gz" in done.stdout
+
+
+def test_cassettes_of_the_first_format_are_read_for_ever() -> None:
+    """The file is as version 0.1.0 wrote it, and is never written anew: people have committed such files."""
+    cassette = load_cassette(Path(__file__).with_name("samples") / "format_1.jsonl")
+    assert cassette.header.redacted == ("email",)
+    with Simulation(handlers) as sim:
+        sim.play(cassette)
+        sim.run_until_idle()
+        assert sorted(sim.calls(notify).keys) == ["1", "1", "2", "2"]

@@ -19,6 +19,7 @@ from triggerkit.errors import CassetteError
 from triggerkit.testing.cassette_lines import Ended, Header, Line, encoded
 
 OWNER_ONLY = 0o600
+_UNWRITABLE = "make its folder, with room in it, and yours to write to"
 _COPIED_BYTES = 2**20
 _QUICK, _SMALL = 1, 6
 """How hard gzip tries: while records come, and in the end."""
@@ -61,7 +62,8 @@ class CassetteFile:
         """Write the end, and give the file its name; its size in bytes."""
         self._write(end)
         final = self.path.with_name(f"{self.path.name}.new")
-        with _writing(self.path):
+        kept = f"what was recorded is in {self._part}"
+        with _writing(self.path, f"{kept}: load_cassette(path, allow_cut=True)"):
             self._lines.close()
             with suppress(FileNotFoundError):
                 final.unlink()
@@ -134,11 +136,8 @@ def _packed(plain: IO[bytes], level: int) -> IO[bytes]:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def _writing(path: Path, hint: str = _UNWRITABLE) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise CassetteError(
-            f"{path} cannot be written: {error.strerror}",
-            hint="make its folder, with room in it, and yours to write to",
-        ) from error
+        raise CassetteError(f"{path} cannot be written: {error.strerror}", hint=hint) from error

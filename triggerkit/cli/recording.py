@@ -256,7 +256,8 @@ class Recording:
         async with aclosing(following.steps(poll_seconds)) as steps:
             async for step in steps:
                 self._take(step, following, since_seconds)
-                self._file.flush()
+                if not isinstance(step, Rested):
+                    self._file.flush()
                 self.told.went_on(asyncio.get_running_loop().time())
                 if self._is_over(step, following):
                     return

@@ -13,12 +13,11 @@ import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from hashlib import blake2b
 from typing import Any, Final, TypeAlias
 
 from triggerkit.emulator.sizes import item_size_bytes
-from triggerkit.emulator.values import normalise_item
+from triggerkit.emulator.values import normalise_item, number
 from triggerkit.errors import UsageError
 
 Wire: TypeAlias = dict[str, Any]
@@ -154,7 +153,7 @@ class Redactor:
     def _pseudonym(self, kind: str, content: str) -> str:
         match kind:
             case "N":
-                return _digits("N", self._hash("N", str(Decimal(content).normalize())))
+                return _digits("N", self._hash("N", number(content)))
             case "B":
                 return base64.b64encode(self._hash("B", content)).decode() if content else ""
             case _:

@@ -21,7 +21,7 @@ Pace: TypeAlias = Literal["at once", "recorded"]
 
 
 class _Change(msgspec.Struct, rename="pascal", gc=False):
-    approximate_creation_date_time: float = 0.0
+    approximate_creation_date_time: float | None = None
 
 
 class _Head(msgspec.Struct, gc=False):
@@ -144,7 +144,7 @@ def in_time(lines: Iterable[Line]) -> Iterator[tuple[float, Line]]:
                 at_seconds = max([at_seconds, *(reached.get(one, 0.0) for one in parents)])
             case Recorded(record=record):
                 change = _HEAD.decode(record).dynamodb
-                at_seconds = max(at_seconds, change.approximate_creation_date_time)
+                at_seconds = max(at_seconds, change.approximate_creation_date_time or 0.0)
             case ShardClosed():
                 pass
         reached[line.shard] = at_seconds
