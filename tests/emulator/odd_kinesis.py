@@ -23,9 +23,10 @@ CHANGING = frozenset(
         "UpdateShardCount",
         "IncreaseStreamRetentionPeriod",
         "DecreaseStreamRetentionPeriod",
+        "PutRecords",
     }
 )
-"""What may leave other streams behind than it found."""
+"""What may leave other streams behind than it found, or many records in them."""
 ITERATOR = "the iterator"
 """Stands for an iterator of the side that is asked."""
 OWN_NUMBER = "the number of a record of shard 1"
