@@ -290,9 +290,8 @@ class ShardConsumer:
             self._progress.move_to(pinned)
             self.reading.pinned(pinned)
             return
-        settings = self._settings
-        idle_seconds = settings.options.idle_poll_seconds
-        self.reading.absorb(page, now, settings.fetch_limit, idle_seconds)
+        options, fetch_limit = self._settings.options, self._settings.fetch_limit
+        self.reading.absorb(page, now, fetch_limit, options.idle_poll_seconds)
         if not page.records:
             return
         ordinals = self._progress.admit(page.records)
