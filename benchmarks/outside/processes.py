@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 30.0
 STOP_SECONDS = 5.0
 READ_SECONDS = 10.0
+SETTLING_SECONDS = 12.0
 
 
 class PacedClock:
@@ -90,9 +91,10 @@ class ProcessCrew:
         if self._scenario.position == "LATEST":
             self._wait_reading(reads + self._scenario.shards)
 
-    def next_delivery(self) -> Record | None:
+    def next_delivery(self, *, is_settling: bool = False) -> Record | None:
         """Let a handler take one more record."""
-        return self._book.next_record(self._subject.patience_seconds)
+        seconds = self._subject.patience_seconds
+        return self._book.next_record(min(seconds, SETTLING_SECONDS) if is_settling else seconds)
 
     def busy(self, seconds: float) -> None:
         """Let the subject's time pass."""

@@ -58,7 +58,7 @@ def roll_chain(stage: Stage) -> None:
 
 
 def long_backlog(stage: Stage) -> None:
-    stage.write(2300)
+    stage.write(600)
     stage.split()
     stage.write(stage.some(100, 200))
     stage.begin()
@@ -368,8 +368,12 @@ SCENARIOS = (
     Scenario("empty pages", "pages without records before records, in every shard", empty_pages),
     Scenario("repeated records", "the service answers some records twice", repeated_pages),
     Scenario("late records", "records can be read two seconds late; a roll", late_records),
-    Scenario("throttled 3", "three reads are refused in a row", throttle_short, shards=2),
-    Scenario("throttled 15", "fifteen reads are refused in a row", throttle_long, shards=2),
+    Scenario(
+        "throttled 3", "three reads of one of two shards are refused", throttle_short, shards=2
+    ),
+    Scenario(
+        "throttled 15", "fifteen reads of one of two shards are refused", throttle_long, shards=2
+    ),
     Scenario(
         "throttled 15, caught",
         "the same, and the user's own loop catches the error and goes on",

@@ -56,8 +56,9 @@ class SimulatedCrew:
         self._has_begun = True
         self._simulation.advance(STEP_SECONDS)
 
-    def next_delivery(self) -> Record | None:
+    def next_delivery(self, *, is_settling: bool = False) -> Record | None:
         """Let virtual time pass until a handler has taken a record."""
+        del is_settling  # waiting costs nothing here
         self._wanted = 1
         for _ in range(int(PATIENCE_SECONDS / STEP_SECONDS)):
             if self._delivered:

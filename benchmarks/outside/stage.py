@@ -43,10 +43,10 @@ class Crew(Protocol):
         """
         ...
 
-    def next_delivery(self) -> Record | None:
+    def next_delivery(self, *, is_settling: bool = False) -> Record | None:
         """Let a handler take one more record; None when none comes for as long as is reasonable.
 
-        Between two calls, every handler is busy.
+        Settling is over sooner: nothing may be to come. Between two calls, every handler is busy.
         """
         ...
 
@@ -157,12 +157,13 @@ class Stage:
         self._emulator.expire_iterators()
 
     def throttle(self, times: int) -> None:
-        """Refuse the next reads as too many."""
+        """Refuse the next reads of the shard that is listed last."""
         error = {
             Service.DYNAMODB: "ThrottlingException",
             Service.KINESIS: "ProvisionedThroughputExceededException",
         }
-        self.faults.throttle("GetRecords", times, error[self.service])
+        last = max(self._emulator.open_shards(NAME))
+        self.faults.throttle("GetRecords", times, error[self.service], last)
 
     def damage(self, how: Damage, times: int = 1) -> None:
         """Spoil the next answers to reads."""
@@ -191,7 +192,7 @@ class Stage:
     def let_run(self) -> None:
         """Take all that comes."""
         self._restarts = 0
-        while self._take_one():
+        while self._take_one(is_settling=True):
             pass
 
     def drain(self) -> None:
@@ -238,10 +239,12 @@ class Stage:
         while self.judge.owed and self._take_one():
             pass
 
-    def _take_one(self) -> bool:
+    def _take_one(self, *, is_settling: bool = False) -> bool:
         """Take one record; a crew that ended with an error is started again, as a supervisor would."""
         while True:
-            record = None if self._has_failed else self._crew.next_delivery()
+            record = None
+            if not self._has_failed:
+                record = self._crew.next_delivery(is_settling=is_settling)
             if record is not None:
                 self.judge.deliver(record)
                 return True

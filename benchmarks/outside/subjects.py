@@ -71,7 +71,7 @@ def tutorial(service: Service) -> Subject:
 
 
 def ours(service: Service) -> Subject:
-    return Subject(OURS, "", service, "with_triggerkit.py", patience_seconds=15.0, workers=2)
+    return Subject(OURS, "", service, "with_triggerkit.py", patience_seconds=60.0, workers=2)
 
 
 SUBJECTS = (

@@ -42,7 +42,7 @@ class Toy:
         self._page.clear()
         self._follow(is_first=not self._saved)
 
-    def next_delivery(self) -> Record | None:
+    def next_delivery(self, *, is_settling: bool = False) -> Record | None:
         for _ in range(40):
             if self._page:
                 shard, record = self._page.popleft()
