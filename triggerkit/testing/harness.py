@@ -39,6 +39,7 @@ __all__ = [
     "Violation",
     "WorkerPlan",
     "as_text",
+    "broken_rule",
     "make_plan",
     "run_plan",
     "shortest",

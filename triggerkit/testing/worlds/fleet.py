@@ -23,9 +23,8 @@ RESTART_AGAIN_SECONDS = 1.0
 class Fleet:
     """All lives of a world; to be used on its loop."""
 
-    def __init__(self, around: Surroundings, kind: type[Worker]) -> None:
+    def __init__(self, around: Surroundings) -> None:
         self._around = around
-        self._kind = kind
         self._places: list[Worker | None] = [None] * len(around.plan.workers)
         self._begun = [0] * len(self._places)
         self._ended: list[Worker] = []
@@ -50,7 +49,7 @@ class Fleet:
         self._begun[number] += 1
         name = f"w{number}.{self._begun[number]}"
         rng = Random(f"{name} of {self._around.plan.seed}")  # noqa: S311 - a world is drawn, no secret
-        worker = self._kind(
+        worker = Worker(
             self._around,
             self._around.plan.workers[number],
             Life(name, self._spins),

@@ -117,8 +117,12 @@ class SharedState:
         while len(self._past) > 1 and self._past[1][0] < self._now_seconds() - STALE_SECONDS:
             self._past.popleft()
         changed = [key for key in before if after.get(key) != before[key]]
-        for key in [*changed, *(key for key in after if key not in before)]:
-            self._witness.wrote(Write(verb, by, before.get(key), after.get(key)))
+        for key in changed:
+            self._witness.wrote(Write(verb, by, before[key], after.get(key)))
+        born = "born of a finished parent" if verb == "finish" else verb
+        for key in after:
+            if key not in before:
+                self._witness.wrote(Write(born, by, None, after[key]))
 
 
 @dataclass(slots=True)

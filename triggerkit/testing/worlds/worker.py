@@ -13,30 +13,32 @@ from random import Random
 
 from triggerkit.core.consumer import ConsumerSettings
 from triggerkit.core.coordinator import Cadence
-from triggerkit.core.decisions import Decision, Discard
 from triggerkit.core.mapping import EventSourceMapping
 from triggerkit.core.membership import Membership
 from triggerkit.core.model import Now, StopReason
-from triggerkit.core.reports import Discarded, LeaseLost, Report
 from triggerkit.emulator import Emulator
-from triggerkit.errors import DestinationError
 from triggerkit.invokers.calls import HandlerSettings
 from triggerkit.invokers.inprocess import InProcessInvoker
-from triggerkit.ports import FailureRecord, Source
+from triggerkit.ports import Source
 from triggerkit.runtime.clock import SystemClock
 from triggerkit.runtime.deadline import ActingDeadline
 from triggerkit.runtime.engine import Engine, RunningMapping
 from triggerkit.runtime.handlers import callable_of
-from triggerkit.runtime.journal import Journal
 from triggerkit.runtime.listings import SharedListing
 from triggerkit.runtime.logs import get_logger
-from triggerkit.runtime.perform import MappingPorts, MembershipPerformer, Performer
+from triggerkit.runtime.perform import MappingPorts, MembershipPerformer
 from triggerkit.runtime.starting import prepare_patiently
 from triggerkit.runtime.worker import starting_position
 from triggerkit.testing.clock import VirtualClock
 from triggerkit.testing.source import open_source
 from triggerkit.testing.truth import Violation
-from triggerkit.testing.worlds.calls import DECISION, Handlers, SlowPlaces, WatchedInvoker
+from triggerkit.testing.worlds.calls import Handlers, SlowPlaces, WatchedInvoker
+from triggerkit.testing.worlds.edge import (
+    Edge,
+    WatchedDestination,
+    WatchedJournal,
+    WatchedPerformer,
+)
 from triggerkit.testing.worlds.gate import LIFE, Life
 from triggerkit.testing.worlds.plan import Plan, TriggerPlan, WorkerPlan
 from triggerkit.testing.worlds.state import SessionsOf, SharedState, WiredStore
@@ -47,8 +49,6 @@ from triggerkit.triggers import Triggers
 TABLE = "orders"
 DRAIN_SECONDS = 25.0
 LAST_RELEASES_SECONDS = 5.0
-SERVICE_ERROR_SECONDS = 2.5
-"""How far ahead a worker may take service time: `Date` counts whole seconds, and a late answer sets it back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,7 @@ class Surroundings:
     weather: Weather
     witness: Witness
     prefixes: tuple[str, ...]
+    performer: type[WatchedPerformer] = WatchedPerformer
 
 
 class HostClock:
@@ -116,6 +117,8 @@ class Worker:
     def stop(self) -> None:
         """As at SIGTERM."""
         self.stopping = True
+        for checker in self.around.witness.checkers.values():
+            checker.asked_to_stop(self.life.name)
         self._stop.set()
 
     def crash(self) -> None:
@@ -127,24 +130,6 @@ class Worker:
         self.life.end()
         if self.engine is not None:
             self.engine.forget_timers()
-
-    def discarded(self, decision: Discard, prefix: str) -> None:
-        """A failure record was delivered, or is needed by nobody."""
-        around, batch = self.around, decision.batch
-        checker = around.witness.checkers[prefix]
-        known = self.clock.now().service_seconds
-        with around.witness.watching():
-            true_seconds = around.clock.now_seconds()
-            if known - true_seconds > SERVICE_ERROR_SECONDS:
-                raise Violation(f"I13: service time {true_seconds} is taken for {known}")
-            records = [around.witness.records[each.sequence_number] for each in batch.records]
-            checker.discarded(
-                decision.lease.shard,
-                decision.tenure,
-                records,
-                decision.reason,
-                max(known, true_seconds),
-            )
 
     # --- a life -----------------------------------------------------------------------------------
 
@@ -200,7 +185,7 @@ class Worker:
             except TimeoutError:
                 witness.note(self.life.name, "the drain expired")
                 for checker in witness.checkers.values():
-                    checker.never_twice = False
+                    checker.drain_expired(self.life.name)
             except Exception as fault:  # noqa: BLE001 - a machine broke
                 witness.break_off(fault)
             else:
@@ -246,7 +231,16 @@ class Worker:
         )
         cadence = Cadence(audit_seconds=around.plan.audit_seconds)
         machine = EventSourceMapping(starting_position(options), settings, cadence)
-        destination = WatchedDestination(self, prefix) if trigger.has_destination else None
+        edge = Edge(
+            life=self.life.name,
+            trigger=name,
+            checker=around.witness.checkers[prefix],
+            witness=around.witness,
+            wire=self.wire,
+            clock=clock,
+            service_seconds=around.clock.now_seconds,
+            consumer=lambda shard: next((c for c in machine if c.lease.shard == shard), None),
+        )
         ports = MappingPorts(
             trigger=name,
             prefix=prefix,
@@ -254,11 +248,11 @@ class Worker:
             listing=listing,
             store=store,
             invoker=await self._invoker(name, trigger, prefix),
-            destination=destination,
+            destination=WatchedDestination(edge) if trigger.has_destination else None,
             deadline=deadline,
         )
-        performer = WatchedPerformer(ports, clock, self)
-        return RunningMapping(name, machine, performer, Journal(name, source, clock))
+        performer = around.performer(ports, edge)
+        return RunningMapping(name, machine, performer, WatchedJournal(edge, source))
 
     async def _invoker(self, name: str, trigger: TriggerPlan, prefix: str) -> WatchedInvoker:
         around, options = self.around, trigger.options
@@ -295,60 +289,3 @@ class Worker:
             log=get_logger(),
         )
         return WatchedInvoker(invoker, checker, around.witness)
-
-
-class WatchedPerformer(Performer):
-    """The real one, whose decisions and reports are seen as they pass."""
-
-    def __init__(self, ports: MappingPorts, clock: HostClock, worker: Worker) -> None:
-        super().__init__(ports, clock)
-        self._worker = worker
-
-    async def perform(self, decision: Decision) -> Report:
-        """See `Performer`."""
-        witness, name = self._worker.around.witness, self._worker.life.name
-        witness.note(name, decision)
-        DECISION.set(decision)
-        report = await super().perform(decision)
-        witness.note(name, report)
-        checker = witness.checkers[self.ports.prefix]
-        with witness.watching():
-            match report:
-                case LeaseLost(shard=shard, tenure=tenure):
-                    checker.lost_lease(shard, tenure)
-                case Discarded() if isinstance(decision, Discard):
-                    if self.ports.destination is None:
-                        self._worker.discarded(decision, self.ports.prefix)
-                case _:
-                    pass
-        return report
-
-
-class WatchedDestination:
-    """Implements `ports.Destination`; it may be down, and its answers may be lost."""
-
-    def __init__(self, worker: Worker, prefix: str) -> None:
-        self._worker = worker
-        self._prefix = prefix
-
-    async def prepare(self) -> None:
-        """Always ready."""
-
-    async def send(self, record: FailureRecord) -> None:
-        """See `Destination`."""
-        del record
-        decision, worker = DECISION.get(), self._worker
-        assert isinstance(decision, Discard)
-        weather = worker.around.weather
-
-        def deliver() -> None:
-            if weather.destination_down:
-                raise DestinationError("nobody is there", hint="the world is troubled")
-            worker.discarded(decision, self._prefix)
-
-        await worker.wire.carry(deliver)
-        if worker.wire.strikes(weather.odds.undelivered):
-            raise DestinationError("the answer was lost", hint="the world lost it")
-
-    async def close(self) -> None:
-        """Nothing is open."""

@@ -27,6 +27,7 @@ from triggerkit.runtime.worker import lease_prefix, starting_position
 from triggerkit.testing.checker import Checker
 from triggerkit.testing.clock import VirtualClock
 from triggerkit.testing.truth import Violation
+from triggerkit.testing.worlds.edge import WatchedPerformer
 from triggerkit.testing.worlds.fleet import Fleet
 from triggerkit.testing.worlds.gate import GatedLoop
 from triggerkit.testing.worlds.plan import Event, Odds, Plan
@@ -34,7 +35,7 @@ from triggerkit.testing.worlds.state import SharedState, at_once
 from triggerkit.testing.worlds.stream import TableStream
 from triggerkit.testing.worlds.wire import Weather
 from triggerkit.testing.worlds.witness import Witness
-from triggerkit.testing.worlds.worker import TABLE, Surroundings, Worker
+from triggerkit.testing.worlds.worker import TABLE, Surroundings
 
 HEALING_SECONDS = 600.0
 """The longest backoff is a minute; a lane of small batches may hold a hundred calls."""
@@ -56,7 +57,7 @@ class Parts:
     """What stands for the outside; the tests of the checkers put in broken ones."""
 
     store: Callable[[LeaseStore], LeaseStore] = lambda store: store
-    worker: type[Worker] = Worker
+    performer: type[WatchedPerformer] = WatchedPerformer
 
 
 class World:
@@ -132,13 +133,23 @@ class World:
             never_twice = plan.never_twice(trigger)
             checker = Checker(self._stream, start, options, never_twice=never_twice)
             checker.tells_whole_seconds()
+            checker.tells_losses()
             witness.checkers[prefix] = checker
         store = self._open_store(closing)
         at_once(store.prepare())
         weather = Weather(plan.odds, copy_context(), fixed_delays=plan.fixed_delays)
         state = SharedState(self._parts.store(store), witness, self.loop.time)
-        around = Surroundings(plan, self.clock, emulator, state, weather, witness, prefixes)
-        self._around, self._fleet = around, Fleet(around, self._parts.worker)
+        self._around = Surroundings(
+            plan=plan,
+            clock=self.clock,
+            emulator=emulator,
+            state=state,
+            weather=weather,
+            witness=witness,
+            prefixes=prefixes,
+            performer=self._parts.performer,
+        )
+        self._fleet = Fleet(self._around)
 
     def _open_store(self, closing: AsyncExitStack) -> LeaseStore:
         if self.plan.store == "memory":
