@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from testing.tapes import change, header, shard, tape
 
 CHECKOUT = Path(__file__).parents[2]
 APP = """
@@ -105,9 +106,26 @@ def test_items_are_those_of_a_file(folder: Path) -> None:
     assert not without.stdout.rstrip().endswith(" 0 were given up")
 
 
+def test_a_cassette_is_played_in_every_world(folder: Path) -> None:
+    lines = [shard("a"), *(change("a", str(number % 3)) for number in range(6))]
+    tape(folder / "orders.jsonl", *lines)
+    more = ("--seeds", "3", "--faults", "all", "--json")
+    done = run(folder, "shop:strict", "--cassette", "orders.jsonl", *more)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["records"] == 18
+    tape(folder / "other.jsonl", *lines, first=header(table="prod-orders"))
+    done = run(folder, "shop:strict", "--cassette", "other.jsonl", *more)
+    assert json.loads(done.stdout)["records"] == 18  # by the one table that is read
+    broken = run(folder, "shop:broken", "--cassette", "orders.jsonl", "--seeds", "1")
+    assert broken.returncode == 13
+    assert "--cassette orders.jsonl --writes 40 -v" in broken.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["shop:handlers", "--cassette", "nosuch.jsonl"], "nosuch.jsonl cannot be read"),
+        (["shop:strict", "--cassette", "triggerkit.toml"], "is no cassette"),
         (["shop:handlers", "--faults", "splt"], "there is no fault 'splt'"),
         (["shop:handlers", "--items", "x.json"], "--items is for one table"),
         (["shop:strict", "--items", "x.json"], "cannot be read"),

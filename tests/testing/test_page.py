@@ -93,6 +93,7 @@ def test_the_tests_of_the_page_pass(tmp_path: Path) -> None:
 
 def test_the_commands_of_the_page_work(tmp_path: Path) -> None:
     written(tmp_path)
+    record(tmp_path)
     for words in commands("simulate"):
         done = run(tmp_path, *words)
         assert done.returncode == 0, done.stderr

@@ -19,6 +19,7 @@ Examples:
   triggerkit simulate app:handlers
   triggerkit simulate app:handlers --seeds 1000 --faults all
   triggerkit simulate app:handlers --items orders.json
+  triggerkit simulate app:handlers --cassette orders.jsonl.gz
   triggerkit simulate app:handlers --seed 17 -v      (one world again, with its log)
 
 \b
@@ -37,6 +38,7 @@ Faults: expire, fail, kill, lose, roll, split, stall, throttle; all.""",
 @flag("--workers", type=click.IntRange(1), help="How many run; else one to three.")
 @flag("--writes", type=click.IntRange(1), default=40, show_default=True, help="A world's writes.")
 @flag("--items", type=click.Path(), help="JSON items to write; else they are made up.")
+@flag("--cassette", multiple=True, metavar="FILE", help="Play what `record` wrote instead.")
 @switch("--verbose", "-v", help="Show the log, and what handlers print.")
 @json_flag
 def command(**given: Any) -> None:

@@ -20,6 +20,7 @@ from triggerkit.runtime.item_json import read_items, to_wire
 from triggerkit.runtime.logs import LogSettings, configure_logging
 from triggerkit.runtime.sandbox import sandboxed
 from triggerkit.runtime.target import load_target
+from triggerkit.testing.cassettes import Cassette, load_cassette
 from triggerkit.testing.faults import read_faults
 from triggerkit.testing.plans import read_plans
 from triggerkit.testing.storm import Storm, Tally
@@ -79,7 +80,23 @@ def _storm(target: str, given: Mapping[str, Any]) -> Storm:
             )
         items[next(iter(sources))] = _read(Path(given["items"]))
     faults = read_faults(given["faults"])
-    return Storm(handlers, faults, given["writes"], given["workers"] or 0, items)
+    cassettes = [_played(Path(file), sorted(sources)) for file in given["cassette"]]
+    if cassettes and given["items"]:
+        raise UsageError("--cassette and --items contradict each other", hint="give one of them")
+    return Storm(handlers, faults, given["writes"], given["workers"] or 0, items, cassettes)
+
+
+def _played(file: Path, sources: Sequence[str]) -> tuple[str, Cassette]:
+    """A cassette and the table that plays it: that of its name, or the only one there is."""
+    cassette = load_cassette(file)
+    if cassette.table in sources:
+        return cassette.table, cassette
+    if len(sources) == 1:
+        return sources[0], cassette
+    raise UsageError(
+        f"--cassette {file}: no trigger reads the table {cassette.table!r}",
+        hint=f"they read {', '.join(sources)}",
+    )
 
 
 def _read(file: Path) -> list[dict[str, Any]]:
@@ -99,6 +116,8 @@ def _named(
     for name in ("workers", "items"):
         if given[name]:
             again += [f"--{name}", str(given[name])]
+    for file in given["cassette"]:
+        again += ["--cassette", file]
     again += ["--writes", str(given["writes"]), "-v"]
     return SimulationError(
         f"world {seed}: {error.message}", hint=f"{error.hint}; the same again: {shlex.join(again)}"

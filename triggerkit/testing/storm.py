@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from triggerkit.testing.cassettes import Cassette
 from triggerkit.testing.simulator import Simulation
 from triggerkit.testing.tables import SimulatedTable
 from triggerkit.triggers import Triggers
@@ -45,27 +46,34 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Storm:
-    """Makes worlds. `items` are in DynamoDB JSON, by table; `workers` 0 is another number in each world."""
+    """Makes worlds. `items` are in DynamoDB JSON, by table; `workers` 0 is another number in each world.
+
+    Where there are `cassettes`, by the table that plays them, they are played and nothing else is written.
+    """
 
     handlers: Triggers[Any]
     faults: frozenset[str]
     writes: int = 40
     workers: int = 0
     items: Mapping[str, Sequence[Mapping[str, Any]]] | None = None
+    cassettes: Sequence[tuple[str, Cassette]] = ()
 
     def world(self, seed: int) -> Tally:
         """Run the world of a seed.
 
         Raises:
             SimulationError: a promise was broken, or it came to no rest.
-            TriggerkitError: the triggers cannot run at all.
+            TriggerkitError: the triggers cannot run at all, or a cassette cannot be played.
         """
         rng = Random(f"writes of {seed}")  # noqa: S311 - a world is drawn, no secret
         workers = self.workers or rng.randint(1, MOST_WORKERS)
         with Simulation(self.handlers, seed=seed, workers=workers, faults=self.faults) as sim:
-            tables = [sim.table(name) for name in sim.sources]
-            for number in range(self.writes):
-                self._write(rng, rng.choice(tables), number)
+            for table, cassette in self.cassettes:
+                sim.play(cassette, table=table)
+            if not self.cassettes:
+                tables = [sim.table(name) for name in sim.sources]
+                for number in range(self.writes):
+                    self._write(rng, rng.choice(tables), number)
             sim.run_until_idle(LIMIT_SECONDS)
             sim.check()
             calls = [len(sim.calls(name)) for name in sim.triggers]
