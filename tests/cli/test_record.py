@@ -254,7 +254,7 @@ def test_a_file_that_is_there_is_replaced_by_force_alone(busy: Endpoint) -> None
 def test_what_a_killed_recording_left_is_not_thrown_away(busy: Endpoint) -> None:
     busy.place.write("orders.jsonl.gz.part", "precious")
     refused = record(busy)
-    assert (refused.code, "a recording runs, or was killed" in refused.stderr) == (USAGE, True)
+    assert (refused.code, "a recording was killed and left it" in refused.stderr) == (USAGE, True)
     assert busy.place.files["orders.jsonl.gz.part"] == b"precious"
     assert record(busy, "--force").code == 0
     assert "orders.jsonl.gz.part" not in busy.place.files
@@ -318,6 +318,15 @@ def test_what_was_flushed_can_be_read_while_it_is_written(
     assert not path.exists()
     file.finish(Ended("tip"))
     assert [one.name for one in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_two_recordings_never_write_one_file(force: bool, begun: tuple[Path, CassetteFile]) -> None:
+    path, file = begun
+    with pytest.raises(CassetteError, match="is being written by another recording"):
+        CassetteFile(path, force=force)
+    file.finish(Ended("tip"))
+    assert list(load_cassette(path).lines()) == []
 
 
 def test_a_record_with_line_breaks_between_its_parts_is_one_line(

@@ -75,7 +75,7 @@ def test_a_recording_that_is_killed_leaves_what_it_has(shop: Place, tables: Tabl
     with pytest.raises(CassetteError, match="was cut off"):
         keys(part)
     again = shop.run(*RECORD)
-    assert (again.code, "a recording runs, or was killed" in again.stderr) == (USAGE, True)
+    assert (again.code, "a recording was killed and left it" in again.stderr) == (USAGE, True)
 
 
 def test_a_recording_for_some_time_ends_by_itself(shop: Place, tables: Tables) -> None:

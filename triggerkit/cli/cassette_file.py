@@ -7,6 +7,7 @@ time in it, so that the same records are the same bytes, and takes its name.
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import os
 from collections.abc import Iterator
@@ -29,8 +30,8 @@ class CassetteFile:
     """Written line by line in a `with` block; without a header nothing is left of it.
 
     Raises:
-        CassetteError: the file is there and `force` is not given, an earlier recording was killed, or the
-            folder cannot be written to.
+        CassetteError: the file, or what a killed recording left, is there and `force` is not given; another
+            recording writes it; or the folder cannot be written to.
     """
 
     def __init__(self, path: Path, *, force: bool = False) -> None:
@@ -38,10 +39,13 @@ class CassetteFile:
             raise CassetteError(f"{path} is a folder", hint="name a file: -o orders.jsonl.gz")
         self.path = path
         self._part = path.with_name(f"{path.name}.part")
+        _refuse_running(self._part)
         if not force:
             _refuse_existing(path, self._part)
         with _writing(path):
-            self._lines = _packed(_created(self._part), _QUICK)
+            plain = _created(self._part)
+            fcntl.flock(plain, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lines = _packed(plain, _QUICK)
         self.has_header = False
 
     def begin(self, header: Header) -> None:
@@ -103,9 +107,22 @@ def _refuse_existing(path: Path, part: Path) -> None:
         raise CassetteError(f"{path} is there already", hint="--force replaces it")
     if part.exists():
         raise CassetteError(
-            f"{part} is there: a recording runs, or was killed and left it",
+            f"{part} is there: a recording was killed and left it",
             hint="it can be read: load_cassette(path, allow_cut=True); --force replaces it",
         )
+
+
+def _refuse_running(part: Path) -> None:
+    """A recording locks what it writes, and the lock dies with it."""
+    try:
+        with part.open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise CassetteError(
+            f"{part} is being written by another recording", hint="let it end, or name another file"
+        ) from None
+    except OSError:
+        pass  # not there; what else is wrong is told when it is written
 
 
 def _created(path: Path) -> IO[bytes]:
