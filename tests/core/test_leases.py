@@ -181,6 +181,13 @@ def test_rule_3_nothing_is_made_of_a_listing_that_lacks_a_link_before_what_has_s
     assert missing(seen, lease("c", proof, parents="b"), start=latest()) == {}, "a leads to c"
 
 
+def test_rule_3_nothing_is_made_of_a_listing_that_leaves_out_what_has_started() -> None:
+    started = lease("c", after(3), parents="b", created_seconds=YOUNG)
+    seen = listing({"a": ""}, created={"a": YOUNG})
+    assert missing(seen, started, start=latest()) == {}, "the listing is older than the row"
+    assert held_back(seen, [started]) == ("a",), "so it is repeated soon"
+
+
 def test_rule_2_what_came_out_of_a_row_begins_at_its_horizon_though_it_is_older_than_the_pin() -> (
     None
 ):

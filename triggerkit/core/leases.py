@@ -7,7 +7,7 @@ whose records were already read, and none is taken before all of its parents are
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from math import ceil
 
 from triggerkit.core.lineage import ShardGraph
@@ -65,7 +65,7 @@ def missing_leases(
         return tuple(new_lease(prefix, graph[leaf], start) for leaf in leaves)
     pinned = _first_pin(rows.values()) if latest else None
     passed = _passed(rows.values())
-    if _lacks_a_link(graph, passed, set(rows), listing.service_seconds):
+    if _lacks_a_link(graph, passed, rows, listing.service_seconds):
         return ()  # what comes before it cannot be told from what is needed
     planned: set[ShardId] = {*rows, *passed}
     held: set[ShardId] = set()
@@ -138,12 +138,18 @@ def _is_consistent(
 
 
 def _lacks_a_link(
-    graph: ShardGraph, passed: frozenset[ShardId], rows: set[ShardId], service_seconds: float
+    graph: ShardGraph,
+    passed: frozenset[ShardId],
+    rows: Mapping[ShardId, Lease],
+    service_seconds: float,
 ) -> bool:
-    """Whether the listing leaves out a parent of what has started: its own parents may be listed, and are over."""
-    return not all(
-        _is_consistent(shard, graph, rows, service_seconds) for shard in graph if shard.id in passed
-    )
+    """Whether the listing leaves out what has started, or a parent of it: what leads there is over already."""
+    proofs = [row for row in rows.values() if row.shard in passed and not row.finished]
+    hidden = [row for row in proofs if row.created_seconds is not None and row.shard not in graph]
+    if not all(_is_older_than_trim(row, service_seconds) for row in hidden):
+        return True
+    known, listed = set(rows), (shard for shard in graph if shard.id in passed)
+    return not all(_is_consistent(shard, graph, known, service_seconds) for shard in listed)
 
 
 def _is_older_than_trim(shard: Shard | Lease, service_seconds: float) -> bool:
