@@ -278,7 +278,7 @@ MORE: Mapping[str, Mapping[str, tuple[int, ...]]] = {
 def _events(hand: Hand, troubled_seconds: float, theme: str, *, calm: bool) -> tuple[Event, ...]:
     rng = hand.rng
     events: list[Event] = []
-    pause = hand.deal("pause", 0.1, 0.2, 0.5)
+    pause = 0.05 if theme == "stop" else hand.deal("pause", 0.1, 0.2, 0.5)
     t = -3.0 if theme == "old" else hand.deal("first put", -3.0, 0.0)  # before the first worker
     while t < troubled_seconds:
         events.append(Event(t, "put"))
@@ -364,14 +364,17 @@ def _turn_up_workers(plan: Plan, hand: Hand) -> Plan:
             plan = replace(plan, workers=hand.deal("storm workers", 2, 3))
         case "stop":
             lanes, clean = hand.each("stop", (3, True), (1, False), (3, True), (3, False))
-            options = options.model_copy(update={"parallelization_factor": lanes})
+            size = hand.each("stop", 1, 3, 3, 1)
+            options = options.model_copy(
+                update={"parallelization_factor": lanes, "batch_size": size}
+            )
             if clean:  # nothing may come twice
                 odds = replace(odds, call_fails=0.0, call_throttled=0.0, call_partly=0.0)
                 odds = replace(odds, call_gives_up=0.0, write_fails=0.05, answer_lost=0.05)
                 events = tuple(event for event in plan.events if event.kind != "throttle")
-                plan = replace(plan, poison=0.0, events=events)
+                plan = replace(plan, poison=0.0, events=events, one_by_one=False)
             else:
-                odds = replace(odds, write_fails=0.15, answer_lost=0.15)
+                odds = replace(odds, write_fails=0.4, answer_lost=0.3, call_fails=0.4)
             stream = replace(stream, keys=12)
             plan = replace(plan, workers=2)
         case _:

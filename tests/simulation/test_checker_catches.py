@@ -284,7 +284,7 @@ def _one_up(lease: Lease) -> Lease:
 
 FAULTS = {
     "children start without their parents": (Fakes(stream=Childless), ("I7", "I8", "I10")),
-    "a checkpoint skips what is outstanding": (Fakes(worker=GapJumper), ("I4",)),
+    "a checkpoint skips what is outstanding": (Fakes(worker=GapJumper), ("I4", "I14")),
     "a write is not fenced": (Fakes(store=Unfenced), ("I1", "I2", "I3")),
     "a shard ends with work outstanding": (Fakes(stream=Hasty), ("I4",)),
     "a partial response is off by one": (Fakes(calls=OffByOne), ("I4", "I8", "F")),

@@ -12,16 +12,20 @@ from simulation.world import World
 
 SEEDS = range(220)
 FOUND = {
-    87: "a child began because a listing older than it did not name its parent (no shard times)",
-    169: "a call that failed as a whole gave up a record that had tries left",
-    189: "a child began because a listing older than it did not name its parent",
-    405: "a lane began a call behind a release whose answer was lost",
-    503: "a stop gave again what one lane had done beyond another",
-    1011: "rows of a first survey that raced with a merge",
-    2474: "only the worker that ended a shard looked for its children, and it crashed",
-    3097: "a first survey at LATEST saw a shard and not its parent",
+    8: "a failure record was sent past the deadline",
+    10: "a call that failed as a whole gave up a record that had tries left",
+    18: "a stop gave again what one lane had done beyond another",
+    34: "a child began because a listing older than it did not name its parent (no shard times)",
+    65: "a first survey at LATEST saw a shard and not its parent",
+    91: "a lane began a call behind a release whose answer was lost",
+    106: "only the worker that ended a shard looked for its children, and it crashed",
+    169: "a child began because a listing older than it did not name its parent",
 }
-"""Worlds that failed once, and why; seeds stay what they are as long as plans are drawn alike."""
+"""Bugs that worlds told once, each with a world that told it again when it was planted anew.
+
+Seeds stay what they are as long as plans are drawn alike; when they are not, the bugs are planted once more and
+other seeds are pinned.
+"""
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -29,7 +33,7 @@ def test_a_world_keeps_every_invariant(seed: int) -> None:
     World(make_plan(seed)).run()
 
 
-@pytest.mark.parametrize("seed", [seed for seed in FOUND if seed not in SEEDS])
+@pytest.mark.parametrize("seed", FOUND)
 def test_a_world_that_failed_once_keeps_every_invariant(seed: int) -> None:
     World(make_plan(seed)).run()
 
