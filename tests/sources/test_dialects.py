@@ -22,6 +22,7 @@ from triggerkit.core.model import (
 )
 from triggerkit.emulator import PROFILES, Damage, Emulator, Quirk, VirtualClock
 from triggerkit.errors import PositionTrimmedError, SourceError
+from triggerkit.sources._lineage import shard_name_of
 from triggerkit.testing.contracts.sources import (
     LineageContract,
     SourceContract,
@@ -327,3 +328,54 @@ def test_records_that_come_again_are_handed_on_once(records: int) -> None:
             return found + await read_to_the_end(reader, after(found[-1]))
 
     assert names(run(use)) == written
+
+
+def test_a_stream_whose_shards_are_listed_late_is_not_jumped_over() -> None:
+    """Off and on and off and on: the third stream shows its shard before the second does."""
+    clock = VirtualClock(START_SECONDS)
+    world = AttachedWorld(Emulator(clock))
+
+    def again() -> str:
+        world.turn_off()
+        clock.advance(1)
+        world.turn_on()
+        (arn,) = world.emulator.stream_arns("orders")[-1:]
+        (shard,) = world.emulator.open_shards("orders")
+        clock.advance(1)
+        return f"{arn.rpartition('/')[2].replace(':', '_')}:{shard}"
+
+    async def use() -> tuple[Listing, Children, Listing]:
+        async with opened(world) as source:
+            first = await only_open_shard(source)
+            second = again()
+            world.faults.hide(shard_name_of(ShardId(second)))
+            third = again()
+            early = await source.list_shards()
+            children = await source.children(first)
+            world.faults.clear()
+            late = await source.list_shards()
+            parents = {shard.id: shard.parents for shard in late.shards}
+            assert parents == {first: (), second: (first,), third: (second,)}
+            return early, children, late
+
+    early, children, late = run(use)
+    assert len(early.shards) == 1
+    assert children.shards == ()
+    assert (early.complete, late.complete) == (False, True)
+
+
+def test_a_stream_whose_shards_are_gone_after_a_day_holds_nobody_back() -> None:
+    clock = VirtualClock(START_SECONDS)
+    world = AttachedWorld(Emulator(clock, quirks=Quirk.NO_TRIM))
+    (old,) = world.emulator.open_shards("orders")
+    world.turn_off()
+    clock.advance(25 * 3600)
+    world.turn_on()
+    world.emulator.drop_shard(world.emulator.stream_arns("orders")[0], old)
+
+    async def use() -> Listing:
+        async with opened(world) as source:
+            return await source.list_shards()
+
+    listing = run(use)
+    assert (len(listing.shards), listing.complete) == (1, True)

@@ -14,6 +14,7 @@ from triggerkit.sources._lineage import (
     ListedStream,
     StreamArn,
     children_of,
+    connected,
     lineage,
     parse_stream_arn,
     shard_name_of,
@@ -79,10 +80,12 @@ class Incarnations:
             service_seconds = service_seconds or at_seconds
         if not streams:
             return None
+        service_seconds = service_seconds or self._clock.now().service_seconds
+        shown = connected(streams, service_seconds)
         return Listing(
-            lineage(streams),
-            complete=all(stream.whole for stream in streams),
-            service_seconds=service_seconds or self._clock.now().service_seconds,
+            lineage(shown),
+            complete=len(shown) == len(streams) and all(stream.whole for stream in streams),
+            service_seconds=service_seconds,
             live=streams[-1].live,
         )
 

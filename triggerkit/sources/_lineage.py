@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from triggerkit.core.model import Shard, ShardId
 from triggerkit.errors import InternalError, LocatorError
 
+RETENTION_SECONDS = 24 * 3600.0
 _EPOCH_DIGITS = 20
 _DISABLED = frozenset({"DISABLING", "DISABLED"})
 
@@ -132,6 +134,28 @@ def created_seconds(name: str) -> float | None:
     if len(digits) != _EPOCH_DIGITS or not digits.isdecimal():
         return None
     return int(digits) / 1000
+
+
+def connected(streams: Sequence[ListedStream], service_seconds: float) -> tuple[ListedStream, ...]:
+    """The streams up to one whose shards are not listed yet; `streams` oldest first.
+
+    A stream has shards as long as it has records, so a young one without any is listed late. What is newer
+    would look as if it came right behind the older ones, and its shards would pass for read.
+    """
+    for index, stream in enumerate(streams[:-1], start=1):
+        made_seconds = labelled_seconds(stream.arn.label)
+        young = made_seconds is not None and service_seconds - made_seconds < RETENTION_SECONDS
+        if young and not stream.shards:
+            return tuple(streams[:index])
+    return tuple(streams)
+
+
+def labelled_seconds(label: str) -> float | None:
+    """When a stream was made, as its label has it: 2026-01-01T00:00:00.000, in UTC."""
+    try:
+        return datetime.fromisoformat(label).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
 
 
 def newest(streams: Sequence[ListedStream]) -> ListedStream:
