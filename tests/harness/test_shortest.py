@@ -8,6 +8,7 @@ from triggerkit.testing.harness import (
     Event,
     Odds,
     Plan,
+    StreamPlan,
     TriggerPlan,
     WorkerPlan,
     as_text,
@@ -71,7 +72,16 @@ def test_a_plan_that_keeps_every_rule_is_left_as_it_is() -> None:
 def test_the_text_of_a_plan_makes_it_again() -> None:
     names = {
         each.__name__: each
-        for each in (CallOdds, Event, MappingOptions, Odds, Plan, TriggerPlan, WorkerPlan)
+        for each in (
+            CallOdds,
+            Event,
+            MappingOptions,
+            Odds,
+            Plan,
+            StreamPlan,
+            TriggerPlan,
+            WorkerPlan,
+        )
     }
     for seed in range(20):
         plan = make_plan(seed)

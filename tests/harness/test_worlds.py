@@ -20,7 +20,7 @@ from triggerkit.testing.harness import (
     make_plan,
 )
 
-SEEDS = range(80)
+SEEDS = range(60)
 FOUND: dict[str, Plan] = {
     "a worker that stops while the world heals is followed by another": Plan(
         workers=(WorkerPlan(),),

@@ -13,6 +13,7 @@ from triggerkit.testing.worlds.plan import (
     Kind,
     Odds,
     Plan,
+    StreamPlan,
     TriggerPlan,
     WorkerPlan,
 )
@@ -23,6 +24,10 @@ SQLITE = 0.12
 """So many keep their state in a file; the others in memory, which is faster."""
 
 
+QUIRKS = ("late-null", "shard-filter-ignored", "explicit-nulls", "no-starting-sequence")
+"""Of the emulator's dialects, those that leave a stream readable at all."""
+
+
 def make_plan(seed: int) -> Plan:
     """The plan of a seed."""
     rng = Random(f"plan {seed}")  # noqa: S311 - a world is drawn, no secret
@@ -30,21 +35,20 @@ def make_plan(seed: int) -> Plan:
     workers = tuple(_worker(rng, first=number == 0) for number in range(rng.choice((1, 2, 2, 3))))
     troubled_seconds = rng.choice((8.0, 15.0, 25.0))
     odds = _odds(rng, calm=calm)
-    keys = rng.choice((1, 4, 12))
+    stream = _stream(rng)
     plan = Plan(
         seed=seed,
         workers=workers,
         triggers=tuple(_trigger(rng, calm=calm) for _ in range(rng.choice((1, 1, 1, 2)))),
-        events=_events(rng, troubled_seconds, (len(workers), keys), calm=calm),
+        events=_events(rng, troubled_seconds, (len(workers), stream.keys), calm=calm),
         odds=odds,
         store="sqlite" if rng.random() < SQLITE else "memory",
-        shards=rng.choice((1, 1, 2)),
-        keys=keys,
+        stream=stream,
         same_host=rng.random() < 0.2,
         troubled_seconds=troubled_seconds,
     )
     late = any(event.kind in {"roll", "split"} and event.seconds for event in plan.events)
-    if late or any(event.kind == "days" for event in plan.events):
+    if late or stream.lists_late or any(event.kind == "days" for event in plan.events):
         # a child that is listed late, or that of a trimmed shard, may wait for an audit
         return replace(plan, audit_seconds=30.0)
     return plan
@@ -56,6 +60,21 @@ def _worker(rng: Random, *, first: bool) -> WorkerPlan:
         zero_seconds=rng.choice((0.0, 5.0e3, 9.0e5)),
         rate=round(rng.uniform(0.995, 1.005), 5),
         wall_offset_seconds=rng.choice((0.0, -86_400.0, 4.0e8)),
+    )
+
+
+def _stream(rng: Random) -> StreamPlan:
+    lag_seconds = rng.choice((0.0, 0.0, 0.0, 1.0, 5.0))
+    return StreamPlan(
+        shards=rng.choice((1, 1, 2)),
+        keys=rng.choice((1, 4, 12)),
+        lag_seconds=lag_seconds,
+        lag_spread_seconds=rng.choice((0.0, 0.0, 3.0)),
+        visible_after_seconds=rng.choice((0.0, 0.0, 0.0, 0.5, 3.0)),
+        page_shards=rng.choice((None, None, 1, 2)),
+        reordered=rng.random() < 0.2,
+        most_readers=rng.choice((None, None, 2)),
+        quirks=tuple(quirk for quirk in QUIRKS if rng.random() < 0.1),
     )
 
 
@@ -93,7 +112,7 @@ def _call_odds(rng: Random, *, calm: bool) -> CallOdds:
         gives_up=any_fail * rng.choice((0.0, 0.05)),
         partly=any_fail * rng.choice((0.0, 0.2)),
         garbles=any_fail * rng.choice((0.0, 0.03)),
-        long=wild * rng.choice((0.0, 0.03)),
+        long=wild * rng.choice((0.0, 0.03, 0.15)),
         poison=any_fail * rng.choice((0.0, 0.0, 0.03)),
     )
 
@@ -136,15 +155,18 @@ def _events(
     some("roll", (0, 1, 1, 2), late)
     some("split", (0, 0, 1, 2), late)
     some("expire", (0, 0, 1))
+    some("repeat", (0, 0, 1))
+    some("renew", (0, 0, 0, 0, 1), (0.5, 3.0))
+    some("outdate", (0, 0, 1), (2.0, 6.0))
     some("stop", (0, 0, 1, 3), (-1.0, 0.0, 1.0, 4.0))
     some("refuse", (0, 0, 1))
     some("throttle", (0, 0, 1))
     some("outage", (0, 0, 1), (2.0, 8.0))
     if not calm:
         some("crash", (0, 1, 1, 3), (-1.0, 0.0, 1.0, 4.0))
-        some("freeze", (0, 0, 1, 3), (0.5, 3.0, 4.6, 7.0, 15.0))
+        some("freeze", (0, 1, 1, 3), (0.5, 3.0, 4.6, 7.0, 9.0, 15.0))
         some("mute", (0, 0, 0, 2), (4.6, 7.0, 10.0))
-        some("stall", (0, 0, 1), (0.5, 3.0, 7.0))
+        some("stall", (0, 0, 1, 2), (0.5, 3.0, 7.0, 12.0))
         some("lose", (0, 0, 1, 2))
         some("stale", (0, 0, 1), (2.0, 8.0))
         some("trim", (0, 0, 0, 1))

@@ -31,6 +31,9 @@ Kind: TypeAlias = Literal[
     "throttle",
     "stale",
     "outage",
+    "outdate",
+    "repeat",
+    "renew",
 ]
 WORKER_KINDS: Final = frozenset(
     {"crash", "freeze", "stop", "mute", "stall", "lose", "refuse", "throttle", "stale"}
@@ -82,11 +85,11 @@ class Event:
     """Something that happens at a moment (seconds since the world began).
 
     `worker` is whom it happens to. `seconds` is how long it lasts: a freeze, an outage, the time until a crashed
-    or stopped worker is started again (negative: not before the world heals), until a new shard is listed.
-    `count` is how many: answers lost, calls throttled; for a crash and a freeze the steps that are still taken, by
-    the life that comes next if there is none now.
-    `key` is the item of a put or a delete, which open shard is split, how many writes go well before answers get
-    lost.
+    or stopped worker is started again (negative: not before the world heals), until a shard is listed, until the
+    stream is on again; of outdated listings it is how old they are. `count` is how many: answers lost, calls
+    throttled, records read again; for a crash and a freeze the steps that are still taken, by the next life if
+    there is none now. `key` is the item of a put or a delete, which open shard is split, how many writes go well
+    before answers get lost.
     """
 
     at_seconds: float
@@ -121,6 +124,30 @@ class TriggerPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamPlan:
+    """What the stream is like, as long as the world is troubled; `keys` items are written to.
+
+    A shard is listed `lag_seconds` after it was made, and each by another part of `lag_spread_seconds` later; a
+    record can be read `visible_after_seconds` behind its write. `quirks` are those of the emulator's dialects.
+    """
+
+    shards: int = 1
+    keys: int = 4
+    lag_seconds: float = 0.0
+    lag_spread_seconds: float = 0.0
+    visible_after_seconds: float = 0.0
+    page_shards: int | None = None
+    reordered: bool = False
+    most_readers: int | None = None
+    quirks: tuple[str, ...] = ()
+
+    @property
+    def lists_late(self) -> bool:
+        """Whether shards are listed some time after they were made."""
+        return self.lag_seconds + self.lag_spread_seconds > 0
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything that is drawn before the first event."""
 
@@ -130,8 +157,7 @@ class Plan:
     events: tuple[Event, ...] = ()
     odds: Odds = field(default_factory=Odds)
     store: StoreKind = "memory"
-    shards: int = 1
-    keys: int = 4
+    stream: StreamPlan = field(default_factory=StreamPlan)
     same_host: bool = False
     """The store knows at once when a worker's operating system process is gone."""
     fixed_delays: bool = False

@@ -17,6 +17,7 @@ from triggerkit.testing.worlds.plan import (
     Event,
     Odds,
     Plan,
+    StreamPlan,
     TriggerPlan,
     WorkerPlan,
 )
@@ -100,9 +101,11 @@ def _without_some(plan: Plan) -> Iterator[Plan]:
 
 def _plainer_worlds(plan: Plan) -> Iterator[Plan]:
     yield replace(plan, odds=Odds())
-    for name in ("store", "shards", "keys", "same_host", "audit_seconds"):
+    for name in ("store", "stream", "same_host", "audit_seconds"):
         yield _at_default(plan, name, Plan())
     yield replace(plan, fixed_delays=True)
+    for each in fields(StreamPlan):
+        yield replace(plan, stream=_at_default(plan.stream, each.name, StreamPlan()))
     for each in fields(Odds):
         yield replace(plan, odds=_at_default(plan.odds, each.name, Odds()))
 

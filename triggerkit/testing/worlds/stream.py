@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 from typing import Protocol
 
 from triggerkit.core.model import Record, ShardId
-from triggerkit.emulator import Emulator
-from triggerkit.emulator.shards import Shard, ShardGraph
-from triggerkit.testing.truth import TrueShard
+from triggerkit.emulator import Emulator, EmulatorError
+from triggerkit.emulator.quirks import Quirk
+from triggerkit.emulator.shards import Shard
+from triggerkit.emulator.store import Stream
+from triggerkit.testing.truth import TrueShard, Violation
+from triggerkit.testing.worlds.plan import Event, StreamPlan
 
+TURNED_ON = {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}
 MOST_SHARDS = 6
 """Open ones, after which none is split."""
 
@@ -52,6 +57,7 @@ class TableStream:
         self._table = table
         self._watch = watch
         self._written = 0
+        self._is_on = True
         emulator.call(
             "CreateTable",
             {
@@ -59,19 +65,49 @@ class TableStream:
                 "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
                 "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
                 "BillingMode": "PAY_PER_REQUEST",
-                "StreamSpecification": {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"},
+                "StreamSpecification": TURNED_ON,
             },
         )
-        self._arn = emulator.stream_arns(table)[-1]
-        self._incarnation = self._arn.rpartition("/")[2].replace(":", "_")
         self.refresh()
 
     def is_listed(self, shard: ShardId, /) -> bool:
         """Whether a listing names it now."""
-        known = self.shards[shard]
-        return not known.gone and not self._emulator.faults.hides(known.name)
+        incarnation, _, name = shard.partition(":")
+        listings, now_seconds = self._emulator.faults.listings, self._emulator.clock.now_seconds()
+        for stream in self._streams():
+            found = stream.graph.shards.get(name)
+            if stream.label.replace(":", "_") == incarnation and found is not None:
+                return bool(listings.shown([found], now_seconds))
+        return False
+
+    def be_like(self, plan: StreamPlan) -> None:
+        """Let the service show the stream so, until its faults are cleared."""
+        faults = self._emulator.faults
+        faults.describe_lag(plan.lag_seconds, plan.lag_spread_seconds)
+        faults.visibility_delay(plan.visible_after_seconds)
+        faults.listing_page_size(plan.page_shards)
+        faults.reorder_listings(plan.reordered)
+        faults.limit_readers(plan.most_readers)
+        faults.imitate(*(Quirk(quirk) for quirk in plan.quirks))
 
     # --- what happens to it -----------------------------------------------------------------------
+
+    def happen(self, event: Event, rng: Random) -> list[str]:
+        """Let something happen to it; the names of the shards that are born by it."""
+        match event.kind:
+            case "put":
+                self.put(event.key)
+            case "delete":
+                self.delete(event.key)
+            case "roll":
+                return self.roll()
+            case "split":
+                return self.split(event.key)
+            case "trim":
+                self.trim(rng)
+            case _:
+                raise Violation(f"no stream can {event.kind}")
+        return []
 
     def put(self, key: int) -> None:
         """Write an item."""
@@ -88,18 +124,38 @@ class TableStream:
 
     def roll(self) -> list[str]:
         """Every open shard goes on in one child; their names."""
-        born = self._emulator.roll(self._table)
+        born = self._emulator.roll(self._table) if self._is_on else []
         self.refresh()
         return born
 
     def split(self, choice: int) -> list[str]:
         """An open shard goes on in two children; their names."""
-        names = self._emulator.open_shards(self._table)
-        if len(names) >= MOST_SHARDS:
+        names = self._emulator.open_shards(self._table) if self._is_on else []
+        if not 0 < len(names) < MOST_SHARDS:
             return []
         born = self._emulator.split(self._table, names[choice % len(names)])
         self.refresh()
         return list(born)
+
+    def turn_off(self) -> None:
+        """The stream ends: its shards close, and what is written leaves no record.
+
+        Not while a shard is still to be listed: then nobody can know that it comes before the next stream.
+        """
+        if all(self.is_listed(known.id) for known in self.shards.values() if not known.gone):
+            self._turn({"StreamEnabled": False})
+
+    def turn_on(self) -> None:
+        """Another stream begins; its first shards go on behind the last ones of the one before."""
+        self._turn(TURNED_ON)
+
+    def _turn(self, specification: dict[str, object]) -> None:
+        if self._is_on == specification["StreamEnabled"]:
+            return
+        request = {"TableName": self._table, "StreamSpecification": specification}
+        self._emulator.call("UpdateTable", request)
+        self._is_on = not self._is_on
+        self.refresh()
 
     def trim(self, rng: Random) -> None:
         """Some of the oldest records of one shard are lost."""
@@ -116,19 +172,33 @@ class TableStream:
 
     def let_retention_pass(self) -> None:
         """What is too old is taken now, not at the next call."""
-        self._emulator.call("DescribeStream", {"StreamArn": self._arn})
+        for arn in self._emulator.stream_arns(self._table):
+            with suppress(EmulatorError):  # a stream that was turned off may go as a whole
+                self._emulator.peek("DescribeStream", {"StreamArn": arn})
         self.refresh()
 
     # --- inside -----------------------------------------------------------------------------------
 
     def refresh(self) -> None:
         """Take in what was written, resharded and lost since the last time."""
-        graph = self._graph()
-        for shard in graph.shards.values():
-            known = self.shards.get(self._id(shard.shard_id))
-            self._refresh(known or self._know(shard), shard)
+        leaves: tuple[ShardId, ...] = ()
+        kept: set[ShardId] = set()
+        for stream in self._streams():
+            incarnation = stream.label.replace(":", "_")
+            for shard in stream.graph.shards.values():
+                shard_id = ShardId(f"{incarnation}:{shard.shard_id}")
+                kept.add(shard_id)
+                if shard_id not in self.shards:
+                    self._know(shard_id, shard, leaves)
+                self._refresh(self.shards[shard_id], shard)
+            leaves = tuple(
+                known.id
+                for known in self.shards.values()
+                if known.id.startswith(incarnation)
+                and not any(child.startswith(incarnation) for child in known.children)
+            )
         for known in self.shards.values():
-            if not known.gone and known.name not in graph.shards:
+            if not known.gone and known.id not in kept:
                 known.closed = known.gone = True
                 self._lose(known, len(known.records))
 
@@ -150,19 +220,16 @@ class TableStream:
             self._watch.lost(known.records[known.trimmed : stop])
             known.trimmed = stop
 
-    def _know(self, shard: Shard) -> KnownShard:
-        parents = () if shard.parent_id is None else (self._id(shard.parent_id),)
-        known = KnownShard(self._id(shard.shard_id), shard.shard_id, parents)
-        self.shards[known.id] = known
-        for parent in parents:
-            self.shards[parent].children.append(known.id)
-        return known
+    def _know(self, shard_id: ShardId, shard: Shard, older_leaves: tuple[ShardId, ...]) -> None:
+        incarnation = shard_id.partition(":")[0]
+        parent = shard.parent_id
+        parents = older_leaves if parent is None else (ShardId(f"{incarnation}:{parent}"),)
+        self.shards[shard_id] = KnownShard(shard_id, shard.shard_id, parents)
+        for each in parents:
+            self.shards[each].children.append(shard_id)
 
-    def _id(self, name: str) -> ShardId:
-        return ShardId(f"{self._incarnation}:{name}")
-
-    def _graph(self) -> ShardGraph:
+    def _streams(self) -> list[Stream]:
+        """All streams of the table, oldest first."""
         site = self._emulator._site  # noqa: SLF001 - no API may stand between a checker and the truth
-        stream = site.store.stream(self._arn)
-        assert stream is not None
-        return stream.graph
+        found = [stream for stream in site.store.streams() if stream.table_name == self._table]
+        return sorted(found, key=lambda stream: stream.label)

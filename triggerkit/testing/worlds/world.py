@@ -30,7 +30,7 @@ from triggerkit.testing.truth import Violation
 from triggerkit.testing.worlds.edge import WatchedPerformer
 from triggerkit.testing.worlds.fleet import Fleet
 from triggerkit.testing.worlds.gate import GatedLoop
-from triggerkit.testing.worlds.plan import Event, Odds, Plan
+from triggerkit.testing.worlds.plan import WORKER_KINDS, Event, Odds, Plan
 from triggerkit.testing.worlds.state import SharedState, at_once
 from triggerkit.testing.worlds.stream import TableStream
 from triggerkit.testing.worlds.wire import Weather
@@ -121,13 +121,14 @@ class World:
 
     def _begin(self, closing: AsyncExitStack) -> None:
         plan, witness = self.plan, self.witness
-        emulator = Emulator(self.clock, seed=plan.seed, shards=plan.shards)
+        emulator = Emulator(self.clock, seed=plan.seed, shards=plan.stream.shards)
         closing.callback(emulator.close)
         prefixes = tuple(
             lease_prefix("world", f"trigger-{number}", SOURCE)
             for number in range(len(plan.triggers))
         )
         self._stream = TableStream(emulator, TABLE, witness)
+        self._stream.be_like(plan.stream)
         for prefix, trigger in zip(prefixes, plan.triggers, strict=True):
             start, options = starting_position(trigger.options), trigger.options
             never_twice = plan.never_twice(trigger)
@@ -220,28 +221,27 @@ class World:
     # --- what happens -------------------------------------------------------------------------------
 
     def _happen(self, event: Event) -> None:
-        stream = self._stream
+        stream, faults = self._stream, self._around.emulator.faults
         self.witness.note("world", event)
         match event.kind:
-            case "put":
-                stream.put(event.key)
-            case "delete":
-                stream.delete(event.key)
-            case "roll":
-                self._list_late(stream.roll(), event.seconds)
-            case "split":
-                self._list_late(stream.split(event.key), event.seconds)
-            case "trim":
-                stream.trim(self._rng)
             case "days":
                 self.clock.advance(DAYS_SECONDS)
                 stream.let_retention_pass()
+            case "renew":
+                stream.turn_off()
+                self._fleet.later(event.seconds, stream.turn_on)
             case "expire":
                 self._around.emulator.expire_iterators()
+            case "outdate":
+                faults.stale_listings(event.count, event.seconds)
+            case "repeat":
+                faults.duplicate(1, event.count)
             case "outage":
                 self._outage(event.seconds)
-            case _:
+            case _ if event.kind in WORKER_KINDS:
                 self._fleet.strike(event)
+            case _:
+                self._list_late(stream.happen(event, self._rng), event.seconds)
 
     def _outage(self, seconds: float) -> None:
         weather = self._around.weather
