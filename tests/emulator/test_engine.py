@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
-from emulator.kit import TABLE, Orders, refused, stream_on
+from emulator.kit import START_SECONDS, TABLE, Orders, refused, stream_on
 from triggerkit.emulator import Emulator, EmulatorError, RealClock, VirtualClock
 
 
@@ -105,3 +106,38 @@ def test_a_conditional_race_has_one_winner_for_each_version() -> None:
     for thread in threads:
         thread.join()
     assert sorted(wins) == list(range(len(wins)))
+
+
+def test_one_seed_is_one_world_whatever_is_planned() -> None:
+    """The same calls and plans give the same answers, to the last shard id; another seed others."""
+
+    def answers(seed: int) -> list[str]:
+        emulator = Emulator(VirtualClock(START_SECONDS), seed=seed, shards=2)
+        emulator.call("CreateTable", {**TABLE, **stream_on()})
+        emulator.call("CreateStream", {"StreamName": "clicks", "ShardCount": 3})
+        faults = emulator.faults
+        faults.describe_lag(1, spread_seconds=9)
+        faults.reorder_listings()
+        faults.duplicate(2)
+        faults.empty_pages(1)
+        faults.throttle("ListShards", 1)
+        told = []
+        (arn,) = emulator.stream_arns("orders")
+        for step in range(20):
+            item = {"pk": {"S": f"k{step}"}}
+            emulator.call("PutItem", {"TableName": "orders", "Item": item})
+            if step % 5 == 4:
+                emulator.split("orders")
+                emulator.merge("clicks") if step < 10 else emulator.split("clicks")
+            told.append(emulator.call_as_json("DescribeStream", {"StreamArn": arn}))
+            with suppress(EmulatorError):
+                told.append(emulator.call_as_json("ListShards", {"StreamName": "clicks"}))
+            for shard in emulator.open_shards("orders"):
+                place = {"StreamArn": arn, "ShardId": shard, "ShardIteratorType": "TRIM_HORIZON"}
+                iterator = emulator.call("GetShardIterator", place)
+                told.append(emulator.call_as_json("GetRecords", iterator))
+            emulator.advance(1)
+        return [*told, *(str(call) for call in emulator.log())]
+
+    assert answers(1) == answers(1)
+    assert answers(1) != answers(2)

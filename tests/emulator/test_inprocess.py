@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 import boto3
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError
 from components import dummy_client
 
 from emulator.kit import TABLE, stream_on
-from triggerkit.emulator import Damage, Emulator, attach, detach
+from triggerkit.emulator import Damage, Emulator, VirtualClock, attach, detach
 
 NOWHERE = "http://127.0.0.1:1"
 
@@ -66,3 +68,23 @@ def test_errors_and_damage_reach_an_attached_client() -> None:
     with pytest.raises(ConnectionClosedError):
         client.list_tables()
     client.list_tables()
+
+
+def test_an_answer_that_takes_its_time_moves_a_virtual_clock() -> None:
+    emulator = Emulator(VirtualClock(1_800_000_000.0))
+    client = dummy_client("dynamodb", NOWHERE)
+    attach(client, emulator)
+    emulator.faults.latency("ListTables", 30.0, times=2)
+    for _ in range(3):
+        client.list_tables()
+    assert emulator.clock.now_seconds() == 1_800_000_060.0
+
+
+def test_an_answer_that_takes_its_time_is_waited_for_on_a_real_clock() -> None:
+    emulator = Emulator()
+    client = dummy_client("dynamodb", NOWHERE)
+    attach(client, emulator)
+    emulator.faults.latency("ListTables", 0.05)
+    began = time.monotonic()
+    client.list_tables()
+    assert time.monotonic() - began >= 0.05

@@ -7,9 +7,9 @@ from typing import Any
 
 import boto3
 from emulator.kit import TABLE, stream_on
-from sources.fakes import MovableClock, inline
+from sources.fakes import MovableClock, inline, opened
 
-from triggerkit.emulator import Emulator, attach, detach
+from triggerkit.emulator import Emulator, Server, attach, detach
 from triggerkit.ports import Services, Source
 from triggerkit.sources._aws import Access, ControlPlane, open_client
 from triggerkit.sources._botocore_transport import BotocoreTransport
@@ -101,3 +101,14 @@ class AttachedWorld:
     def _specify(self, stream: dict[str, Any]) -> None:
         request = {"TableName": TABLE_NAME, "StreamSpecification": stream}
         self.emulator.call("UpdateTable", request)
+
+
+class ServedWorld(AttachedWorld):
+    """The same over HTTP, by the fast transport."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(server.emulator)
+        self._endpoint_url = server.endpoint_url
+
+    def open(self) -> Source:
+        return opened(f"dynamodb://{TABLE_NAME}?endpoint_url={self._endpoint_url}", self.clock)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
 from emulator.kit import START_SECONDS
-from sources.attached import AttachedWorld
+from sources.attached import AttachedWorld, ServedWorld
 
 from triggerkit.core.model import (
     LATEST,
@@ -20,7 +20,7 @@ from triggerkit.core.model import (
     ShardId,
     after,
 )
-from triggerkit.emulator import PROFILES, Damage, Emulator, Quirk, VirtualClock
+from triggerkit.emulator import PROFILES, Damage, Emulator, Quirk, VirtualClock, serve
 from triggerkit.errors import PositionTrimmedError, SourceError
 from triggerkit.sources._lineage import shard_name_of
 from triggerkit.testing.contracts.sources import (
@@ -41,6 +41,16 @@ class TestProfiles(SourceContract, LineageContract):
     def world(self, request: pytest.FixtureRequest) -> AttachedWorld:
         region = "ddblocal" if request.param.startswith("dynamodb-local") else "us-east-1"
         return AttachedWorld(quirks=request.param, region=region)
+
+
+class TestOverHttp(SourceContract, LineageContract):
+    """The fast transport reads other bytes than botocore's parser does."""
+
+    @pytest.fixture(params=["explicit-nulls,late-null", "moto", "dynamodb-local-1.25"])
+    def world(self, request: pytest.FixtureRequest) -> Iterator[ServedWorld]:
+        region = "ddblocal" if request.param.startswith("dynamodb-local") else "us-east-1"
+        with serve(Emulator(quirks=request.param, region=region)) as server:
+            yield ServedWorld(server)
 
 
 # --- what each of these endpoints was seen to do, one by one ----------------------------------------
