@@ -40,7 +40,6 @@ KINESIS_MOCK: tuple[Row, ...] = (
         "UpdateShardCount: .*", "ok .* StreamARN .*", OK, "AWS's model has StreamARN in the answer"
     ),
     Row("CreateStream: no count", INVALID, OK, NO_COUNT),
-    Row("PutRecords: more than 5 MB", INVALID, OK, CALL_LIMIT),
     Row(
         "ListShards: (behind a shard|AFTER_SHARD_ID) .*",
         "ok Shards",

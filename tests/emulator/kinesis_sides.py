@@ -109,13 +109,15 @@ def emulator_side(emulator: Emulator) -> KinesisSide:
 
 
 @contextmanager
-def server_side(endpoint_url: str) -> Iterator[KinesisSide]:
-    """Yield a server, over one connection that is kept alive."""
+def server_side(endpoint_url: str, *, keep_alive: bool = True) -> Iterator[KinesisSide]:
+    """Yield a server. One whose clock is moved takes a connection that is kept alive for a stale one."""
     address = urlsplit(endpoint_url)
     assert address.hostname is not None
     connection = http.client.HTTPConnection(address.hostname, address.port, timeout=30)
 
     def send(target: str, body: bytes) -> tuple[int, bytes]:
+        if not keep_alive:
+            connection.close()
         headers = {
             "X-Amz-Target": target,
             "Content-Type": "application/x-amz-json-1.1",

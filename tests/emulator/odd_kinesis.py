@@ -27,6 +27,7 @@ CHANGING = frozenset(
     }
 )
 """What may leave other streams behind than it found, or many records in them."""
+LARGEST = "more than 5 MB"
 ITERATOR = "the iterator"
 """Stands for an iterator of the side that is asked."""
 OWN_NUMBER = "the number of a record of shard 1"
@@ -167,7 +168,7 @@ def _records() -> Iterator[tuple[str, str, dict[str, Any]]]:
         ("501 records", [one] * 501),
         ("one with an empty key", [one, one | {"PartitionKey": ""}]),
         ("one with a bad hash key", [one, one | {"ExplicitHashKey": str(TOP)}]),
-        ("more than 5 MB", [one | {"Data": "A" * 4 * 294_500}] * 6),
+        (LARGEST, [one | {"Data": "A" * 4 * 294_500}] * 6),
     ):
         yield "PutRecords", odd, {"StreamName": STREAM, "Records": listed}
     yield "PutRecords", "no Records", {"StreamName": STREAM}

@@ -21,8 +21,7 @@ HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 ITERATOR_LIFE_SECONDS = 15 * MINUTE
 JUST_SECONDS = 40
-MARGIN_SECONDS = 15
-"""No age comes nearer to a limit than this, since the host's own clock goes on between two answers."""
+LIMITS = (ITERATOR_LIFE_SECONDS, DAY)
 MOVES = (
     5 * MINUTE,
     ITERATOR_LIFE_SECONDS - JUST_SECONDS,
@@ -32,18 +31,6 @@ MOVES = (
     DAY - JUST_SECONDS,
     DAY + JUST_SECONDS,
 )
-
-
-def timeline(random: Random, count: int) -> list[int]:
-    """Return moves in seconds; no sum of neighbours lies at one of the limits."""
-    limits = (ITERATOR_LIFE_SECONDS, DAY)
-    moves: list[int] = []
-    while len(moves) < count:
-        tried = [*moves, random.choice(MOVES)]
-        ages = [sum(tried[start:]) for start in range(len(tried))]
-        if all(abs(age - limit) > MARGIN_SECONDS for age in ages for limit in limits):
-            moves = tried
-    return moves
 
 
 @dataclass

@@ -37,3 +37,51 @@ DYNAMODB_LOCAL_3_3_1_TIME_TO_LIVE: tuple[Row, ...] = (
         "Live), as 2.6.1 does; 3.3.1 names neither",
     ),
 )
+
+BEHIND = (
+    "how far an answer is behind the present (API reference, GetRecords): the age of what waits to be "
+    "read; "
+)
+KINESIS_MOCK: tuple[Row, ...] = (
+    Row(
+        "minutes behind",
+        r"\d+",
+        r"\d+",
+        BEHIND + "Kinesis Mock tells how much younger the last record is than the last one read",
+    ),
+    Row(
+        "read what is a day old",
+        "0",
+        "1",
+        "records are gone after the retention period; Kinesis Mock keeps them",
+    ),
+)
+KINESALITE: tuple[Row, ...] = (
+    Row("minutes behind", r"\d+", "0", BEHIND + "kinesalite says 0 whatever waits"),
+    Row(
+        "end of a shard",
+        "True",
+        "False",
+        "a closed shard may end with its last records; kinesalite needs one more empty page",
+    ),
+    Row(
+        "list",
+        ".*",
+        ".*closed.*",
+        "a closed shard leaves the listing when the retention has passed over it (API reference, "
+        "ListShards); kinesalite lists it for ever",
+    ),
+    Row(
+        "(AT|AFTER)_SEQUENCE_NUMBER",
+        "ResourceNotFoundException",
+        "ok",
+        "a shard that left the listing cannot be read; kinesalite finds it empty",
+    ),
+    Row(
+        "read what was kept longer too late",
+        "0",
+        "1",
+        "what is older than the retention period stays inaccessible when that grows (API reference, "
+        "IncreaseStreamRetentionPeriod); kinesalite forgets only when somebody reads",
+    ),
+)

@@ -15,8 +15,17 @@ import pytest
 from components import DynamoDBLocal, running_dynamodb_local
 from emulator.comparison import EmulatorEndpoint, HttpEndpoint
 from emulator.listed import Comparison
-from emulator.stream_times import DAY, HOUR, ITERATOR_LIFE_SECONDS, Side, World, timeline
+from emulator.stream_times import (
+    DAY,
+    HOUR,
+    ITERATOR_LIFE_SECONDS,
+    LIMITS,
+    MOVES,
+    Side,
+    World,
+)
 from emulator.time_divergences import DYNAMODB_LOCAL_3_3_1
+from emulator.timelines import timeline
 from moved_clock import MovedClock, moved_clock
 
 from triggerkit.emulator import Emulator, RealClock
@@ -25,7 +34,7 @@ pytestmark = pytest.mark.real
 
 TIMELINES = 4
 WORLDS = 12
-MOVES = 10
+MOVES_MADE = 10
 STEPS = 5
 
 
@@ -60,7 +69,7 @@ def test_what_a_reader_gets_after_time_has_passed_is_the_same(
             started_world(ours, theirs, clock, comparison, f"{seed}_{each}")
             for each in range(WORLDS)
         ]
-        moves = timeline(Random(seed), MOVES)
+        moves = timeline(Random(seed), MOVES, MOVES_MADE, LIMITS)
         for move in (0, *moves):
             advance(clock, server, ours, move)
             for world in worlds:
