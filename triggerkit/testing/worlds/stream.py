@@ -22,11 +22,12 @@ MOST_SHARDS = 6
 
 @dataclass(slots=True)
 class KnownShard:
-    """Implements `truth.TrueShard`. `name` is the service's own id."""
+    """Implements `truth.TrueShard`. `stream` and `name` are what the service calls it."""
 
     id: ShardId
+    stream: str
     name: str
-    parents: tuple[ShardId, ...]
+    parents: tuple[ShardId, ...] = ()
     children: list[ShardId] = field(default_factory=list)
     closed: bool = False
     gone: bool = False
@@ -167,7 +168,7 @@ class TableStream:
         if known:
             shard = rng.choice(known)
             last = shard.records[rng.randrange(shard.trimmed, len(shard.records))]
-            self._emulator.trim(self._table, shard.name, last.sequence_number)
+            self._emulator.trim(shard.stream, shard.name, last.sequence_number)
         self.refresh()
 
     def let_retention_pass(self) -> None:
@@ -189,7 +190,7 @@ class TableStream:
                 shard_id = ShardId(f"{incarnation}:{shard.shard_id}")
                 kept.add(shard_id)
                 if shard_id not in self.shards:
-                    self._know(shard_id, shard, leaves)
+                    self._know(KnownShard(shard_id, stream.arn, shard.shard_id), shard, leaves)
                 self._refresh(self.shards[shard_id], shard)
             leaves = tuple(
                 known.id
@@ -220,13 +221,12 @@ class TableStream:
             self._watch.lost(known.records[known.trimmed : stop])
             known.trimmed = stop
 
-    def _know(self, shard_id: ShardId, shard: Shard, older_leaves: tuple[ShardId, ...]) -> None:
-        incarnation = shard_id.partition(":")[0]
-        parent = shard.parent_id
-        parents = older_leaves if parent is None else (ShardId(f"{incarnation}:{parent}"),)
-        self.shards[shard_id] = KnownShard(shard_id, shard.shard_id, parents)
-        for each in parents:
-            self.shards[each].children.append(shard_id)
+    def _know(self, known: KnownShard, shard: Shard, older_leaves: tuple[ShardId, ...]) -> None:
+        incarnation, parent = known.id.partition(":")[0], shard.parent_id
+        known.parents = older_leaves if parent is None else (ShardId(f"{incarnation}:{parent}"),)
+        self.shards[known.id] = known
+        for each in known.parents:
+            self.shards[each].children.append(known.id)
 
     def _streams(self) -> list[Stream]:
         """All streams of the table, oldest first."""
