@@ -91,9 +91,13 @@ def test_the_newest_calls_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_long_or_odd_request_is_shortened() -> None:
     log = CallLog()
-    log.begin(0.0, "Scan", {"TableName": "x" * 10_000, "Limit": [1], "ShardIterator": "odd"})
+    log.begin(0.0, "Scan", {"TableName": "x" * 10_000, "Limit": ["a"], "ShardIterator": "odd"})
     (call,) = log.calls()
-    assert call.asked == {"TableName": "x" * 256, "ShardIterator": "not one of ours"}
+    assert call.asked == {
+        "TableName": "x" * 1024,
+        "Limit": "?",
+        "ShardIterator": "not one of ours",
+    }
 
 
 def test_a_call_that_is_held_is_under_way() -> None:

@@ -18,24 +18,30 @@ from triggerkit.emulator.iterators import read_token
 KEPT_CALLS = 10_000
 UNDER_WAY = "under way"
 OK = "ok"
-_LONGEST_VALUE = 256
-_SHOWN = (
-    "TableName",
-    "IndexName",
-    "StreamName",
-    "StreamArn",
-    "StreamARN",
-    "ShardId",
-    "ShardIteratorType",
-    "SequenceNumber",
-    "StartingSequenceNumber",
-    "Timestamp",
-    "Limit",
-    "MaxResults",
-    "ExclusiveStartShardId",
-    "ShardToSplit",
-    "ShardToMerge",
-    "AdjacentShardToMerge",
+_LONGEST_VALUE = 1024
+"""Longer than any token of ours."""
+_ITERATOR = "ShardIterator"
+_PLACES = frozenset(
+    {
+        "TableName",
+        "IndexName",
+        "StreamName",
+        "StreamArn",
+        "StreamARN",
+        "ShardId",
+        "ShardIteratorType",
+        "SequenceNumber",
+        "StartingSequenceNumber",
+        "Timestamp",
+        "Limit",
+        "MaxResults",
+        "ExclusiveStartShardId",
+        "ShardToSplit",
+        "ShardToMerge",
+        "AdjacentShardToMerge",
+        "ShardFilter",
+        _ITERATOR,
+    }
 )
 
 
@@ -69,35 +75,39 @@ class CallLog:
 
     def begin(self, at_seconds: float, operation: str, request: Mapping[str, Any]) -> LoggedCall:
         """Note a call that arrived; its outcome is told later."""
-        call = LoggedCall(next(self._numbers), at_seconds, operation, summary(request))
+        # Every call passes here: what was asked is kept as it is, and made readable when it is read.
+        asked = {name: _short(value) for name, value in request.items() if name in _PLACES}
+        call = LoggedCall(next(self._numbers), at_seconds, operation, asked)
         self._calls.append(call)
         return call
 
     def calls(self, operation: str = "", after: int = 0) -> list[LoggedCall]:
         """Return calls in the order in which they arrived; `after` is the number of one seen before."""
         return [
-            replace(call)
+            replace(call, asked=_readable(call.asked))
             for call in self._calls
             if call.number > after and operation in ("", call.operation)
         ]
 
 
-def summary(request: Mapping[str, Any]) -> dict[str, str]:
-    """Return what a request asks about, without contents; an iterator is shown as its place."""
-    found: dict[str, str] = {}
-    for name in _SHOWN:
-        value = request.get(name)
-        if isinstance(value, (str, int, float)):
-            found[name] = str(value)[:_LONGEST_VALUE]
-    wanted = request.get("ShardFilter")
-    if isinstance(wanted, Mapping):
-        found["ShardFilter"] = str(wanted.get("Type"))[:_LONGEST_VALUE]
-    token = request.get("ShardIterator")
-    if isinstance(token, str):
+def _short(value: object) -> str:
+    """Return a value as text, without what an odd request may hide in it."""
+    if isinstance(value, str):
+        return value[:_LONGEST_VALUE]
+    if isinstance(value, Mapping):
+        return str(value.get("Type"))[:_LONGEST_VALUE]
+    return str(value) if isinstance(value, (int, float)) else "?"
+
+
+def _readable(asked: Mapping[str, str]) -> dict[str, str]:
+    """Return what a request asks about; an iterator is shown as its place."""
+    found = dict(asked)
+    token = found.pop(_ITERATOR, None)
+    if token is not None:
         try:
             place = read_token(token)
         except EmulatorError:
-            found["ShardIterator"] = "not one of ours"
+            found[_ITERATOR] = "not one of ours"
         else:
             found |= {"ShardId": place.shard_id, "after": str(place.after)}
     return found

@@ -134,10 +134,10 @@ class Emulator:
         asked: Request = {} if isinstance(request, EmulatorError) else request
         with self._lock:
             entry = self._log.begin(self.clock.now_seconds(), operation, asked)
-        shard = shard_of(asked)
-        before, behind = (
-            self.faults.calls.barrier(operation, shard, behind=behind) for behind in (False, True)
-        )
+        plans = self.faults.calls
+        shard = shard_of(asked) if plans.by_shard else ""
+        before = plans.barrier(operation, shard, behind=False) if plans.barriers else None
+        behind = plans.barrier(operation, shard, behind=True) if plans.barriers else None
 
         def perform() -> str:
             if isinstance(request, EmulatorError):

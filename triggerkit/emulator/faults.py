@@ -62,7 +62,7 @@ class Faults:
 
     def fail(self, operation: str, error: EmulatorError, times: int = 1, shard: str = "") -> None:
         """Answer the next `times` calls of `operation` with `error`; nothing is carried out."""
-        self.calls.errors.setdefault((operation, shard), deque()).extend([error] * times)
+        self.calls.refuse(operation, shard, error, times)
 
     def damage(self, operation: str, how: Damage, times: int = 1) -> None:
         """Spoil the next `times` answers of `operation`, in process and over HTTP."""

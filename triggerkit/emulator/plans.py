@@ -68,6 +68,8 @@ class CallPlans:
     rates: dict[str, Rate] = field(default_factory=dict)
     barriers: list[Barrier] = field(default_factory=list)
     barriers_made: int = 0
+    by_shard: bool = False
+    """Whether any plan is for one shard, so that it is worth looking which one a call is about."""
 
     def error(self, operation: str, shard: str, now_seconds: float) -> EmulatorError | None:
         """Take what the next call is refused with, if anything."""
@@ -77,6 +79,11 @@ class CallPlans:
             return planned
         rate = self.rates.get(operation)
         return rate.error if rate is not None and rate.refuses(now_seconds) else None
+
+    def refuse(self, operation: str, shard: str, error: EmulatorError, times: int) -> None:
+        """Refuse the next `times` calls of an operation."""
+        self.errors.setdefault((operation, shard), deque()).extend([error] * times)
+        self.by_shard |= bool(shard)
 
     def damage(self, operation: str) -> Damage | None:
         """Take the next damage of an operation's answers."""
@@ -96,6 +103,7 @@ class CallPlans:
     def make_barrier(self, at: HeldAt) -> Barrier:
         """Return a new barrier; the next call that it is for takes it."""
         self.barriers_made += 1
+        self.by_shard |= bool(at.shard)
         self.barriers = [barrier for barrier in self.barriers if not barrier.released]
         barrier = Barrier(at, self.barriers_made)
         self.barriers.append(barrier)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from triggerkit.emulator.iterators import ShardIterator
 from triggerkit.emulator.shards import Shard, StreamRecord
@@ -18,8 +19,7 @@ READING_SECONDS = 1.0
 """A reader counts as one for so long after its last read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(NamedTuple):
     """How much a page may hold; a record that is larger than `size_bytes` comes alone."""
 
     records: int
@@ -28,8 +28,7 @@ class Bounds:
     """The end of a shard is told one empty page behind its last record, as some endpoints do."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReadPage:
+class ReadPage(NamedTuple):
     """One page. `after` is where to read on; `waiting` the next record that could be read already."""
 
     records: list[StreamRecord]
@@ -104,12 +103,13 @@ class ReadPlans:
     def _page(self, after: int, shard: Shard, bounds: Bounds, now_seconds: float) -> ReadPage:
         visible = self.visible(shard, now_seconds)
         first = min(shard.after(after), visible)
-        if self._takes_empty(shard.shard_id):
+        if self.empty and self._takes_empty(shard.shard_id):
             waiting = shard.records[first] if first < visible else None
             return ReadPage([], after, waiting, ended=False)
         limit = bounds.records if self.page_records is None else self.page_records
         limit = min(limit, bounds.records)
-        first = max(0, first - self._take_repeats(shard.shard_id, first))
+        if self.repeats:
+            first = max(0, first - self._take_repeats(shard.shard_id, first))
         last = _last(shard.records[first : min(first + limit, visible)], first, bounds.size_bytes)
         page = shard.records[first:last]
         ended = shard.closed and last >= len(shard.records)
