@@ -81,7 +81,23 @@ class _Agenda:
     create_at_seconds: float = 0.0
     search_seconds: float = 0.0
     """The present wait between listings while something is missing; 0.0 when nothing is."""
+    recheck_at_seconds: float = NEVER
+    last_recheck_at_seconds: float = NEVER
+    """Behind the last end that is known; the first one does not wait for it."""
     under_way: set[_Errand] = field(default_factory=set)
+
+    def recheck(self, at_seconds: float) -> None:
+        """List the shards then, whatever earlier listings find."""
+        self.last_recheck_at_seconds = at_seconds
+        self.recheck_at_seconds = min(self.recheck_at_seconds, at_seconds)
+        self.listing_at_seconds = min(self.listing_at_seconds, at_seconds)
+
+    def listed(self, now_seconds: float, again_at_seconds: float) -> None:
+        """They were listed; `again_at_seconds` is when they would be, but for the rechecks."""
+        if self.recheck_at_seconds <= now_seconds:
+            last = self.last_recheck_at_seconds
+            self.recheck_at_seconds = last if last > now_seconds else NEVER
+        self.listing_at_seconds = min(again_at_seconds, self.recheck_at_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +209,7 @@ class LeaseCoordinator:
         self._rows[finished.shard] = finished
         for child in taken:
             self._rows[child.shard] = child
-        recheck_at = now.monotonic_seconds + self._cadence.recheck_seconds
-        self._agenda.listing_at_seconds = min(self._agenda.listing_at_seconds, recheck_at)
+        self._agenda.recheck(now.monotonic_seconds + self._cadence.recheck_seconds)
         self.look_again(now)
 
     def look_again(self, now: Now) -> None:
@@ -242,6 +257,7 @@ class LeaseCoordinator:
         self._doubtful.clear()
         self._surveyed_at_seconds = now.monotonic_seconds
         known = {lease.shard for lease in childless(self.rows)}
+        ended = {lease.shard for lease in self.rows if lease.finished}
         self._rows = {lease.shard: lease for lease in leases}
         if listing is not None:
             self._absorb_listing(listing, now)
@@ -249,6 +265,18 @@ class LeaseCoordinator:
             self.search_now(now)  # another worker ended a shard, and may be gone since
         elif not agenda.search_seconds and self._has_unknown_parent():
             self.search_now(now)  # a lease that is younger than the last listing
+        self._recheck_behind({lease.shard for lease in leases if lease.finished} - ended, now)
+
+    def _recheck_behind(self, ended: Collection[ShardId], now: Now) -> None:
+        """Others ended these shards, and may be gone before a child that is listed late appears.
+
+        One of those who live looks again: DescribeStream is limited, so it is not everybody.
+        """
+        sessions = self._sessions
+        if sessions is not None and any(
+            preferred(shard, sessions.live) == sessions.me for shard in ended
+        ):
+            self._agenda.recheck(now.monotonic_seconds + self._cadence.recheck_seconds)
 
     def _absorb_listing(self, listing: Listing, now: Now) -> None:
         agenda, cadence = self._agenda, self._cadence
@@ -266,11 +294,11 @@ class LeaseCoordinator:
                 max(cadence.first_search_seconds, 2 * agenda.search_seconds),
                 cadence.longest_search_seconds,
             )
-            agenda.listing_at_seconds = now.monotonic_seconds + agenda.search_seconds
+            agenda.listed(now.monotonic_seconds, now.monotonic_seconds + agenda.search_seconds)
             agenda.survey_at_seconds = min(agenda.survey_at_seconds, agenda.listing_at_seconds)
         else:
             agenda.search_seconds = 0.0
-            agenda.listing_at_seconds = now.monotonic_seconds + cadence.audit_seconds
+            agenda.listed(now.monotonic_seconds, now.monotonic_seconds + cadence.audit_seconds)
 
     def _start_at(self, listing: Listing) -> Position:
         if self._start.kind is PositionKind.LATEST:
