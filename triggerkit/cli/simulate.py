@@ -23,7 +23,8 @@ Examples:
   triggerkit simulate app:handlers --seed 17 -v      (one world again, with its log)
 
 \b
-Faults: expire, fail, kill, lose, roll, split, stall, throttle; all.""",
+Faults: expire, fail, freeze, kill, late, lose, outage, roll, skew, split,
+stale, stall, throttle; all.""",
 )
 @click.argument("target", required=False, envvar=variable("--target"))
 @flag("--seeds", type=click.IntRange(1), default=200, show_default=True, help="How many worlds.")

@@ -7,6 +7,7 @@ iterator and a record's age all follow the same time.
 from __future__ import annotations
 
 from triggerkit.core.model import Now
+from triggerkit.runtime.clock import SystemClock
 
 START_SECONDS = 1_800_000_000.0
 """Service time at the start of every simulation: 2027-01-15T08:00:00Z."""
@@ -43,3 +44,36 @@ class VirtualClock:
         if seconds < 0:
             raise ValueError(f"a clock moves forward only, got {seconds} seconds")
         self._service_at_zero_seconds += seconds
+
+
+class HostClock:
+    """Implements `ports.Clock`: the one that runs in production, on a host whose own clocks are set otherwise.
+
+    Args:
+        clock: the world's.
+        zero_seconds: what the host's monotonic clock read when the world began.
+        rate: how fast it goes.
+        wall_offset_seconds: how wrong the host's wall clock is.
+    """
+
+    def __init__(
+        self, clock: VirtualClock, zero_seconds: float, rate: float, wall_offset_seconds: float
+    ) -> None:
+        self._clock = clock
+        self._zero_seconds = zero_seconds
+        self._rate = rate
+        wall_seconds = clock.now_seconds() + wall_offset_seconds
+        self._system = SystemClock(lambda: self.monotonic_seconds, lambda: wall_seconds)
+
+    @property
+    def monotonic_seconds(self) -> float:
+        """What the host's monotonic clock reads."""
+        return self._zero_seconds + self._rate * self._clock.monotonic_seconds
+
+    def now(self) -> Now:
+        """See `Clock`."""
+        return self._system.now()
+
+    def observe_service_time(self, service_seconds: float) -> None:
+        """See `Clock`."""
+        self._system.observe_service_time(service_seconds)

@@ -10,26 +10,31 @@ import asyncio
 from random import Random
 
 from triggerkit.errors import SimulationError, SourceError, UsageError
+from triggerkit.ports import Clock
+from triggerkit.testing.clock import HostClock
 from triggerkit.testing.line import CALM_SECONDS, TROUBLED_SECONDS, Line
 from triggerkit.testing.tables import Tables
 from triggerkit.testing.worker import SimulatedWorker, World
 
 LOOK_SECONDS = 0.05
 RESTART_AGAIN_SECONDS = 1.0
+ZEROS_SECONDS = (0.0, 5.0e3, 9.0e5)
+WALLS_SECONDS = (-86_400.0, 0.0, 3.0e7)
 
 
 class Fleet:
     """Implements `faults.Troubled`; to be used on the simulation's loop."""
 
     def __init__(
-        self, world: World, tables: Tables, rng: Random, count: int, *, is_troubled: bool
+        self, world: World, tables: Tables, rng: Random, count: int, faults: frozenset[str]
     ) -> None:
         if count < 1:
             raise UsageError(f"workers={count}", hint="a simulation has one worker at least")
         self._world = world
         self._tables = tables
         self._rng = rng
-        self._delays_seconds = TROUBLED_SECONDS if is_troubled else CALM_SECONDS
+        self._delays_seconds = TROUBLED_SECONDS if faults else CALM_SECONDS
+        self._is_skewed = "skew" in faults
         self._places: list[SimulatedWorker | None] = [None] * count
         self._ended: list[SimulatedWorker] = []
         self._restarting: dict[int, asyncio.Task[None]] = {}
@@ -54,7 +59,7 @@ class Fleet:
             return
         self._started += 1
         line = Line(Random(self._rng.random()), self._delays_seconds)  # noqa: S311 - drawn
-        worker = SimulatedWorker(self._world, f"worker-{self._started}", line)
+        worker = SimulatedWorker(self._world, f"worker-{self._started}", line, self._clock())
         self._places[number] = worker
         await worker.start()
 
@@ -71,8 +76,11 @@ class Fleet:
     async def heal(self) -> None:
         """Everything that was wrong is over; whoever is dead comes back."""
         self._world.book.heal()
+        self._world.destination.go_down(0.0)
+        self._world.emulator.faults.describe_lag(0.0)
         for worker in self._workers():
             worker.line.heal()
+            worker.thaw()
         for number, place in enumerate(self._places):
             if place is None and number not in self._restarting:
                 await self.restart(number)
@@ -145,7 +153,7 @@ class Fleet:
 
     async def do(self, fault: str, target: str | int, strength: float) -> None:
         """See `Troubled`."""
-        emulator, line = self._world.emulator, self._line(target)
+        emulator = self._world.emulator
         match fault:
             case "expire":
                 emulator.expire_iterators()
@@ -154,28 +162,49 @@ class Fleet:
                 self._world.book.fail_next(str(target), int(strength), late=late)
             case "kill":
                 await self.crash(int(target), strength)
+            case "late":
+                emulator.faults.describe_lag(strength, strength)
+            case "outage":
+                self._world.destination.go_down(strength)
             case "roll":
                 emulator.roll(str(target))
             case "split":
                 emulator.split(str(target), self._rng.choice(emulator.open_shards(str(target))))
-            case "lose" if line is not None:
-                line.losing += int(strength)
-            case "stall" if line is not None:
-                self.disturbed = True
-                line.stall(strength)
-            case "throttle" if line is not None:
-                line.refusing += int(strength)
             case _:
-                pass
+                self._trouble(fault, self._places[int(target)], strength)
+
+    def _trouble(self, fault: str, worker: SimulatedWorker | None, strength: float) -> None:
+        """Something happens to one worker, if it lives."""
+        if worker is None:
+            return
+        self.disturbed = self.disturbed or fault in {"freeze", "stall"}
+        match fault:
+            case "freeze":
+                worker.freeze(strength)
+            case "stall":
+                worker.line.stall(strength)
+            case "stale":
+                worker.line.make_stale(strength)
+            case "lose":
+                worker.line.losing += int(strength)
+            case "throttle":
+                worker.line.refusing += int(strength)
 
     # --- inside -------------------------------------------------------------------------------------
 
     def _workers(self) -> list[SimulatedWorker]:
         return [worker for worker in self._places if worker is not None]
 
-    def _line(self, target: str | int) -> Line | None:
-        worker = self._places[target] if isinstance(target, int) else None
-        return None if worker is None else worker.line
+    def _clock(self) -> Clock:
+        """Of the host that a worker is started on."""
+        if not self._is_skewed:
+            return self._world.clock
+        zero_seconds, wall_seconds = (
+            self._rng.choice(ZEROS_SECONDS),
+            self._rng.choice(WALLS_SECONDS),
+        )
+        rate = self._rng.uniform(0.995, 1.005)
+        return HostClock(self._world.clock, zero_seconds, rate, wall_seconds)
 
     def _check_number(self, number: int) -> None:
         if not 0 <= number < len(self._places):

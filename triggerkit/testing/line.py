@@ -30,6 +30,7 @@ class Line:
         self._rng = rng
         self._delays_seconds = delays_seconds
         self._stalled_until_seconds = 0.0
+        self._stale_until_seconds = 0.0
         self._cut = False
         self.refusing = 0
         """So many calls of AWS are throttled from now on."""
@@ -89,13 +90,22 @@ class Line:
         if self._cut:
             raise asyncio.CancelledError
 
+    @property
+    def reads_are_stale(self) -> bool:
+        """Whether reads of state show what they showed before."""
+        return asyncio.get_running_loop().time() < self._stale_until_seconds
+
     def stall(self, seconds: float) -> None:
-        """Hold everything back for so long, as when the process is stopped or the network is away."""
+        """Hold everything back for so long, as when the network is away."""
         self._stalled_until_seconds = asyncio.get_running_loop().time() + seconds
 
+    def make_stale(self, seconds: float) -> None:
+        """Let reads of state show for so long what they showed before."""
+        self._stale_until_seconds = asyncio.get_running_loop().time() + seconds
+
     def heal(self) -> None:
-        """Nothing is refused, lost or held back from now on."""
-        self._stalled_until_seconds = 0.0
+        """Nothing is refused, lost, held back or stale from now on."""
+        self._stalled_until_seconds = self._stale_until_seconds = 0.0
         self.refusing = self.losing = 0
 
     def cut(self) -> None:

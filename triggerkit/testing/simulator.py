@@ -25,11 +25,11 @@ from triggerkit.testing.failures import Failure, MemoryDestination
 from triggerkit.testing.faults import Trouble, read_faults
 from triggerkit.testing.fleet import Fleet
 from triggerkit.testing.ledger import Delivery, Ledger
-from triggerkit.testing.loop import VirtualLoop
 from triggerkit.testing.plans import read_plans
 from triggerkit.testing.replay import Pace, Player
 from triggerkit.testing.tables import SimulatedTable, Tables
 from triggerkit.testing.worker import World
+from triggerkit.testing.worlds.gate import GatedLoop
 from triggerkit.triggers import Triggers
 
 T = TypeVar("T")
@@ -90,14 +90,14 @@ class Simulation:
             MemoryDestination(),
         )
         self._rng = rng
-        self._fleet = Fleet(self._world, self._tables, rng, workers, is_troubled=bool(troubles))
+        self._fleet = Fleet(self._world, self._tables, rng, workers, troubles)
         self._trouble = Trouble(troubles, rng, self._fleet) if troubles else None
         for name in self._plans.names:
             plans = [plan for plan in self._plans.mappings if plan.name == name]
             tables = [plan.source_locator.name for plan in plans]
             from_tip = plans[0].options.starting_position == "LATEST"
             self._ledger.know_trigger(name, tables, from_tip=from_tip)
-        self._loop = VirtualLoop(clock)  # last: what raises above leaves nothing open
+        self._loop = GatedLoop(clock)  # last: what raises above leaves nothing open
 
     # --- the world --------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ user code runs on the simulation's own loop, and AWS and the lease table lie beh
 from __future__ import annotations
 
 import asyncio
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -15,14 +16,13 @@ from triggerkit.core.coordinator import Cadence
 from triggerkit.core.decisions import Decision, Discard
 from triggerkit.core.mapping import EventSourceMapping
 from triggerkit.core.membership import Membership
-from triggerkit.core.model import StopReason
 from triggerkit.core.reports import Discarded, Finished, Report, Saved
 from triggerkit.emulator import Emulator
 from triggerkit.invokers.calls import HandlerSettings
 from triggerkit.invokers.inprocess import InProcessInvoker
 from triggerkit.invokers.lifespan import Lifespan
 from triggerkit.invokers.typed import TypedHandler
-from triggerkit.ports import Invoker, LeaseStore, Source
+from triggerkit.ports import Clock, Invoker, LeaseStore, Source
 from triggerkit.runtime.deadline import ActingDeadline
 from triggerkit.runtime.engine import Engine, RunningMapping
 from triggerkit.runtime.handlers import DEFAULT_MEMORY_MEGABYTES, callable_of
@@ -42,9 +42,9 @@ from triggerkit.testing.line import Line
 from triggerkit.testing.source import open_source
 from triggerkit.testing.store import LinkedStore
 from triggerkit.testing.watch import WatchedInvoker
+from triggerkit.testing.worlds.gate import LIFE, Life
 
 NAMESPACE = "simulation"
-DRAIN_SECONDS = 25.0
 Sources: TypeAlias = dict[str, tuple[Source, SharedListing]]
 
 
@@ -64,10 +64,14 @@ class World:
 class SimulatedWorker:
     """Started, stopped and crashed by the simulation; to be used on its loop."""
 
-    def __init__(self, world: World, name: str, line: Line) -> None:
+    def __init__(self, world: World, name: str, line: Line, clock: Clock) -> None:
         self.name = name
         self.line = line
         self._world = world
+        self._clock = clock
+        self._life = Life(name, lambda life: life.end())
+        self._context = copy_context()
+        self._context.run(LIFE.set, self._life)
         self._store = LinkedStore(world.store, line, world.ledger)
         self._places = InlineHandlers()
         self._lifespans: dict[int, Lifespan] = {}
@@ -80,24 +84,27 @@ class SimulatedWorker:
         Raises:
             SourceError, HandlerError, UsageError: what would stop a real start.
         """
+        await asyncio.get_running_loop().create_task(self._begin(), context=self._context)
+
+    async def _begin(self) -> None:
         world = self._world
         sources: Sources = {}
         for table in dict.fromkeys(plan.source_locator.name for plan in world.plans):
-            source = open_source(world.emulator, table, self.line, world.clock)
+            source = open_source(world.emulator, table, self.line, self._clock)
             await source.prepare()
-            sources[table] = (source, SharedListing(source, world.clock))
+            sources[table] = (source, SharedListing(source, self._clock))
         invokers: dict[str, Invoker] = {}
         for plan in world.plans:
             if plan.name not in invokers:
                 invokers[plan.name] = await self._open_invoker(plan)
         membership = Membership(self._store.fresh_session())
-        deadline = ActingDeadline(world.clock)
+        deadline = ActingDeadline(self._clock)
         mappings = tuple(
             self._mapping(plan, *sources[plan.source_locator.name], invokers[plan.name], deadline)
             for plan in world.plans
         )
-        beats = MembershipPerformer(self._store, world.clock)
-        self._engine = Engine(membership, beats, mappings, world.clock, deadline)
+        beats = MembershipPerformer(self._store, self._clock)
+        self._engine = Engine(membership, beats, mappings, self._clock, deadline)
         self._engine.start()
 
     def check(self) -> None:
@@ -115,23 +122,19 @@ class SimulatedWorker:
             for consumer in mapping.machine
         }
 
-    async def stop(self) -> None:
-        """Drain and release, as at SIGTERM."""
-        if self._engine is None or self.line.is_cut:
-            return
-        self._engine.stop(StopReason.REQUESTED)
-        try:
-            await asyncio.wait_for(self._engine.wait_stopped(), DRAIN_SECONDS)
-        except TimeoutError:
-            self._engine.stop(StopReason.DRAIN_EXPIRED)
-            await self._engine.wait_stopped()
-        await self._engine.close()
-        await self._store.leave(self._engine.membership.me)
-        self.line.cut()
+    def freeze(self, seconds: float) -> None:
+        """Stand still for so long, between two steps."""
+        self._life.freeze()
+        asyncio.get_running_loop().call_later(seconds, self.thaw)
+
+    def thaw(self) -> None:
+        """Go on."""
+        self._life.thaw()
 
     async def crash(self) -> None:
         """End at once: what is under way is cancelled, nothing is written, no lifespan is left."""
         self.line.cut()
+        self._life.thaw()
         if self._engine is not None:
             await self._engine.close()
 
@@ -165,12 +168,12 @@ class SimulatedWorker:
             ),
             lifespan=lifespan,
             places=self._places,
-            clock=self._world.clock,
+            clock=self._clock,
             log=get_logger().bind(trigger=plan.name),
         )
         await invoker.start()
         self._invokers.append(invoker)
-        return WatchedInvoker(invoker, self._world.ledger, self.line, self._world.clock)
+        return WatchedInvoker(invoker, self._world.ledger, self.line, self._clock)
 
     def _mapping(
         self,
@@ -180,7 +183,7 @@ class SimulatedWorker:
         invoker: Invoker,
         deadline: ActingDeadline,
     ) -> RunningMapping:
-        clock = self._world.clock
+        clock = self._clock
         interval = plan.options.checkpoint_interval_seconds
         settings = ConsumerSettings(
             prefix=lease_prefix(NAMESPACE, plan.name, source.name),

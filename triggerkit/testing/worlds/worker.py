@@ -15,12 +15,11 @@ from triggerkit.core.consumer import ConsumerSettings
 from triggerkit.core.coordinator import Cadence
 from triggerkit.core.mapping import EventSourceMapping
 from triggerkit.core.membership import Membership
-from triggerkit.core.model import Now, StopReason
+from triggerkit.core.model import StopReason
 from triggerkit.emulator import Emulator
 from triggerkit.invokers.calls import HandlerSettings
 from triggerkit.invokers.inprocess import InProcessInvoker
 from triggerkit.ports import Source
-from triggerkit.runtime.clock import SystemClock
 from triggerkit.runtime.deadline import ActingDeadline
 from triggerkit.runtime.engine import Engine, RunningMapping
 from triggerkit.runtime.handlers import callable_of
@@ -29,7 +28,7 @@ from triggerkit.runtime.logs import get_logger
 from triggerkit.runtime.perform import MappingPorts, MembershipPerformer
 from triggerkit.runtime.starting import prepare_patiently
 from triggerkit.runtime.worker import starting_position
-from triggerkit.testing.clock import VirtualClock
+from triggerkit.testing.clock import HostClock, VirtualClock
 from triggerkit.testing.source import open_source
 from triggerkit.testing.truth import Violation
 from triggerkit.testing.worlds.calls import Handlers, SlowPlaces, WatchedInvoker
@@ -65,29 +64,6 @@ class Surroundings:
     performer: type[WatchedPerformer] = WatchedPerformer
 
 
-class HostClock:
-    """Implements `ports.Clock` for one life: the real one, on a host whose clocks are set otherwise."""
-
-    def __init__(self, clock: VirtualClock, host: WorkerPlan) -> None:
-        self._clock = clock
-        self._host = host
-        wall_seconds = clock.now_seconds() + host.wall_offset_seconds
-        self._system = SystemClock(lambda: self.monotonic_seconds, lambda: wall_seconds)
-
-    @property
-    def monotonic_seconds(self) -> float:
-        """What the host's monotonic clock reads."""
-        return self._host.zero_seconds + self._host.rate * self._clock.monotonic_seconds
-
-    def now(self) -> Now:
-        """See `Clock`."""
-        return self._system.now()
-
-    def observe_service_time(self, service_seconds: float) -> None:
-        """See `Clock`."""
-        self._system.observe_service_time(service_seconds)
-
-
 @dataclass(slots=True)
 class Worker:
     """One life, from its start to its stop or its crash. To be used on the world's loop."""
@@ -106,7 +82,10 @@ class Worker:
     _context: Context = field(default_factory=copy_context)
 
     def __post_init__(self) -> None:
-        self.clock = HostClock(self.around.clock, self.host)
+        host = self.host
+        self.clock = HostClock(
+            self.around.clock, host.zero_seconds, host.rate, host.wall_offset_seconds
+        )
         self.sessions = SessionsOf(self.life.name, self.clock)
         self._context.run(LIFE.set, self.life)
 
