@@ -56,8 +56,8 @@ MUTANTS = (
     Mutant(
         "leases created children first",
         LEASES,
-        "            held.add(shard_id)\n    return tuple(created)",
-        "            held.add(shard_id)\n    return tuple(reversed(created))",
+        "    return tuple(created)\n\n\ndef held_back",
+        "    return tuple(reversed(created))\n\n\ndef held_back",
         "a crash in between leaves a child whose parent nobody knows of",
     ),
     Mutant(
@@ -105,8 +105,9 @@ MUTANTS = (
     Mutant(
         "no second look behind a shard's end",
         COORDINATOR,
-        "min(self._agenda.listing_at_seconds, recheck_at)",
-        "self._agenda.listing_at_seconds",
+        "        self._agenda.recheck(now.monotonic_seconds + self._cadence.recheck_seconds)\n"
+        "        self.look_again(now)",
+        "        self.look_again(now)",
         "the second child of a split, listed late, waits for the next audit",
     ),
     Mutant(

@@ -12,11 +12,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from mutants import in_adapters, in_fleets, in_shards, trial
+from mutants import after_freeze, in_adapters, in_fleets, in_shards, trial
 from mutants.mutant import PACKAGE, Mutant, PlantingFault
 from mutants.trial import Finding, Trial, try_out
 
-MUTANTS = (*in_shards.MUTANTS, *in_fleets.MUTANTS, *in_adapters.MUTANTS)
+MUTANTS = (
+    *in_shards.MUTANTS,
+    *in_fleets.MUTANTS,
+    *in_adapters.MUTANTS,
+    *after_freeze.MUTANTS,
+)
 CHILDREN = 2
 """Processes at a time."""
 LEAST_PLANTED = 30
