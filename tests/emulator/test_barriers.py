@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -12,6 +14,7 @@ from components import dummy_client
 
 from emulator.kit import Orders, refused
 from triggerkit.emulator import Emulator, EmulatorError, Server, barriers, serve
+from triggerkit.emulator import http as over_http
 from triggerkit.errors import UsageError
 
 LIMIT_SECONDS = 10.0
@@ -233,8 +236,6 @@ def test_closing_the_server_ends_what_is_held(orders: Orders, threads: ThreadPoo
 def test_a_request_that_nobody_releases_is_answered_in_the_end(
     orders: Orders, server: Server, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import triggerkit.emulator.http as over_http
-
     monkeypatch.setattr(over_http, "LONGEST_HOLD_SECONDS", 0.05)
     barrier = orders.emulator.faults.barrier("PutItem")
     held = threads.submit(put_over_http, server, "a", retries={"total_max_attempts": 1})
@@ -242,6 +243,28 @@ def test_a_request_that_nobody_releases_is_answered_in_the_end(
     barrier.release()
     put_over_http(server, "b")
     assert orders.get("a") is None
+
+
+def test_a_request_that_was_released_is_answered_once(
+    orders: Orders, server: Server, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(over_http, "LONGEST_HOLD_SECONDS", 0.3)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=LIMIT_SECONDS)
+    barrier = orders.emulator.faults.barrier("DescribeTable")
+
+    def asked(operation: str, body: bytes) -> bytes:
+        target = {"X-Amz-Target": f"DynamoDB_20120810.{operation}"}
+        connection.request("POST", "/", body, target)
+        return connection.getresponse().read()
+
+    held = threads.submit(asked, "DescribeTable", b'{"TableName":"orders"}')
+    barrier.wait_reached(LIMIT_SECONDS)
+    barrier.release()
+    assert b"LatestStreamArn" in held.result(LIMIT_SECONDS)
+    until = time.monotonic() + 0.6  # past the moment at which it would have been given up
+    while time.monotonic() < until:
+        assert asked("ListTables", b"{}") == b'{"TableNames":["orders"]}'
+    connection.close()
 
 
 def test_an_emulator_that_is_not_used_holds_nobody() -> None:

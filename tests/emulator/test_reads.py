@@ -88,6 +88,25 @@ def test_a_page_begins_again_with_the_last_records_of_the_one_before(stream: Any
     assert walk(stream, second["NextShardIterator"], 1) == ([], False)
 
 
+def test_a_page_of_nothing_but_duplicates_sets_nobody_back(stream: AnyStream) -> None:
+    stream.write("a", "b", "c")
+    first = stream.page(stream.start(only_shard(stream)), Limit=2)
+    stream.emulator.faults.duplicate(records=2)
+    again = stream.page(first["NextShardIterator"], Limit=1)
+    rest = stream.page(again["NextShardIterator"])
+    assert [stream.keys(page) for page in (first, again, rest)] == [["a", "b"], ["a"], ["c"]]
+
+
+def test_a_delay_that_begins_behind_a_reader_shows_it_nothing_twice(stream: AnyStream) -> None:
+    stream.write("a", "b")
+    page = stream.page(stream.start(only_shard(stream)), Limit=1)
+    stream.emulator.faults.visibility_delay(5)
+    held = stream.page(page["NextShardIterator"])
+    assert stream.keys(held) == []
+    stream.emulator.advance(5)
+    assert walk(stream, held["NextShardIterator"], 1) == (["b"], False)
+
+
 def test_a_duplicate_waits_for_a_page_that_has_something_before_it(stream: AnyStream) -> None:
     stream.write("a")
     stream.emulator.faults.duplicate()

@@ -102,7 +102,7 @@ class ReadPlans:
 
     def _page(self, after: int, shard: Shard, bounds: Bounds, now_seconds: float) -> ReadPage:
         visible = self.visible(shard, now_seconds)
-        first = min(shard.after(after), visible)
+        first = shard.after(after)
         if self.empty and self._takes_empty(shard.shard_id):
             waiting = shard.records[first] if first < visible else None
             return ReadPage([], after, waiting, ended=False)
