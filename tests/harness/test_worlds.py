@@ -15,6 +15,7 @@ from triggerkit.testing.harness import (
     Harness,
     Odds,
     Plan,
+    StreamPlan,
     TriggerPlan,
     WorkerPlan,
     make_plan,
@@ -32,6 +33,28 @@ FOUND: dict[str, Plan] = {
         events=(Event(9.0, "roll"), Event(9.5, "days")),
         audit_seconds=30.0,
         troubled_seconds=10.5,
+    ),
+    "a shard that was split while the first survey listed the stream is from before its pin": Plan(
+        seed=1071,
+        triggers=(TriggerPlan(MappingOptions(starting_position="LATEST"), has_destination=False),),
+        events=(Event(13.0, "put", key=3), Event(13.0, "split", key=1)),
+        odds=Odds(write_refused=0.15, answer_lost=0.15, slow=0.1, unreachable=0.05),
+        stream=StreamPlan(shards=2, page_shards=1),
+        troubled_seconds=14.0,
+    ),
+    "a stream that is gone for good does not hold back the one that followed it": Plan(
+        triggers=(TriggerPlan(MappingOptions(batch_size=1), calls=CallOdds(fails=1.0)),),
+        events=(
+            Event(0.0, "put"),
+            Event(0.1, "put"),
+            Event(2.0, "renew", seconds=0.5),
+            Event(3.0, "put"),
+            Event(38.0, "days"),
+            Event(39.0, "put"),
+        ),
+        audit_seconds=30.0,
+        fixed_delays=True,
+        troubled_seconds=40.0,
     ),
 }
 """Worlds that failed once, and what they showed."""

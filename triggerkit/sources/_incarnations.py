@@ -33,6 +33,7 @@ class Incarnations:
         self._clock = clock
         self._single = single
         self._arns = {arn.incarnation: arn}
+        self._gone: set[str] = set()
         self._sample = arn
 
     @property
@@ -75,9 +76,10 @@ class Incarnations:
             except Refusal as refusal:
                 if refusal.code != RESOURCE_NOT_FOUND or self._single:
                     raise
-                continue  # its 24 hours ended between two answers
+                self._gone.add(arn.incarnation)  # its 24 hours have ended; it never comes back
+                continue
             streams.append(stream)
-            service_seconds = service_seconds or at_seconds
+            service_seconds = at_seconds or service_seconds
         if not streams:
             return None
         service_seconds = service_seconds or self._clock.now().service_seconds
@@ -153,4 +155,6 @@ class Incarnations:
             arn = parse_stream_arn(latest)
             arns[arn.incarnation] = arn
         self._arns.update(arns)
-        return sorted(arns.values(), key=lambda arn: arn.label)
+        # One that was seen is asked for until it is gone: a listing of streams may be late as well.
+        kept = [arn for name, arn in self._arns.items() if name not in self._gone]
+        return sorted(kept, key=lambda arn: arn.label)

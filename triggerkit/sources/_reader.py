@@ -46,9 +46,16 @@ class ShardConnection:
     """The calls about one shard, with the one retry that reads have: quick, few, with jitter."""
 
     def __init__(
-        self, api: StreamsApi, transport: Transport, clock: Clock, arn: StreamArn, shard: str
+        self,
+        api: StreamsApi,
+        transport: Transport,
+        clock: Clock,
+        arn: StreamArn,
+        shard: str,
+        has_successor: Callable[[], bool] = lambda: False,
     ) -> None:
         self._api = api
+        self._has_successor = has_successor
         self._transport = transport
         self._clock = clock
         self._arn = arn
@@ -80,6 +87,11 @@ class ShardConnection:
             return await self._attempt(iterator, limit)
 
         return await _retrying()(again)
+
+    @property
+    def has_successor(self) -> bool:
+        """Whether the table is known to have a newer stream."""
+        return self._has_successor()
 
     async def stream_exists(self) -> bool:
         """Whether the shard's stream is still there."""
@@ -189,21 +201,24 @@ class DynamoDBShardReader:
         return asyncio.get_running_loop().time() - track.used_at_seconds > UNUSED_SECONDS
 
     async def _why_refused(self, refusal: Refusal) -> SourceError:
-        if not await self._connection.stream_exists():
+        """A stream that is gone waits for what becomes of its table; behind it another one waits to be read."""
+        exists = await self._connection.stream_exists()
+        if not exists and not self._connection.has_successor:
             return SourceError(
                 f"{refusal.thing}: the stream is gone: its table was deleted, or it was off for 24 h",
                 hint="what was not read is lost; point the trigger at a stream that exists",
             )
+        there = "its stream is there" if exists else "its table has a newer stream"
         now_seconds = self._clock.now().monotonic_seconds
         if self._refused_since_seconds is None:
             self._refused_since_seconds = now_seconds
         if now_seconds - self._refused_since_seconds < REFUSED_SECONDS:
             return SourceError(
-                f"{refusal.thing}: refused although its stream is there",
+                f"{refusal.thing}: refused although {there}",
                 hint="it is tried again for a minute: a shard can be listed before it can be read",
             )
         return SourceNotFoundError(
-            f"{refusal.thing}: refused for a minute although its stream is there",
+            f"{refusal.thing}: refused for a minute although {there}",
             hint="the shard is gone: what it held is lost",
         )
 

@@ -144,7 +144,7 @@ class StreamsApi:
             options["ExclusiveStartStreamArn"] = last
 
     async def list_stream(self, arn: StreamArn) -> tuple[ListedStream, float]:
-        """All shards, and the service's time at the first page."""
+        """All shards, and the service's time at the last page: no shard in it is from later."""
         return await self._listed(arn, {"Limit": PAGE_SHARDS})
 
     async def list_children(self, arn: StreamArn, parent: str) -> ListedStream:
@@ -156,15 +156,14 @@ class StreamsApi:
     async def _listed(self, arn: StreamArn, options: dict[str, Any]) -> tuple[ListedStream, float]:
         """Every page; two children of one shard may come on two of them, too."""
         shards: dict[str, ListedShard] = {}
-        first_seconds = 0.0
         while True:
             page, service_seconds, last = await self._describe_stream(arn, dict(options))
-            first_seconds = first_seconds or service_seconds
             fresh = {shard.name: shard for shard in page.shards if shard.name not in shards}
             shards.update(fresh)
             if not last or not fresh:  # paging ignored: the same page would come for ever
                 whole = not last
-                return ListedStream(arn, page.status, tuple(shards.values()), whole), first_seconds
+                stream = ListedStream(arn, page.status, tuple(shards.values()), whole)
+                return stream, service_seconds
             options["ExclusiveStartShardId"] = last
 
     async def probe(self, arn: StreamArn) -> None:

@@ -26,7 +26,7 @@ from triggerkit.sources._opening import (
 )
 from triggerkit.sources._reader import DynamoDBShardReader, ShardConnection
 from triggerkit.sources._refusals import translated
-from triggerkit.sources._streams_api import StreamShape, StreamsApi
+from triggerkit.sources._streams_api import StreamsApi, StreamShape
 from triggerkit.sources._tables import find_stream, turn_on
 from triggerkit.sources._track import Sharing
 from triggerkit.sources._transport import Transport, chosen_transport
@@ -164,7 +164,14 @@ class DynamoDBSource:
         arn = known.incarnations.arn_of(shard)
         clock = self._services.clock
         return DynamoDBShardReader(
-            ShardConnection(known.api, known.transport, clock, arn, shard_name_of(shard)),
+            ShardConnection(
+                known.api,
+                known.transport,
+                clock,
+                arn,
+                shard_name_of(shard),
+                lambda: known.incarnations.newest.label > arn.label,
+            ),
             clock,
             sharing=Sharing(self._shard_buffer_bytes, lambda: self._openings.get(shard, 0) > 1),
             # Record times are cut to the second by AWS and to the minute by DynamoDB Local.

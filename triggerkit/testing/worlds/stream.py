@@ -81,6 +81,10 @@ class TableStream:
                 return bool(listings.shown([found], now_seconds))
         return False
 
+    def lists_all(self) -> bool:
+        """Whether a listing names every shard that there is."""
+        return all(self.is_listed(known.id) for known in self.shards.values() if not known.gone)
+
     def be_like(self, plan: StreamPlan) -> None:
         """Let the service show the stream so, until its faults are cleared."""
         faults = self._emulator.faults
@@ -143,7 +147,7 @@ class TableStream:
 
         Not while a shard is still to be listed: then nobody can know that it comes before the next stream.
         """
-        if all(self.is_listed(known.id) for known in self.shards.values() if not known.gone):
+        if self.lists_all():
             self._turn({"StreamEnabled": False})
 
     def turn_on(self) -> None:

@@ -96,8 +96,6 @@ class Worker:
     def stop(self) -> None:
         """As at SIGTERM."""
         self.stopping = True
-        for checker in self.around.witness.checkers.values():
-            checker.asked_to_stop(self.life.name)
         self._stop.set()
 
     def crash(self) -> None:
@@ -153,6 +151,8 @@ class Worker:
         """As the runtime's own worker drains."""
         witness = self.around.witness
         witness.note(self.life.name, "drains")
+        for checker in witness.checkers.values():
+            checker.asked_to_stop(self.life.name)
         deadline.drain_until(self.clock.now().monotonic_seconds + DRAIN_SECONDS)
         for reason, seconds in (
             (StopReason.REQUESTED, DRAIN_SECONDS),

@@ -224,6 +224,9 @@ class World:
         stream, faults = self._stream, self._around.emulator.faults
         self.witness.note("world", event)
         match event.kind:
+            case "days" if not self._is_surveyed():  # no survey is a day late
+                if not self._around.weather.is_healed:
+                    self._fleet.later(LOOK_SECONDS, self._happen, event)
             case "days":
                 self.clock.advance(DAYS_SECONDS)
                 stream.let_retention_pass()
@@ -242,6 +245,14 @@ class World:
                 self._fleet.strike(event)
             case _:
                 self._list_late(stream.happen(event, self._rng), event.seconds)
+
+    def _is_surveyed(self) -> bool:
+        """Whether every shard that is open has its rows, or nobody is there to make them."""
+        if not self._fleet.workers:
+            return True
+        keys = {row.key for row in self._around.state.rows("", 0.0)}
+        opened = [shard.id for shard in self._stream.shards.values() if not shard.closed]
+        return all(prefix + shard in keys for prefix in self._around.prefixes for shard in opened)
 
     def _outage(self, seconds: float) -> None:
         weather = self._around.weather
