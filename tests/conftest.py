@@ -23,3 +23,21 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                 if name == "table":
                     terminalreporter.section(report.nodeid)
                     terminalreporter.write_line(str(text))
+    _show_comparisons(terminalreporter)
+
+
+def _show_comparisons(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show how much was compared with each real server, as tests recorded it as `comparison`."""
+    totals: dict[str, list[int]] = {}
+    for report in terminalreporter.getreports("passed"):
+        for name, recorded in getattr(report, "user_properties", ()):
+            if name == "comparison":
+                reference, *figures = recorded
+                so_far = totals.get(reference, [0] * len(figures))
+                totals[reference] = [one + more for one, more in zip(so_far, figures, strict=True)]
+    if totals:
+        terminalreporter.section("compared with real servers")
+        shown = ("scenarios", "answers", "differed", "rows that list it")
+        for reference, figures in sorted(totals.items()):
+            told = (f"{count} {word}" for count, word in zip(figures, shown, strict=True))
+            terminalreporter.write_line(f"{reference}: {', '.join(told)}")

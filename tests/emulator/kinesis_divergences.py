@@ -59,6 +59,12 @@ KINESIS_MOCK: tuple[Row, ...] = (
         "only what was open at that time (API reference, ShardFilter); Kinesis Mock lists all",
     ),
     Row(
+        "ListShards: next page of AT_LATEST",
+        r"\['shardId-0*1', 'shardId-0*3'\]",
+        r"\['shardId-0*1', 'shardId-0*2'\]",
+        "a token goes on with what was asked (API reference, ListShards); Kinesis Mock forgets the filter",
+    ),
+    Row(
         "GetShardIterator: (AT|AFTER) (a number of another shard|number 0)",
         INVALID,
         "ResourceNotFoundException",

@@ -51,9 +51,13 @@ class Comparison:
         """Return the rows that never showed."""
         return [row for row in self.rows if row not in self.shown]
 
-    def summary(self, scenarios: int) -> str:
-        """Return one line that says how much was compared."""
-        return (
-            f"{scenarios} scenarios, {self.compared} answers compared, {self.shown.total()} differed "
-            f"as {len(self.shown)} listed rows say"
-        )
+    def figures(self, reference: str, scenarios: int) -> tuple[str, int, int, int, int]:
+        """Return what the property `comparison` of a test tells; all tests together show a table of it."""
+        return figures(reference, scenarios, self.compared, self.shown.total(), len(self.shown))
+
+
+def figures(
+    reference: str, scenarios: int, answers: int, differed: int = 0, rows: int = 0
+) -> tuple[str, int, int, int, int]:
+    """Return how much was compared with a reference: answers, those that differed, the rows that say so."""
+    return reference, scenarios, answers, differed, rows

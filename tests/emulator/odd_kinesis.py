@@ -98,6 +98,18 @@ def edges(side: KinesisSide, count: int, target: int) -> str:
     return str(sorted(begins))
 
 
+def second_page(side: KinesisSide) -> str:
+    """Return what the next page of open shards holds first, where a closed one would come."""
+    prepare(side)
+    at = {"ShardToSplit": shard(2), "NewStartingHashKey": str(MIDDLE + 99)}
+    side.call("SplitShard", StreamName=STREAM, **at)
+    side.settled(STREAM)
+    wanted = {"ShardFilter": {"Type": "AT_LATEST"}, "MaxResults": 1}
+    first = side.call("ListShards", StreamName=STREAM, **wanted)
+    second = side.call("ListShards", NextToken=first["NextToken"], MaxResults=1)
+    return str([page["Shards"][0]["ShardId"] for page in (first, second)])
+
+
 def unknown_to_kinesalite(odd: str, operation: str, request: dict[str, Any]) -> bool:
     """Tell whether kinesalite 3.3.3 is too old for a request, or dies of it."""
     younger = operation == "UpdateShardCount" or "ShardFilter" in request

@@ -17,6 +17,7 @@ from emulator.kinesis_sides import KinesisSide
 from emulator.listed import Comparison
 
 TOP = 2**128
+ARN = "arn:aws:kinesis:us-east-1:000000000000:stream/"
 NAMES = ("alpha", "beta", "gamma", "delta")
 # Numbers of shards whose edges Kinesis Mock places as AWS does.
 COUNTS = (1, 1, 3, 5)
@@ -56,6 +57,7 @@ class Streams:
             self.create: 5, self.delete: 1.5, self.put: 18, self.put_many: 10, self.split: 8,
             self.merge: 7, self.scale: 5, self.take: 12, self.read: 16, self.read_all: 3,
             self.describe: 5, self.list_shards: 10, self.list_streams: 3, self.retain: 5,
+            self.err: 4,
         }  # fmt: skip
         if not self.scaled:
             self.create()
@@ -63,8 +65,11 @@ class Streams:
             self.random.choices(list(ways), list(ways.values()))[0]()
 
     def ask(self, operation: str, **request: Any) -> list[Any]:
-        """Ask both, compare what they say, and return both answers."""
-        return self._ask(operation, [request, request], request.get("StreamName", ""))
+        """Ask both, by name or ARN, compare what they say, and return both answers."""
+        stream = request.get("StreamName", "")
+        if stream and operation != "CreateStream" and self.random.random() < 0.2:
+            request["StreamARN"] = ARN + request.pop("StreamName")
+        return self._ask(operation, [request, request], stream)
 
     def _ask(self, operation: str, requests: list[dict[str, Any]], stream: str) -> list[Any]:
         answers = [
@@ -124,7 +129,8 @@ class Streams:
             self._settle(stream)
 
     def delete(self) -> None:
-        stream = self.random.choice(NAMES)
+        # Kinesis Mock lets a refused deletion fall on the stream that gets the name a moment later.
+        stream = self.random.choice([*self.scaled, "nobody"])
         self.ask("DeleteStream", StreamName=stream)
         if stream in self.scaled:
             self._settle(stream, gone=True)
@@ -191,6 +197,8 @@ class Streams:
             still.sort(key=lambda shard: int(shard["HashKeyRange"]["StartingHashKey"]))
             at = self.random.randrange(len(still) - 1)
             one, other = still[at], still[at + 1]
+        if one == other:
+            return  # Kinesis Mock merges a shard of two hash keys with itself.
         request = {"ShardToMerge": one["ShardId"], "AdjacentShardToMerge": other["ShardId"]}
         self.ask("MergeShards", StreamName=stream, **request)
         self._settle(stream)
@@ -304,7 +312,8 @@ class Streams:
                 request["ShardFilter"] = {"Type": "FROM_TRIM_HORIZON"}
             case _:
                 pass
-        if self.random.random() < 0.5:
+        # Kinesis Mock forgets the filter on the next page.
+        if "ShardFilter" not in request and self.random.random() < 0.6:
             request["MaxResults"] = self.random.choice((1, 2, 3, 1000))
         answers = self.ask("ListShards", **request)
         for _ in range(20):
@@ -324,6 +333,22 @@ class Streams:
         if self.random.random() < 0.4:
             request["ExclusiveStartStreamName"] = self._stream()
         self.ask("ListStreams", **request)
+
+    def err(self) -> None:
+        """Ask for what is not there."""
+        stream, nowhere = self.random.choice(NAMES), "shardId-000000000999"
+        record = {"PartitionKey": "a", "Data": "YQ=="}
+        asked: list[tuple[str, dict[str, Any]]] = [
+            ("PutRecord", {**record, "ExplicitHashKey": str(TOP)}),
+            ("PutRecords", {"Records": [record, record | {"ExplicitHashKey": str(TOP + 1)}]}),
+            ("GetShardIterator", {"ShardId": nowhere, "ShardIteratorType": "LATEST"}),
+            ("SplitShard", {"ShardToSplit": nowhere, "NewStartingHashKey": "9"}),
+            ("UpdateShardCount", {"TargetShardCount": 99, "ScalingType": "UNIFORM_SCALING"}),
+            ("ListShards", {"ShardFilter": {"Type": "AT_TIMESTAMP"}}),
+            ("DescribeStreamSummary", {}),
+        ]
+        operation, request = self.random.choice(asked)
+        self.ask(operation, StreamName=stream, **request)
 
     def retain(self) -> None:
         """Change how long a stream keeps its records."""

@@ -78,3 +78,11 @@ def test_a_number_beside_a_type_that_takes_none_is_refused(emulator: Emulator, k
     place = {"ShardId": FIRST, "ShardIteratorType": kind}
     place["StartingSequenceNumber"] = put(emulator, 0)
     assert refusal(emulator, "GetShardIterator", **place) == "InvalidArgumentException"
+
+
+def test_a_hash_key_past_the_top_is_told_once_there_is_a_stream(emulator: Emulator) -> None:
+    record = {"PartitionKey": "a", "Data": "YQ==", "ExplicitHashKey": str(2**128)}
+    assert refusal(emulator, "PutRecord", **record) == "InvalidArgumentException"
+    assert refusal(emulator, "PutRecord", StreamName="nobody", **record) == (
+        "ResourceNotFoundException"
+    )

@@ -6,7 +6,7 @@ at all; answers may differ only as `emulator/divergences.py` lists.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
@@ -25,9 +25,11 @@ from emulator.comparison import (
     read_stream_arn,
 )
 from emulator.divergences import DIVERGENCES, Divergence, divergence
+from emulator.listed import figures
 
 pytestmark = pytest.mark.real
 
+REFERENCE = "DynamoDB Local 3.3.1, "
 SCENARIOS = 60
 STEPS = 40
 OPERATION_RUNS = 8
@@ -42,15 +44,17 @@ def reference(dynamodb_local: DynamoDBLocal) -> Iterator[HttpEndpoint]:
     endpoint.close()
 
 
-def assert_same_answer(request: dict[str, Any], ours: Outcome, theirs: Outcome) -> None:
+def assert_same_answer(request: dict[str, Any], ours: Outcome, theirs: Outcome) -> bool:
+    """Tell whether two answers differ as they may."""
     assert ours == theirs or divergence(request, ours, theirs) is not None, (
         f"\nrequest {request}\nours    {ours}\ntheirs  {theirs}"
     )
+    return ours != theirs
 
 
 @pytest.mark.parametrize("seed", range(SCENARIOS))
 def test_mixed_writes_leave_the_same_items_and_stream_records(
-    reference: HttpEndpoint, seed: int
+    reference: HttpEndpoint, seed: int, record_property: Callable[[str, object], None]
 ) -> None:
     random = Random(seed)
     ours = EmulatorEndpoint()
@@ -60,17 +64,19 @@ def test_mixed_writes_leave_the_same_items_and_stream_records(
     ]
     for name, sort_key in tables:
         create_table(ours, reference, name=name, sort_key=sort_key, view_type=view_type)
+    differed = 0
     for _ in range(STEPS):
         table, sort_key = random.choice(tables)
         of = requests_of.key(random, 4, sort_key)
         operation, request = random_write(random, table, tables, of)
         answers = [endpoint.send(operation, request) for endpoint in (ours, reference)]
-        assert_same_answer(request, *answers)
+        differed += assert_same_answer(request, *answers)
     for name, _ in tables:
         assert all_items(ours, name) == all_items(reference, name), f"seed {seed}"
         records = [by_key(read_stream(endpoint, name)) for endpoint in (ours, reference)]
         assert records[0] == records[1], f"seed {seed}"
         reference.send("DeleteTable", {"TableName": name})
+    record_property("comparison", figures(REFERENCE + "writes", 1, STEPS, differed))
 
 
 def random_write(
@@ -88,11 +94,14 @@ def random_write(
 
 
 @pytest.mark.parametrize("seed", range(OPERATION_RUNS))
-def test_random_operations_on_random_items_answer_alike(reference: HttpEndpoint, seed: int) -> None:
+def test_random_operations_on_random_items_answer_alike(
+    reference: HttpEndpoint, seed: int, record_property: Callable[[str, object], None]
+) -> None:
     random = Random(1000 + seed)
     ours = EmulatorEndpoint()
     table = f"operations_{seed}"
     create_table(ours, reference, name=table)
+    differed = 0
     for index in range(OPERATIONS):
         of = {"pk": {"S": f"item{index}"}}
         start = requests_of.item(random, of) if random.random() < 0.7 else None
@@ -104,11 +113,12 @@ def test_random_operations_on_random_items_answer_alike(reference: HttpEndpoint,
             if start is not None:
                 endpoint.send("PutItem", {"TableName": table, "Item": start})
             answers.append(endpoint.send(operation, request))
-        assert_same_answer(request, *answers)
+        differed += assert_same_answer(request, *answers)
     assert all_items(ours, table) == all_items(reference, table), f"seed {seed}"
     records = [by_key(read_stream(endpoint, table)) for endpoint in (ours, reference)]
     assert records[0] == records[1], f"seed {seed}"
     reference.send("DeleteTable", {"TableName": table})
+    record_property("comparison", figures(REFERENCE + "operations", 1, OPERATIONS, differed))
 
 
 def catalogue_requests() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
@@ -132,7 +142,7 @@ def catalogue_requests() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]
 
 
 def test_the_catalogue_differs_only_as_listed_and_every_listed_difference_shows(
-    reference: HttpEndpoint,
+    reference: HttpEndpoint, record_property: Callable[[str, object], None]
 ) -> None:
     ours = EmulatorEndpoint()
     create_table(ours, reference, name=odd_requests.TABLE)
@@ -142,11 +152,13 @@ def test_the_catalogue_differs_only_as_listed_and_every_listed_difference_shows(
             endpoint.send("PutItem", {"TableName": odd_requests.SORTED, "Item": item})
     unlisted: list[str] = []
     shown: set[Divergence] = set()
+    asked = differed = 0
     for operation, request, item in catalogue_requests():
         answers: list[Outcome] = []
         for endpoint in (ours, reference):
             endpoint.send("PutItem", {"TableName": odd_requests.TABLE, "Item": item})
             answers.append(endpoint.send(operation, request))
+        asked, differed = asked + 1, differed + (answers[0] != answers[1])
         listed = divergence(request, *answers)
         if answers[0] != answers[1] and listed is None:
             unlisted.append(f"{operation} {request}\n  ours   {answers[0]}\n  theirs {answers[1]}")
@@ -157,6 +169,9 @@ def test_the_catalogue_differs_only_as_listed_and_every_listed_difference_shows(
     assert not unlisted, f"{len(unlisted)} differences are not listed:\n" + "\n".join(unlisted)
     vanished = [each.reason for each in DIVERGENCES if each not in shown]
     assert not vanished, f"listed differences that never showed: {vanished}"
+    record_property(
+        "comparison", figures(REFERENCE + "catalogue", asked, asked, differed, len(shown))
+    )
 
 
 def stream_of(endpoint: Endpoint, table: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
@@ -32,9 +32,11 @@ from emulator.feature_divergences import (
     catalogue_divergence,
     feature_divergence,
 )
+from emulator.listed import figures
 
 pytestmark = pytest.mark.real
 
+REFERENCE = "DynamoDB Local 3.3.1, "
 SCENARIOS = 60
 STEPS = 30
 RUNS = 10
@@ -128,25 +130,30 @@ def difference(ours: Any, theirs: Any) -> Divergence | None:
 
 @pytest.mark.parametrize("seed", range(SCENARIOS))
 def test_mixed_writes_with_transactions_and_statements_leave_the_same_contents(
-    reference: HttpEndpoint, seed: int
+    reference: HttpEndpoint, seed: int, record_property: Callable[[str, object], None]
 ) -> None:
     random = Random(3000 + seed)
     tables = [f"features_{seed}_{index}" for index in range(2)]
     ours = prepared(reference, tables, VIEW_TYPES[seed % len(VIEW_TYPES)])
+    differed = 0
     for step in range(STEPS):
         operation, request = random_write(random, tables)
         answers = [answer(endpoint, operation, request) for endpoint in (ours, reference)]
         try:
-            difference(*answers)
+            differed += difference(*answers) is not None
         except AssertionError as unlisted:
             raise AssertionError(f"seed {seed} step {step} {operation} {request}") from unlisted
     for table in tables:
         assert_same_contents(ours, reference, table)
+    record_property("comparison", figures(REFERENCE + "feature writes", 1, STEPS, differed))
 
 
 @pytest.mark.slow
-def test_random_operations_answer_alike_but_for_the_list(reference: HttpEndpoint) -> None:
+def test_random_operations_answer_alike_but_for_the_list(
+    reference: HttpEndpoint, record_property: Callable[[str, object], None]
+) -> None:
     shown: set[Divergence] = set()
+    differed = 0
     done: Counter[str] = Counter()
     for seed in range(RUNS):
         random = Random(4000 + seed)
@@ -160,12 +167,15 @@ def test_random_operations_answer_alike_but_for_the_list(reference: HttpEndpoint
             except AssertionError as unlisted:
                 raise AssertionError(f"seed {seed} step {step} {operation} {request}") from unlisted
             shown.update([listed] if listed is not None else [])
+            differed += listed is not None
             done[operation] += 1
         for table in tables:
             assert_same_contents(ours, reference, table)
     assert done.total() >= 5_000, done
     vanished = [each.reason for each in RANDOM_DIVERGENCES if each not in shown]
     assert not vanished, f"listed differences that never showed: {vanished}"
+    told = figures(REFERENCE + "feature operations", RUNS, done.total(), differed, len(shown))
+    record_property("comparison", told)
 
 
 @pytest.mark.parametrize(
@@ -239,11 +249,15 @@ def in_some_order(request: dict[str, Any], outcome: Outcome) -> Outcome:
     return random_statements.without_texts(outcome)
 
 
-def test_the_feature_catalogue_differs_only_as_listed(reference: HttpEndpoint) -> None:
+def test_the_feature_catalogue_differs_only_as_listed(
+    reference: HttpEndpoint, record_property: Callable[[str, object], None]
+) -> None:
     ours = prepared_catalogue(reference)
     unlisted: list[str] = []
     shown: set[Divergence] = set()
+    asked = differed = 0
     for operation, request, mine, theirs in catalogue_answers(reference, ours):
+        asked, differed = asked + 1, differed + (mine != theirs)
         listed = catalogue_divergence(request, mine, theirs)
         if mine != theirs and listed is None:
             asked = str(request)[:400]
@@ -261,3 +275,5 @@ def test_the_feature_catalogue_differs_only_as_listed(reference: HttpEndpoint) -
     assert not unlisted, f"{len(unlisted)} differences are not listed:\n" + "\n".join(unlisted)
     vanished = [each for each in CATALOGUE_DIVERGENCES if each not in shown]
     assert not vanished, f"listed differences that never showed: {vanished}"
+    told = figures(REFERENCE + "feature catalogue", asked, asked, differed, len(shown))
+    record_property("comparison", told)

@@ -37,19 +37,26 @@ SWEEP_TIMEOUT_SECONDS = 120
 
 
 @pytest.mark.parametrize(
-    ("package", "rows", "moves"),
+    ("version", "package", "rows", "moves"),
     [
         (
+            "DynamoDB Local 2.6.1",
             DYNAMODB_LOCAL_2_6_1,
             time_divergences.DYNAMODB_LOCAL_2_6_1_TIME_TO_LIVE,
             (2 * HOUR, 9 * HOUR),
         ),
-        (DYNAMODB_LOCAL_3_3_1, time_divergences.DYNAMODB_LOCAL_3_3_1_TIME_TO_LIVE, (2 * HOUR,)),
+        (
+            "DynamoDB Local 3.3.1",
+            DYNAMODB_LOCAL_3_3_1,
+            time_divergences.DYNAMODB_LOCAL_3_3_1_TIME_TO_LIVE,
+            (2 * HOUR,),
+        ),
     ],
     ids=["2.6.1", "3.3.1"],
 )
 def test_what_expires_goes_and_is_streamed_alike(
     tmp_path: Path,
+    version: str,
     package: NpmPackage,
     rows: tuple[Row, ...],
     moves: tuple[int, ...],
@@ -88,7 +95,7 @@ def test_what_expires_goes_and_is_streamed_alike(
         for table in tables:
             table.switch(enable=False)
             table.switch(enable=False)
-    record_property("table", f"{package.version}: {comparison.summary(SEEDS)}")
+    record_property("comparison", comparison.figures(f"{version}, Time to Live", SEEDS))
     vanished = [row.reason for row in comparison.vanished()]
     assert not vanished, f"listed differences that never showed: {vanished}"
 

@@ -77,7 +77,8 @@ class KinesisRecordsApi:
     def put_record(self, request: Request) -> dict[str, Any]:
         """Answer PutRecord."""
         put = _read_put(request)
-        return self._append(kinesis_stream(self.site, self.faults, request), put)
+        stream = kinesis_stream(self.site, self.faults, request)
+        return self._append(stream, _placed(put))
 
     def put_records(self, request: Request) -> dict[str, Any]:
         """Answer PutRecords; none of them fails by itself."""
@@ -94,7 +95,8 @@ class KinesisRecordsApi:
         if sum(put.size_bytes for put in puts) > PUT_BYTES:
             raise invalid_argument("Records size exceeds 5 MB limit")
         stream = kinesis_stream(self.site, self.faults, request)
-        answers = [self._append(stream, put) for put in puts]
+        placed = [_placed(put) for put in puts]
+        answers = [self._append(stream, put) for put in placed]
         return {"FailedRecordCount": 0, "Records": answers}
 
     def get_shard_iterator(self, request: Request) -> dict[str, Any]:
@@ -218,14 +220,17 @@ def _read_put(request: Request) -> _Put:
             "...", "Data", f"Member must have length less than or equal to {RECORD_BYTES}"
         )
     place = members.hash_key(request, "ExplicitHashKey")
-    if place is None:
-        return _Put(content, key, key_hash(key), size_bytes)
-    if place >= HASH_SPACE:
+    return _Put(content, key, key_hash(key) if place is None else place, size_bytes)
+
+
+def _placed(put: _Put) -> _Put:
+    """Return a put whose hash key some shard takes; this is looked at once there is a stream."""
+    if put.place >= HASH_SPACE:
         raise invalid_argument(
             f"Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified "
-            f"value was {place}"
+            f"value was {put.place}"
         )
-    return _Put(content, key, place, size_bytes)
+    return put
 
 
 def _horizon(shard: Shard) -> int:
