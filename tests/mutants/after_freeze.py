@@ -181,8 +181,8 @@ MUTANTS = (
     Mutant(
         "only the latest stream of a table",
         "sources/_incarnations.py",
-        "return sorted(arns.values(), key=lambda arn: arn.label)",
-        "return sorted(arns.values(), key=lambda arn: arn.label)[-1:]",
+        "return sorted(kept, key=lambda arn: arn.label)",
+        "return sorted(kept, key=lambda arn: arn.label)[-1:]",
         "a stream that is turned off and on loses what was not read yet",
     ),
     Mutant(

@@ -3,7 +3,8 @@
 `python -P child.py COPY RESULT core SEEDS` lives worlds of the core until one tells the bug, `workers` for `core`
 worlds of whole workers;
 `python -P child.py COPY RESULT tests FILE...` runs test files up to the first failure.
-RESULT becomes JSON: `told`, what told the bug (empty: nothing did), and `why`, its first line.
+RESULT becomes JSON: `told`, what told the bug (empty: nothing did), `why`, its first line, and `seed`, if it was
+a world.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ class NoEnd(Exception):  # noqa: N818 - what a world did
     """A world runs in circles."""
 
 
-def simulated(live: Callable[[int], object], seeds: int) -> tuple[str, str]:
-    """The first seed whose world does not keep every invariant."""
+def simulated(live: Callable[[int], object], seeds: int) -> tuple[int | None, str]:
+    """The first seed whose world does not keep every invariant, and which."""
     for seed in range(seeds):
         try:
             with limited_time():
                 live(seed)
         except Exception as error:  # noqa: BLE001 - whatever fails a test of the suite tells the bug
-            return f"seed {seed}", _first_line(str(error))
-    return "", ""
+            return seed, _first_line(str(error)) or type(error).__name__
+    return None, ""
 
 
 def core_world(seed: int) -> None:
@@ -107,9 +108,14 @@ def main(copy: str, result: str, how: str, *rest: str) -> None:
     import triggerkit
 
     assert Path(triggerkit.__file__).is_relative_to(copy), triggerkit.__file__
-    live = SIMULATIONS.get(how)
-    told, why = tested(rest) if live is None else simulated(live, int(rest[0]))
-    Path(result).write_text(json.dumps({"told": told, "why": why}), encoding="utf-8")
+    live, seed = SIMULATIONS.get(how), None
+    if live is None:
+        told, why = tested(rest)
+    else:
+        seed, why = simulated(live, int(rest[0]))
+        told = "" if seed is None else how
+    found = {"told": told, "why": why, "seed": seed}
+    Path(result).write_text(json.dumps(found), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -6,12 +6,10 @@ about a bug and is an error.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +18,6 @@ from mutants.mutant import CHECKOUT, Mutant
 SEEDS = 50
 LONGEST_SECONDS = 300.0
 """A run that has not ended by then tells nothing: a machine may be slow. Most take a second or two."""
-FROZEN_COMMIT = "78265dc22ee198d6a97c819b5d8135020c8fda25"
-"""The tests of the simulation, as they were when these bugs were planted."""
-FROZEN_TREE = "b84aae95ca2959554726024c52f48a72862bb1b2"
-"""What git calls `tests/simulation` in that commit."""
 
 TESTS_OF = {
     "core/batches.py": ("core/test_batches.py",),
@@ -60,10 +54,11 @@ TESTS_OF = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What told a bug, and how; empty where nothing did."""
+    """What told a bug, and how; empty where nothing did. `seed` is that of the world, if it was one."""
 
     told: str = ""
     why: str = ""
+    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +78,11 @@ class Trial:
     def row(self) -> str:
         """One line of the table."""
         mutant, found = self.mutant, self.simulation if self.simulation.told else self.tests
-        by = "SURVIVED"
+        by, why = "SURVIVED", ""
         if found is not None and found.told:
-            by = found.told
-        why = found.why[:70] if found is not None else ""
-        return f"{mutant.name:62} {mutant.file:24} {by}: {why}"
+            by, why = found.told, found.why[:70]
+            by += "" if found.seed is None else f", seed {found.seed}"
+        return f"{mutant.name:66} {mutant.file:26} {by}: {why}"
 
 
 def try_out(mutant: Mutant, folder: Path) -> Trial:
@@ -106,7 +101,7 @@ def simulated(mutant: Mutant, folder: Path) -> Finding:
             continue  # it has adapters of its own
         found = run(folder, simulation, str(SEEDS))
         if found.told:
-            return Finding(f"{simulation}: {found.told}", found.why)
+            return found
     return Finding()
 
 
@@ -146,30 +141,3 @@ def _surroundings(folder: Path) -> dict[str, str]:
     # examples that fail beside a bug must not be tried again without it
     kept |= {"HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis")}
     return kept | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-
-
-def table(trials: Iterable[Trial]) -> str:
-    """Every bug and what told it."""
-    trials = tuple(trials)
-    core = [trial for trial in trials if trial.mutant.file.startswith("core/")]
-    told = [trial for trial in core if trial.simulation.told]
-    since = "as it was" if tree_of_simulation() == FROZEN_TREE else "has changed since"
-    return "\n".join(
-        [
-            f"{len(trials)} planted bugs; the simulation alone told {len(told)} of {len(core)} in the core,",
-            f"within {SEEDS} seeds each. Planted at {FROZEN_COMMIT[:12]}, tests/simulation {since}.",
-            *(trial.row for trial in trials),
-        ]
-    )
-
-
-def tree_of_simulation() -> str:
-    """What git calls the present folder `tests/simulation`."""
-    listed = b""
-    for path in sorted((CHECKOUT / "tests" / "simulation").glob("*.py")):
-        listed += f"100644 {path.name}\0".encode() + _hashed("blob", path.read_bytes())
-    return _hashed("tree", listed).hex()
-
-
-def _hashed(kind: str, content: bytes) -> bytes:
-    return hashlib.sha1(f"{kind} {len(content)}\0".encode() + content).digest()

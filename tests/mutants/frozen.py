@@ -1,0 +1,70 @@
+"""The simulations as they were before the bugs were planted. Rule: a change of theirs shows in the table.
+
+Bugs are scored by tests that were not written for them. Two groups of files are followed: what the worlds of the
+core need, with the checker that both simulations share, and the worlds of whole workers, which were still being
+widened by somebody who knew none of the new bugs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mutants.mutant import CHECKOUT
+
+FROZEN_COMMIT = "d3cef3ae2d433eeb06eb1933d1120dc6e7856fdf"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Files that make up a simulation. `frozen` is their digest in that commit."""
+
+    name: str
+    patterns: tuple[str, ...]
+    frozen: str
+
+    def digest(self) -> str:
+        """Of the files as they are here."""
+        paths = {path for pattern in self.patterns for path in CHECKOUT.glob(pattern)}
+        return digest_of({_name(path): path.read_bytes() for path in paths})
+
+    @property
+    def row(self) -> str:
+        """One line of the table."""
+        now = self.digest()
+        since = "as it was" if now == self.frozen else f"has changed since (was {self.frozen})"
+        return f"{self.name}: {now}, {since}"
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(CHECKOUT).as_posix()
+
+
+def digest_of(files: Mapping[str, bytes]) -> str:
+    """One short digest of names and contents, in the order of the names."""
+    whole = hashlib.sha256()
+    for name in sorted(files):
+        content = files[name]
+        whole.update(f"{name} {len(content)}\0".encode() + content)
+    return whole.hexdigest()[:16]
+
+
+GROUPS = (
+    Group(
+        "worlds of the core, and the checker",
+        (
+            "tests/simulation/*.py",
+            "triggerkit/testing/checker.py",
+            "triggerkit/testing/truth.py",
+            "triggerkit/testing/invariants/*.py",
+        ),
+        "819059459c4c9920",
+    ),
+    Group(
+        "worlds of whole workers",
+        ("triggerkit/testing/harness.py", "triggerkit/testing/worlds/*.py"),
+        "e34e5b9f61b40c33",
+    ),
+)
