@@ -47,6 +47,20 @@ def test_a_child_is_listed_late_and_its_parent_is_closed_meanwhile(stream: AnySt
     assert ids(stream.shards()) == [parent, child]
 
 
+def test_a_stream_is_listed_late_and_works_meanwhile() -> None:
+    orders, clicks = Orders(), Clicks()
+    for emulator in (orders.emulator, clicks.emulator):
+        emulator.faults.describe_lag(10)
+    orders.put("a")
+    assert orders.call("ListStreams")["Streams"] == []
+    assert clicks.call("ListStreams")["StreamNames"] == []
+    assert orders.call("DescribeStream", StreamArn=orders.stream_arn)
+    for emulator in (orders.emulator, clicks.emulator):
+        emulator.advance(10)
+    assert len(orders.call("ListStreams")["Streams"]) == 1
+    assert clicks.call("ListStreams")["StreamNames"] == ["clicks"]
+
+
 def test_siblings_are_listed_one_by_one_in_an_order_of_the_seed(stream: AnyStream) -> None:
     stream.emulator.advance(60)
     stream.emulator.faults.describe_lag(1, spread_seconds=20)

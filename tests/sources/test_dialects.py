@@ -374,6 +374,26 @@ def test_a_stream_whose_shards_are_listed_late_is_not_jumped_over() -> None:
     assert (early.complete, late.complete) == (False, True)
 
 
+def test_a_stream_that_was_seen_is_not_forgotten_while_it_is_listed_late() -> None:
+    """It was the table's own stream a moment ago, and ListStreams does not have it yet."""
+    clock = VirtualClock(START_SECONDS)
+    world = AttachedWorld(Emulator(clock))
+    clock.advance(60)
+
+    async def use() -> Listing:
+        async with opened(world) as source:
+            for _ in range(2):
+                world.turn_off()
+                clock.advance(1)
+                world.turn_on()
+                clock.advance(1)
+                await source.list_shards()
+            world.faults.hide(world.emulator.stream_arns("orders")[1])
+            return await source.list_shards()
+
+    assert len(run(use).shards) == 3
+
+
 def test_a_stream_whose_shards_are_gone_after_a_day_holds_nobody_back() -> None:
     clock = VirtualClock(START_SECONDS)
     world = AttachedWorld(Emulator(clock, quirks=Quirk.NO_TRIM))

@@ -43,6 +43,7 @@ class Dialect:
         self.paging = "honoured"
         self.page_shards = 3
         self.vanishes: set[str] = set()
+        self.described: list[str] = []
         self.error = ""
 
     def list_streams(self, **asked: str) -> dict[str, Any]:
@@ -60,6 +61,7 @@ class Dialect:
 
     def describe_stream(self, **asked: Any) -> dict[str, Any]:
         arn = asked["StreamArn"]
+        self.described.append(arn)
         if self.error or arn in self.vanishes or arn not in self.streams:
             raise self.refused(self.error or "ResourceNotFoundException")
         shards = self.streams[arn]
@@ -256,3 +258,30 @@ def test_pages_are_paid_for() -> None:
     assert bucket.reserve(101.0) == 0.0
     assert [bucket.reserve(200.0) for _ in range(10)] == [0.0] * 10
     assert bucket.reserve(200.0) > 0.0
+
+
+def test_a_stream_that_was_named_once_and_is_over_is_asked_for_no_more() -> None:
+    dialect = Dialect(first={"a": None}, second={"b": None})
+
+    async def list_twice(streams: Incarnations) -> list[int]:
+        before = len((await streams.list_shards()).shards)
+        del dialect.streams[FIRST.text]
+        found = [before, len((await streams.list_shards()).shards)]
+        times = dialect.described.count(FIRST.text)
+        await streams.list_shards()
+        assert dialect.described.count(FIRST.text) == times
+        return found
+
+    assert asked(dialect, list_twice) == [2, 1]
+
+
+def test_a_stream_that_is_named_and_cannot_be_described_yet_is_asked_for_again() -> None:
+    dialect = Dialect(first={"a": None}, second={"b": None})
+
+    async def list_twice(streams: Incarnations) -> list[int]:
+        dialect.vanishes = {SECOND.text}
+        early = len((await streams.list_shards()).shards)
+        dialect.vanishes = set()
+        return [early, len((await streams.list_shards()).shards)]
+
+    assert asked(dialect, list_twice) == [1, 2]

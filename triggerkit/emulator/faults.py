@@ -126,15 +126,15 @@ class Faults:
     # --- listings -----------------------------------------------------------------------------------
 
     def hide(self, shard_id: str) -> None:
-        """Leave a shard out of every listing, as an eventually consistent listing does (S-11)."""
+        """Leave a shard, or a stream by its ARN, out of every listing, as a late listing does (S-11)."""
         self.listings.hidden[shard_id] = None
 
     def show(self, shard_id: str) -> None:
-        """List a hidden shard again."""
+        """List again what was hidden."""
         self.listings.hidden.pop(shard_id, None)
 
     def describe_lag(self, seconds: float, spread_seconds: float = 0.0) -> None:
-        """List a shard only so long after it was made; 0 ends that.
+        """List a shard, and a stream, only so long after it was made; 0 ends that.
 
         With `spread_seconds` each shard is late by another part of it, so siblings come one by one.
         """

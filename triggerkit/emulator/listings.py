@@ -35,7 +35,11 @@ class ListingPlans:
         self, shards: Iterable[Shard], now_seconds: float, age_seconds: float = 0.0
     ) -> list[Shard]:
         """Return the shards that a listing shows, as it shows them, in its order."""
-        found = [shard for shard in shards if self._is_listed(shard, now_seconds)]
+        found = [
+            shard
+            for shard in shards
+            if self.lists(shard.shard_id, shard.created_seconds, now_seconds)
+        ]
         if age_seconds > 0:
             found = _as_of(found, now_seconds - age_seconds)
         return sorted(found, key=lambda shard: self._place(shard.shard_id))
@@ -52,22 +56,23 @@ class ListingPlans:
         size = limit if self.page_shards is None else min(limit, self.page_shards)
         return shards[:size], len(shards) > size
 
-    def _is_listed(self, shard: Shard, now_seconds: float) -> bool:
-        if shard.shard_id in self.hidden:
+    def lists(self, name: str, created_seconds: float, now_seconds: float) -> bool:
+        """Tell whether a shard, or a stream by its ARN, is listed by now."""
+        if name in self.hidden:
             return False
         lag_seconds = self.lag_seconds
         if self.lag_spread_seconds:
-            lag_seconds += self.lag_spread_seconds * self._share(shard.shard_id)
-        return now_seconds - shard.created_seconds >= lag_seconds
+            lag_seconds += self.lag_spread_seconds * self._share(name)
+        return now_seconds - created_seconds >= lag_seconds
 
     def _place(self, shard_id: str) -> str:
         return self._digest("order", shard_id) if self.reordered else shard_id
 
-    def _share(self, shard_id: str) -> float:
-        return int(self._digest("lag", shard_id)[:8], 16) / 2**32
+    def _share(self, name: str) -> float:
+        return int(self._digest("lag", name)[:8], 16) / 2**32
 
-    def _digest(self, purpose: str, shard_id: str) -> str:
-        text = f"{self.seed}|{purpose}|{shard_id}"
+    def _digest(self, purpose: str, name: str) -> str:
+        text = f"{self.seed}|{purpose}|{name}"
         return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 

@@ -68,6 +68,7 @@ class StreamsApi:
         limit = _listing_limit(request)
         name = table_name(request) if request.get("TableName") is not None else None
         start = optional_text(request, "ExclusiveStartStreamArn") or ""
+        listings, now_seconds = self.faults.listings, self.site.clock.now_seconds()
         found = [
             stream
             for stream in self.site.store.streams()
@@ -75,6 +76,7 @@ class StreamsApi:
             and stream.arn > start
             and name in (None, stream.table_name)
             and self._kept(stream)
+            and listings.lists(stream.arn, stream.created_seconds, now_seconds)
         ]
         answer: dict[str, Any] = {
             "Streams": [

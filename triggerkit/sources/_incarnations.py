@@ -33,6 +33,7 @@ class Incarnations:
         self._clock = clock
         self._single = single
         self._arns = {arn.incarnation: arn}
+        self._named: frozenset[str] = frozenset()
         self._gone: set[str] = set()
         self._sample = arn
 
@@ -76,7 +77,7 @@ class Incarnations:
             except Refusal as refusal:
                 if refusal.code != RESOURCE_NOT_FOUND or self._single:
                     raise
-                self._gone.add(arn.incarnation)  # its 24 hours have ended; it never comes back
+                self._forget_unless_named(arn)
                 continue
             streams.append(stream)
             service_seconds = at_seconds or service_seconds
@@ -155,6 +156,12 @@ class Incarnations:
             arn = parse_stream_arn(latest)
             arns[arn.incarnation] = arn
         self._arns.update(arns)
+        self._named = frozenset(arns)
         # One that was seen is asked for until it is gone: a listing of streams may be late as well.
         kept = [arn for name, arn in self._arns.items() if name not in self._gone]
         return sorted(kept, key=lambda arn: arn.label)
+
+    def _forget_unless_named(self, arn: StreamArn) -> None:
+        """One that is not found is over, unless it was named just now: then it may be too new."""
+        if arn.incarnation not in self._named:
+            self._gone.add(arn.incarnation)

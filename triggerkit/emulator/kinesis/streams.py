@@ -194,7 +194,12 @@ class KinesisStreamsApi:
         limit = members.bounded(request, "Limit", MAX_LISTED) or 100
         start = optional_text(request, "NextToken")
         start = start or optional_text(request, "ExclusiveStartStreamName") or ""
-        streams = [each for each in self.site.store.streams() if each.is_kinesis]
+        listings, now_seconds = self.faults.listings, self.site.clock.now_seconds()
+        streams = [
+            each
+            for each in self.site.store.streams()
+            if each.is_kinesis and listings.lists(each.arn, each.created_seconds, now_seconds)
+        ]
         found = [each for each in streams if each.table_name > start]
         answer: dict[str, Any] = {
             "StreamNames": [stream.table_name for stream in found[:limit]],
