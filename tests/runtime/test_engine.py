@@ -163,6 +163,24 @@ def test_a_source_that_fails_is_asked_again() -> None:
     run(scenario)
 
 
+def test_the_timer_of_a_mapping_follows_its_earliest_wish() -> None:
+    async def scenario() -> None:
+        world = World(FakeSource({"s": [record(1)]}), MappingOptions())
+        world.engine.start()
+        timer = world.running.timer
+        assert timer is not None
+        assert timer.when() > world.clock.now().monotonic_seconds + 10, (
+            "nothing to do without a beat"
+        )
+        await world.until(world.is_saved)
+        timer = world.running.timer
+        assert timer is not None
+        assert timer.when() < world.running.machine.wake_at_seconds + 1
+        await world.stop()
+
+    run(scenario)
+
+
 def test_a_drain_waits_for_the_running_call_and_saves_it() -> None:
     async def scenario() -> None:
         gate = asyncio.Event()

@@ -1,4 +1,4 @@
-"""What the performer of a membership tells about beats."""
+"""What the performer of a membership tells about beats; in which order a survey asks."""
 
 from __future__ import annotations
 
@@ -6,15 +6,56 @@ import asyncio
 import io
 import json
 
-from runtime.fakes import LoopClock, inline
+from runtime.fakes import FakeInvoker, FakeSource, LoopClock, inline
 
-from triggerkit.core.decisions import Beat
+from triggerkit.core.decisions import Beat, Survey
 from triggerkit.core.locators import parse
-from triggerkit.core.reports import Beaten, SessionLost
+from triggerkit.core.model import TRIM_HORIZON, Lease, LeaseKey, Listing, ShardId
+from triggerkit.core.reports import Beaten, SessionLost, Surveyed
 from triggerkit.lease_stores import memory
-from triggerkit.ports import Services
+from triggerkit.ports import LeaseStore, Services
+from triggerkit.runtime.listings import SharedListing
 from triggerkit.runtime.logs import LogSettings, configure_logging
-from triggerkit.runtime.perform import MembershipPerformer
+from triggerkit.runtime.perform import MappingPorts, MembershipPerformer, Performer
+
+PREFIX = "app:t:x:"
+ROW = Lease(LeaseKey(f"{PREFIX}s"), ShardId("s"), TRIM_HORIZON)
+
+
+class BusySource(FakeSource):
+    """Another worker writes the row of a shard while the shards are being listed."""
+
+    def __init__(self, store: LeaseStore) -> None:
+        super().__init__({"s": []})
+        self._store = store
+
+    async def list_shards(self) -> Listing:
+        listing = await super().list_shards()
+        await self._store.create((ROW,))
+        return listing
+
+
+def test_a_row_that_was_written_while_the_shards_were_listed_is_not_missed() -> None:
+    """Else it would look missing, and what is over would be wanted once more."""
+
+    async def scenario() -> None:
+        clock = LoopClock()
+        store = memory.open(parse("memory:"), Services(run=inline, clock=clock))
+        source = BusySource(store)
+        ports = MappingPorts(
+            trigger="t",
+            prefix=PREFIX,
+            source=source,
+            listing=SharedListing(source, clock),
+            store=store,
+            invoker=FakeInvoker(),
+            destination=None,
+        )
+        report = await Performer(ports, clock).perform(Survey(list_shards=True))
+        assert isinstance(report, Surveyed)
+        assert report.leases == (ROW,)
+
+    asyncio.run(scenario())
 
 
 def test_a_worker_that_was_buried_says_so_once_and_gets_a_fresh_session() -> None:

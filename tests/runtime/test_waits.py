@@ -26,6 +26,16 @@ def test_waits_double_up_to_ten_seconds_for_each_shard_by_itself() -> None:
     assert waits.failed(other, 8.0).seconds == 0.25
 
 
+def test_a_success_sets_the_next_wait_back() -> None:
+    waits = Waits()
+    one, other = fetches(2)
+    assert waits.failed(other, 0.0).seconds == 0.25
+    for start in (10.0, 20.0, 30.0):
+        assert [waits.failed(one, start + n).seconds for n in range(3)] == [0.25, 0.5, 1.0]
+        waits.succeeded(one, start + 3)
+    assert waits.failed(other, 40.0).seconds == 0.5, "it has had no success"
+
+
 def test_forty_shards_on_a_dead_endpoint_are_told_twice_in_the_first_minute() -> None:
     waits = Waits()
     told = []
