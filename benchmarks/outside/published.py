@@ -65,7 +65,7 @@ PUBLISHED = (
         "async-kinesis",
         "PR #66",
         "records are skipped when the queue to the handler stays full for 30 s",
-        "2.4.0: the checkpoint stays before them",
+        "2.4.0, in part",
         "slow handler",
         "lost",
     ),

@@ -18,6 +18,7 @@ from outside.simulated import SimulatedCrew
 from outside.stage import Service, Stage
 from outside.subjects import SUBJECTS
 
+CHECKOUT = Path(__file__).resolve().parents[2]
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 OF_TABLES = [each for each in SCENARIOS if Service.DYNAMODB in each.services]
 
@@ -97,3 +98,10 @@ def test_a_cell_tells_in_how_many_seeds_something_went_wrong() -> None:
 def test_every_published_bug_names_a_scenario_and_a_subject(bug: Published) -> None:
     assert bug.scenario in BY_NAME
     assert bug.project in {subject.project for subject in SUBJECTS}
+
+
+def test_the_page_tells_of_every_scenario_subject_and_published_bug() -> None:
+    page = (CHECKOUT / "docs" / "outside-subjects.md").read_text(encoding="utf-8")
+    assert [each for each in SCENARIOS if f"| {each.name} | {each.tells} |" not in page] == []
+    assert [each for each in SUBJECTS if each.version not in page] == []
+    assert [each for each in PUBLISHED if f"| {each.number} | {each.tells} |" not in page] == []
