@@ -7,30 +7,26 @@ between never ends. How long it takes and how it ends is drawn from the seed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from contextvars import ContextVar
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeVar
 
 from triggerkit.core.changes import Change
-from triggerkit.core.decisions import Decision, Invoke
-from triggerkit.core.model import Record, ShardId, Tenure
-from triggerkit.core.outcome import Discard, Failed, Outcome, RecordsEnded, Retry
+from triggerkit.core.decisions import Invoke
+from triggerkit.core.outcome import Discard, Outcome, Retry
 from triggerkit.invokers.places import CoroutineRunner
 from triggerkit.ports import Invocation, Invoker, Runner
 from triggerkit.runtime.pools import InlineLoop
 from triggerkit.testing.checker import Checker
-from triggerkit.testing.truth import CallEnding, Violation
+from triggerkit.testing.truth import Violation
 from triggerkit.testing.worlds.plan import CallOdds, TriggerPlan
+from triggerkit.testing.worlds.true_calls import CALL, DECISION, TrueCall
 from triggerkit.testing.worlds.wire import Weather
 from triggerkit.testing.worlds.witness import Witness
 
 T = TypeVar("T")
 
-DECISION: ContextVar[Decision] = ContextVar("decision")
-"""What is being performed."""
-CALL: ContextVar[TrueCall] = ContextVar("call")
 LONG_SECONDS = (3.0, 8.0, 20.0)
 SHORT_SECONDS = (0.0, 0.0, 0.02, 0.1, 0.3)
 
@@ -39,51 +35,16 @@ class HandlerFault(Exception):  # noqa: N818 - what a handler would raise, no er
     """Raised by a handler that fails."""
 
 
-@dataclass(slots=True)
-class TrueCall:
-    """One call, as the handler sees it. Records are named by their sequence numbers."""
-
-    shard: ShardId
-    tenure: Tenure
-    records: Sequence[Record]
-    begun: bool = False
-    done: set[str] = field(default_factory=set)
-    failed: set[str] = field(default_factory=set)
-    given_up: set[str] = field(default_factory=set)
-
-    def ending(self, outcome: Outcome) -> CallEnding:
-        """How it ended; `outcome` tells only whether what was interrupted counts as a failure: a timeout does."""
-        failed = set(self.failed)
-        told = {*self.done, *failed, *self.given_up}
-        match outcome:
-            case Failed() if not told:
-                failed = {record.sequence_number for record in self.records}
-            case RecordsEnded(failed=failures):
-                failed |= {self.records[each.index].sequence_number for each in failures} - told
-            case _:
-                pass
-        return CallEnding(
-            self._indexes(self.done),
-            self._indexes(failed | self.given_up),
-            self._indexes(self.given_up),
-        )
-
-    def _indexes(self, numbers: set[str]) -> list[int]:
-        return [i for i, record in enumerate(self.records) if record.sequence_number in numbers]
-
-
 class Handlers:
     """The user code of one trigger on one life: what the decorators would get."""
 
     def __init__(
         self,
-        checker: Checker,
         witness: Witness,
         weather: Weather,
         trigger: TriggerPlan,
         rng: Random,
     ) -> None:
-        self._checker = checker
         self._witness = witness
         self._weather = weather
         self._rng = rng
@@ -106,13 +67,11 @@ class Handlers:
 
     def each(self, change: Change[Any]) -> None:
         """A sync handler of one change."""
-        self._enter(CALL.get())
-        self._end_one(CALL.get(), change.sequence_number)
+        self._end_one(self._present(), change.sequence_number)
 
     async def each_async(self, change: Change[Any]) -> None:
         """An async one."""
-        call = CALL.get()
-        self._enter(call)
+        call = self._present()
         await asyncio.sleep(self.seconds())
         self._end_one(call, change.sequence_number)
 
@@ -129,20 +88,19 @@ class Handlers:
     # --- how they end -------------------------------------------------------------------------------
 
     def _begin(self, event: Mapping[str, Any]) -> TrueCall:
-        call = CALL.get()
+        call = self._present()
         with self._witness.watching():
             given = [record["dynamodb"]["SequenceNumber"] for record in event["Records"]]
             wanted = [record.sequence_number for record in call.records]
             if given != wanted:
                 raise Violation(f"E: the handler got {given} of {wanted}")
-        self._enter(call)
         return call
 
-    def _enter(self, call: TrueCall) -> None:
-        if not call.begun:
-            call.begun = True
-            with self._witness.watching():
-                self._checker.call_started(call.shard, call.tenure, call.records)
+    def _present(self) -> TrueCall:
+        call = CALL.get()
+        assert call is not None
+        call.enter()
+        return call
 
     def _end(self, call: TrueCall) -> object:
         odds, numbers = self._odds, [record.sequence_number for record in call.records]
@@ -211,13 +169,13 @@ class WatchedInvoker:
         with self._witness.watching():
             known = self._witness.records
             records = [known[record.sequence_number] for record in invocation.batch.records]
-            call = TrueCall(invocation.shard, decision.tenure, records)
+            call = TrueCall(
+                self._checker, self._witness, invocation.shard, decision.tenure, records
+            )
             CALL.set(call)
             outcome = await self._invoker.invoke(invocation)
         if call.begun:
-            with self._witness.watching():
-                ending = call.ending(outcome)
-                self._checker.call_ended(call.shard, call.tenure, call.records, ending)
+            call.end(call.ending(outcome))
         return outcome
 
     async def cancel(self, request_id: str) -> None:

@@ -19,7 +19,7 @@ from triggerkit.runtime.journal import Journal
 from triggerkit.runtime.perform import MappingPorts, Performer
 from triggerkit.testing.checker import Checker
 from triggerkit.testing.truth import Violation
-from triggerkit.testing.worlds.calls import DECISION
+from triggerkit.testing.worlds.true_calls import DECISION
 from triggerkit.testing.worlds.wire import Wire
 from triggerkit.testing.worlds.witness import Witness
 
@@ -35,7 +35,6 @@ class Edge:
     trigger: str
     checker: Checker
     witness: Witness
-    wire: Wire
     clock: Clock
     service_seconds: Callable[[], float]
     consumer: Callable[[ShardId], ShardConsumer | None] = lambda _: None
@@ -139,8 +138,9 @@ class WatchedPerformer(Performer):
 class WatchedDestination:
     """Implements `ports.Destination`; it may be down, and its answers may be lost."""
 
-    def __init__(self, edge: Edge) -> None:
+    def __init__(self, edge: Edge, wire: Wire) -> None:
         self._edge = edge
+        self._wire = wire
 
     async def prepare(self) -> None:
         """Always ready."""
@@ -148,17 +148,17 @@ class WatchedDestination:
     async def send(self, record: FailureRecord) -> None:
         """See `Destination`."""
         del record
-        decision, edge = DECISION.get(), self._edge
+        decision, edge, wire = DECISION.get(), self._edge, self._wire
         assert isinstance(decision, Discard)
-        weather = edge.wire.weather
+        weather = wire.weather
 
         def deliver() -> None:
             if weather.destination_down:
                 raise DestinationError("nobody is there", hint="the world is troubled")
             edge.discarded(decision)
 
-        await edge.wire.carry(deliver)
-        if edge.wire.strikes(weather.odds.undelivered):
+        await wire.carry(deliver)
+        if wire.strikes(weather.odds.undelivered):
             raise DestinationError("the answer was lost", hint="the world lost it")
 
     async def close(self) -> None:

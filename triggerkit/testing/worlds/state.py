@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from triggerkit.core.model import (
     Lease,
@@ -43,11 +43,35 @@ def at_once(coroutine: Coroutine[Any, Any, T]) -> T:
     raise InternalError("a store of a world waits", hint="open it with an inline runner")
 
 
+class StateWatch(Protocol):
+    """Who is told what a lease store applied."""
+
+    def wrote(self, write: Write) -> None:
+        """A write of a lease row."""
+        ...
+
+    def buried(self, session: Session) -> None:
+        """A session was declared dead."""
+        ...
+
+
+class SessionWatch(Protocol):
+    """Who is told what sessions a worker has."""
+
+    def joined(self, session: SessionId, worker: str, clock: WorkerTime) -> None:
+        """It began one."""
+        ...
+
+    def died(self, session: SessionId) -> None:
+        """It has that one no more."""
+        ...
+
+
 class SharedState:
     """The service behind all workers: rows and sessions, and how rows were a moment ago."""
 
     def __init__(
-        self, store: LeaseStore, witness: Witness, now_seconds: Callable[[], float]
+        self, store: LeaseStore, witness: StateWatch, now_seconds: Callable[[], float]
     ) -> None:
         self._store = store
         self._witness = witness
@@ -135,14 +159,14 @@ class SessionsOf:
     current: SessionId | None = None
 
 
-class WiredStore:
-    """Implements `ports.LeaseStore` for one life."""
+class ToldStore:
+    """Implements `ports.LeaseStore` for one life over the shared one; every call is one moment.
 
-    def __init__(
-        self, state: SharedState, wire: Wire, witness: Witness, sessions: SessionsOf
-    ) -> None:
+    What the worker knows of its beats is told to the witness.
+    """
+
+    def __init__(self, state: SharedState, witness: SessionWatch, sessions: SessionsOf) -> None:
         self._state = state
-        self._wire = wire
         self._witness = witness
         self._sessions = sessions
 
@@ -150,6 +174,94 @@ class WiredStore:
     def checkpoint_interval_seconds(self) -> float:
         """See `LeaseStore`."""
         return self._state.store.checkpoint_interval_seconds
+
+    async def prepare(self) -> bool:
+        """Prepared once for all, when the world began."""
+        return False
+
+    async def read(self, prefix: str) -> tuple[Lease, ...]:
+        """See `LeaseStore`."""
+        return self._state.rows(prefix, 0.0)
+
+    async def create(self, leases: tuple[Lease, ...]) -> None:
+        """See `LeaseStore`."""
+        self._state.change("create", None, lambda: self._state.store.create(leases))
+
+    async def take(self, lease: Lease, session: SessionId) -> Lease | None:
+        """See `LeaseStore`."""
+        return self._state.change("take", session, lambda: self._state.store.take(lease, session))
+
+    async def advance(self, lease: Lease, position: Position) -> Lease:
+        """See `LeaseStore`."""
+        store = self._state.store
+        return self._state.change("advance", lease.owner, lambda: store.advance(lease, position))
+
+    async def finish(
+        self, lease: Lease, children: tuple[Lease, ...] | None, session: SessionId
+    ) -> tuple[Lease, ...]:
+        """See `LeaseStore`."""
+        store = self._state.store
+        return self._state.change("finish", session, lambda: store.finish(lease, children, session))
+
+    async def release(self, lease: Lease, position: Position) -> None:
+        """See `LeaseStore`."""
+        store = self._state.store
+        self._state.change("release", lease.owner, lambda: store.release(lease, position))
+
+    async def forget(self, lease: Lease) -> bool:
+        """See `LeaseStore`."""
+        return self._state.change("forget", None, lambda: self._state.store.forget(lease))
+
+    async def rename(self, old_prefix: str, new_prefix: str) -> int:
+        """No worker renames."""
+        raise InternalError(f"{old_prefix} is not to become {new_prefix}")
+
+    async def beat(self, session: Session) -> Session | None:
+        """See `LeaseStore`."""
+        return self._state.beat(session)
+
+    async def read_sessions(self) -> tuple[Session, ...]:
+        """See `LeaseStore`."""
+        return self._state.sessions()
+
+    async def bury(self, session: Session) -> bool:
+        """See `LeaseStore`."""
+        return self._state.bury(session)
+
+    def fresh_session(self) -> Session:
+        """See `LeaseStore`; counted, not drawn, so that a run from a seed repeats itself."""
+        mine = self._sessions
+        if mine.current is not None:
+            self._witness.died(mine.current)
+        mine.begun += 1
+        mine.current = SessionId(f"tk:{mine.life}:{mine.begun}")
+        self._witness.joined(mine.current, mine.life, mine.clock)
+        return Session(mine.current, UNWRITTEN_BEAT)
+
+    async def leave(self, session: Session) -> None:
+        """See `LeaseStore`."""
+        self._state.leave(session)
+
+    async def close(self) -> None:
+        """The store outlives its workers."""
+
+
+class WiredStore:
+    """Implements `ports.LeaseStore` for one life, over its wire."""
+
+    def __init__(
+        self, state: SharedState, wire: Wire, witness: Witness, sessions: SessionsOf
+    ) -> None:
+        self._state = state
+        self._told = ToldStore(state, witness, sessions)
+        self._wire = wire
+        self._witness = witness
+        self._sessions = sessions
+
+    @property
+    def checkpoint_interval_seconds(self) -> float:
+        """See `LeaseStore`."""
+        return self._told.checkpoint_interval_seconds
 
     async def prepare(self) -> bool:
         """Prepared once for all, when the world began."""
@@ -164,36 +276,33 @@ class WiredStore:
 
     async def create(self, leases: tuple[Lease, ...]) -> None:
         """See `LeaseStore`."""
-        await self._write("create", None, lambda: self._state.store.create(leases))
+        await self._write(lambda: self._told.create(leases))
 
     async def take(self, lease: Lease, session: SessionId) -> Lease | None:
         """See `LeaseStore`."""
-        return await self._write("take", session, lambda: self._state.store.take(lease, session))
+        return await self._write(lambda: self._told.take(lease, session))
 
     async def advance(self, lease: Lease, position: Position) -> Lease:
         """See `LeaseStore`."""
-        store = self._state.store
-        return await self._write("advance", lease.owner, lambda: store.advance(lease, position))
+        return await self._write(lambda: self._told.advance(lease, position))
 
     async def finish(
         self, lease: Lease, children: tuple[Lease, ...] | None, session: SessionId
     ) -> tuple[Lease, ...]:
         """See `LeaseStore`."""
-        store = self._state.store
-        return await self._write("finish", session, lambda: store.finish(lease, children, session))
+        return await self._write(lambda: self._told.finish(lease, children, session))
 
     async def release(self, lease: Lease, position: Position) -> None:
         """See `LeaseStore`."""
-        store = self._state.store
-        await self._write("release", lease.owner, lambda: store.release(lease, position))
+        await self._write(lambda: self._told.release(lease, position))
 
     async def forget(self, lease: Lease) -> bool:
         """See `LeaseStore`."""
-        return await self._write("forget", None, lambda: self._state.store.forget(lease))
+        return await self._write(lambda: self._told.forget(lease))
 
     async def rename(self, old_prefix: str, new_prefix: str) -> int:
         """No worker renames."""
-        raise InternalError(f"{old_prefix} is not to become {new_prefix}")
+        return await self._told.rename(old_prefix, new_prefix)
 
     async def beat(self, session: Session) -> Session | None:
         """See `LeaseStore`. The worker knows that the beat was confirmed when this returns."""
@@ -212,14 +321,8 @@ class WiredStore:
         return await self._wire.write(lambda: self._state.bury(session))
 
     def fresh_session(self) -> Session:
-        """See `LeaseStore`; counted, not drawn, so that a run from a seed repeats itself."""
-        mine = self._sessions
-        if mine.current is not None:
-            self._witness.died(mine.current)
-        mine.begun += 1
-        mine.current = SessionId(f"tk:{mine.life}:{mine.begun}")
-        self._witness.joined(mine.current, mine.life, mine.clock)
-        return Session(mine.current, UNWRITTEN_BEAT)
+        """See `LeaseStore`."""
+        return self._told.fresh_session()
 
     async def leave(self, session: Session) -> None:
         """See `LeaseStore`."""
@@ -228,7 +331,5 @@ class WiredStore:
     async def close(self) -> None:
         """The store outlives its workers."""
 
-    async def _write(
-        self, verb: str, by: SessionId | None, call: Callable[[], Coroutine[Any, Any, T]]
-    ) -> T:
-        return await self._wire.write(lambda: self._state.change(verb, by, call))
+    async def _write(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        return await self._wire.write(lambda: at_once(call()))

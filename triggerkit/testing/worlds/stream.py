@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
@@ -18,6 +19,18 @@ from triggerkit.testing.worlds.plan import Event, StreamPlan
 TURNED_ON = {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}
 MOST_SHARDS = 6
 """Open ones, after which none is split."""
+
+
+def make_table(emulator: Emulator, table: str) -> None:
+    """A table with the key `id:S`, its stream on."""
+    request = {
+        "TableName": table,
+        "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+        "BillingMode": "PAY_PER_REQUEST",
+        "StreamSpecification": TURNED_ON,
+    }
+    emulator.call("CreateTable", request)
 
 
 @dataclass(slots=True)
@@ -50,7 +63,7 @@ class StreamWatch(Protocol):
 
 
 class TableStream:
-    """Implements `truth.TrueStream` over one table of the emulator, whose key is `id:S`."""
+    """Implements `truth.TrueStream` over one table of the emulator; what happens to it needs the key `id:S`."""
 
     def __init__(self, emulator: Emulator, table: str, watch: StreamWatch) -> None:
         self.shards: dict[ShardId, KnownShard] = {}
@@ -59,16 +72,6 @@ class TableStream:
         self._watch = watch
         self._written = 0
         self._is_on = True
-        emulator.call(
-            "CreateTable",
-            {
-                "TableName": table,
-                "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
-                "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
-                "BillingMode": "PAY_PER_REQUEST",
-                "StreamSpecification": TURNED_ON,
-            },
-        )
         self.refresh()
 
     def is_listed(self, shard: ShardId, /) -> bool:
@@ -211,7 +214,7 @@ class TableStream:
         known.closed = shard.closed
         for written in shard.records[shard.after(known.last_sequence) :]:
             change = written.wire["dynamodb"]
-            key = change["Keys"]["id"]["S"].encode()
+            key = json.dumps(change["Keys"], sort_keys=True).encode()
             at_seconds = float(change["ApproximateCreationDateTime"])
             known.records.append(Record(str(written.sequence), at_seconds, key, b""))
             known.last_sequence = written.sequence

@@ -215,7 +215,6 @@ class Worker:
             trigger=name,
             checker=around.witness.checkers[prefix],
             witness=around.witness,
-            wire=self.wire,
             clock=clock,
             service_seconds=around.clock.now_seconds,
             consumer=lambda shard: next((c for c in machine if c.lease.shard == shard), None),
@@ -227,7 +226,7 @@ class Worker:
             listing=listing,
             store=store,
             invoker=await self._invoker(name, trigger, prefix),
-            destination=WatchedDestination(edge) if trigger.has_destination else None,
+            destination=WatchedDestination(edge, self.wire) if trigger.has_destination else None,
             deadline=deadline,
         )
         performer = around.performer(ports, edge)
@@ -236,13 +235,8 @@ class Worker:
     async def _invoker(self, name: str, trigger: TriggerPlan, prefix: str) -> WatchedInvoker:
         around, options = self.around, trigger.options
         checker = around.witness.checkers[prefix]
-        handlers = Handlers(
-            checker,
-            around.witness,
-            around.weather,
-            trigger,
-            Random(self.rng.random()),  # noqa: S311 - drawn
-        )
+        rng = Random(self.rng.random())  # noqa: S311 - drawn
+        handlers = Handlers(around.witness, around.weather, trigger, rng)
         group = Triggers[None]("world")
         match trigger.handler:
             case "sync":

@@ -32,7 +32,7 @@ from triggerkit.testing.worlds.fleet import Fleet
 from triggerkit.testing.worlds.gate import GatedLoop
 from triggerkit.testing.worlds.plan import WORKER_KINDS, Event, Odds, Plan
 from triggerkit.testing.worlds.state import SharedState, at_once
-from triggerkit.testing.worlds.stream import TableStream
+from triggerkit.testing.worlds.stream import TableStream, make_table
 from triggerkit.testing.worlds.wire import Weather
 from triggerkit.testing.worlds.witness import Witness
 from triggerkit.testing.worlds.worker import TABLE, Surroundings
@@ -127,6 +127,7 @@ class World:
             lease_prefix("world", f"trigger-{number}", SOURCE)
             for number in range(len(plan.triggers))
         )
+        make_table(emulator, TABLE)
         self._stream = TableStream(emulator, TABLE, witness)
         self._stream.be_like(plan.stream)
         for prefix, trigger in zip(prefixes, plan.triggers, strict=True):
