@@ -182,7 +182,7 @@ FAULTS: dict[str, tuple[Parts, tuple[str, ...]]] = {
     "a failed batch counts as done": (Parts(performer=Optimist), ("I4", "I8")),
     "a partial response is off by one": (Parts(performer=OffByOne), ("I4", "I8", "B")),
     "a failure record is dropped": (Parts(performer=Dropping), ("I4", "I8")),
-    "a checkpoint passes what is outstanding": (Parts(performer=GapJumper), ("I4", "I3")),
+    "a checkpoint passes what is outstanding": (Parts(performer=GapJumper), ("I4", "I3", "I14")),
 }
 
 

@@ -56,6 +56,34 @@ FOUND: dict[str, Plan] = {
         fixed_delays=True,
         troubled_seconds=40.0,
     ),
+    "what a reader holds from before a trim is not the trim horizon": Plan(
+        seed=3935,
+        workers=(WorkerPlan(), WorkerPlan()),
+        triggers=(
+            TriggerPlan(MappingOptions(batch_size=3), "async", has_destination=False),
+            TriggerPlan(MappingOptions(starting_position="LATEST"), has_destination=False),
+        ),
+        events=(
+            Event(2.0, "put"),
+            *(Event(4.0, "put") for _ in range(3)),
+            Event(8.0, "put"),
+            *(Event(9.0, "put") for _ in range(2)),
+            Event(10.0, "put"),
+            Event(10.5, "expire"),
+            Event(11.0, "stall", worker=1, seconds=12.0),
+            Event(19.0, "days", worker=1),
+        ),
+        odds=Odds(
+            answer_lost=0.05,
+            read_refused=0.05,
+            slow=0.1,
+            throttled=0.1,
+            unreachable=0.05,
+            damaged=0.05,
+        ),
+        stream=StreamPlan(shards=2, page_shards=1),
+        troubled_seconds=20.0,
+    ),
 }
 """Worlds that failed once, and what they showed."""
 

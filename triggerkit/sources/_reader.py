@@ -141,6 +141,8 @@ class DynamoDBShardReader:
                 else:
                     page = await self._fetch(position, limit)
             except Refusal as refusal:
+                if refusal.code == TRIMMED:  # what is held from before is not the horizon any more
+                    self._shared = self._private = None
                 if refusal.code != RESOURCE_NOT_FOUND:
                     raise
                 raise await self._why_refused(refusal) from refusal
