@@ -469,3 +469,19 @@ def test_a_closed_reader_starts_anew() -> None:
         assert shard.count("AFTER_SEQUENCE_NUMBER 0") == 1
 
     check(use)
+
+
+def test_what_one_mapping_holds_from_before_a_trim_is_no_horizon_for_another() -> None:
+    async def scene() -> None:
+        shard = ListShard()
+        shard.write(6)
+        mapping = Shared(shard, mappings=2)
+        assert numbers(await mapping.fetch(TRIM_HORIZON)) == list(range(6))
+        shard.trimmed = 5
+        shard.write(1)
+        with pytest.raises(PositionTrimmedError):
+            await mapping.fetch(Position(PositionKind.AFTER, "-3"))  # elsewhere: a track of its own
+        assert numbers(await mapping.fetch(TRIM_HORIZON)) == [5, 6]
+        assert numbers(await mapping.fetch(at(5))) == [6]
+
+    asyncio.run(scene())
