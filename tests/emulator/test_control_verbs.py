@@ -173,7 +173,7 @@ def test_throttle_fail_and_limits_refuse_calls(remote: Remote) -> None:
     remote.told("fail", operation="Scan", type="InternalServerError", status=500)
     with pytest.raises(remote.tables.exceptions.InternalServerError):
         remote.tables.scan(TableName="orders")
-    remote.told("limits", calls_per_second=2, readers=5)
+    remote.told("limits", reads_per_second=2, readers=5)
     for _ in range(2):
         remote.page()
     with pytest.raises(remote.streams.exceptions.LimitExceededException, match="2 times a second"):

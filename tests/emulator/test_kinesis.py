@@ -218,6 +218,33 @@ def test_a_retention_that_makes_no_sense_is_refused(operation: str, hours: int) 
     assert (error.type, str(hours) in error.message) == ("InvalidArgumentException", True)
 
 
+def test_a_shard_takes_so_many_records_a_second_only() -> None:
+    clicks = Clicks(shards=2)
+    clicks.emulator.faults.limit_writes(records_per_second=2)
+    low, high = ({"PartitionKey": "x", "ExplicitHashKey": place} for place in ("0", str(TOP - 1)))
+    records = [{**each, "Data": "eA=="} for each in (low, low, low, high)]
+    answer = clicks.on("PutRecords", Records=records)
+    assert answer["FailedRecordCount"] == 1
+    assert [each.get("ErrorCode") for each in answer["Records"]] == [
+        None, None, "ProvisionedThroughputExceededException", None,
+    ]  # fmt: skip
+    error = wrong(clicks, "PutRecord", Data="eA==", **low)
+    assert "written more than 2 times a second" in error.message
+    clicks.emulator.advance(1)
+    clicks.on("PutRecord", Data="eA==", **low)
+    assert len(clicks.keys(FIRST)) == 3
+
+
+def test_a_shard_takes_so_many_bytes_a_second_only() -> None:
+    clicks = Clicks()
+    clicks.emulator.faults.limit_writes(bytes_per_second=1000)
+    clicks.put("a", "x" * 2000)
+    with pytest.raises(EmulatorError, match="more than 1000 bytes of this shard are written"):
+        clicks.put("b")
+    clicks.emulator.faults.clear()
+    clicks.put("b")
+
+
 def test_a_page_holds_ten_megabytes() -> None:
     clicks = Clicks()
     for number in range(12):

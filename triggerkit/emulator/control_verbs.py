@@ -17,6 +17,12 @@ from triggerkit.emulator.plans import Damage
 Answer = dict[str, Any]
 _READ = "GetRecords"
 _MOST_LOGGED = 1000
+_RATES = (
+    "reads_per_second",
+    "bytes_read_per_second",
+    "records_per_second",
+    "bytes_written_per_second",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,13 +185,12 @@ def _delay(fields: Fields) -> Answer:
 
 def _limits(fields: Fields) -> Answer:
     readers = fields.optional_count("readers")
-    rates = [
-        fields.number(name) if fields.has(name) else None
-        for name in ("calls_per_second", "bytes_per_second")
-    ]
-    fields.emulator.faults.limit_readers(readers)
-    fields.emulator.faults.limit_reads(*rates)
-    return {"readers": readers, "calls_per_second": rates[0], "bytes_per_second": rates[1]}
+    rates = {name: fields.number(name) if fields.has(name) else None for name in _RATES}
+    faults = fields.emulator.faults
+    faults.limit_readers(readers)
+    faults.limit_reads(rates["reads_per_second"], rates["bytes_read_per_second"])
+    faults.limit_writes(rates["records_per_second"], rates["bytes_written_per_second"])
+    return {"readers": readers, **rates}
 
 
 # --- listings -----------------------------------------------------------------------------------------
@@ -268,7 +273,7 @@ VERBS = {
     "hide": Verb(("shard",), _hide),
     "lag": Verb(("seconds", "spread_seconds"), _lag),
     "latency": Verb(("operation", "seconds", "times"), _latency),
-    "limits": Verb(("readers", "calls_per_second", "bytes_per_second"), _limits),
+    "limits": Verb(("readers", *_RATES), _limits),
     "log": Verb(("operation", "after", "limit"), _log),
     "merge": Verb(("stream", "shard", "adjacent"), _merge),
     "pages": Verb(("records", "shards"), _pages),

@@ -18,6 +18,7 @@ from triggerkit.emulator.listings import ListingPlans
 from triggerkit.emulator.plans import CallPlans, Damage, Delay, Rate
 from triggerkit.emulator.quirks import Quirk, read_quirks
 from triggerkit.emulator.reading import Bounds, ReadPlans
+from triggerkit.emulator.shard_rates import ShardRates
 
 __all__ = ["Damage", "Faults"]
 
@@ -29,8 +30,8 @@ _TOO_MUCH = "Rate of requests exceeded"
 class Faults:
     """Everything that is planned. `latency_seconds` names the delay of each answer.
 
-    `quirks` are those of the dialect that is spoken; `imitate` sets them. `calls`, `reads` and `listings`
-    hold the plans.
+    `quirks` are those of the dialect that is spoken; `imitate` sets them. `calls`, `reads`, `writes` and
+    `listings` hold the plans.
     """
 
     latency_seconds: Callable[[str], float] | None = None
@@ -38,6 +39,7 @@ class Faults:
     quirks: frozenset[Quirk] = frozenset()
     calls: CallPlans = field(default_factory=CallPlans)
     reads: ReadPlans = field(default_factory=ReadPlans)
+    writes: ShardRates = field(default_factory=lambda: ShardRates("written"))
     listings: ListingPlans = field(default_factory=ListingPlans)
 
     # --- calls --------------------------------------------------------------------------------------
@@ -116,8 +118,18 @@ class Faults:
         bytes_per_second: float | None = 2_000_000,
     ) -> None:
         """Refuse reads of one shard above these rates, which are those of Kinesis; None is no limit."""
-        self.reads.calls_per_second = calls_per_second
-        self.reads.bytes_per_second = bytes_per_second
+        self.reads.rates = ShardRates("read", calls_per_second, bytes_per_second)
+
+    def limit_writes(
+        self,
+        records_per_second: float | None = 1000,
+        bytes_per_second: float | None = 1_000_000,
+    ) -> None:
+        """Refuse records of one Kinesis shard above these rates, which are AWS's; None is no limit.
+
+        PutRecords refuses each record by itself, as AWS does.
+        """
+        self.writes = ShardRates("written", records_per_second, bytes_per_second)
 
     def expire_iterators(self) -> None:
         """Make every shard iterator handed out so far answer ExpiredIteratorException."""
@@ -169,6 +181,7 @@ class Faults:
         self.calls.release_all()
         self.calls = CallPlans(barriers_made=self.calls.barriers_made)
         self.reads = ReadPlans(opened=self.reads.opened)
+        self.writes = ShardRates("written")
         self.listings = ListingPlans(self.listings.seed)
 
     # --- for who answers ----------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from triggerkit.emulator.iterators import ShardIterator
+from triggerkit.emulator.shard_rates import ShardKey, ShardRates
 from triggerkit.emulator.shards import Shard, StreamRecord
 
 READING_SECONDS = 1.0
@@ -44,13 +45,11 @@ class ReadPlans:
     page_records: int | None = None
     visibility_delay_seconds: float = 0.0
     most_readers: int | None = None
-    calls_per_second: float | None = None
-    bytes_per_second: float | None = None
+    rates: ShardRates = field(default_factory=lambda: ShardRates("read"))
     opened: int = 0
     empty: dict[str, int] = field(default_factory=dict)
     repeats: dict[str, deque[int]] = field(default_factory=dict)
-    _readers: dict[tuple[str, str], dict[int, float]] = field(default_factory=dict)
-    _reads: dict[tuple[str, str], deque[tuple[float, int]]] = field(default_factory=dict)
+    _readers: dict[ShardKey, dict[int, float]] = field(default_factory=dict)
 
     def open_reader(self) -> int:
         """Return the number of another reader: whoever asks for an iterator begins one."""
@@ -68,29 +67,19 @@ class ReadPlans:
             if place.reader not in readers and len(readers) >= self.most_readers:
                 return f"{self.most_readers} others read this shard at the same time"
             readers[place.reader] = now_seconds
-        if self.calls_per_second is None and self.bytes_per_second is None:
-            return ""
-        reads = self._reads.setdefault(key, deque())
-        while reads and now_seconds - reads[0][0] >= 1.0:
-            reads.popleft()
-        if self.calls_per_second is not None and len(reads) >= self.calls_per_second:
-            return f"this shard is read more than {self.calls_per_second:g} times a second"
-        size_bytes = sum(size for _, size in reads)
-        if self.bytes_per_second is not None and size_bytes >= self.bytes_per_second:
-            return f"more than {self.bytes_per_second:g} bytes a second are read from this shard"
-        return ""
+        return self.rates.excess(key, now_seconds)
 
     def read(
         self, place: ShardIterator, shard: Shard, bounds: Bounds, now_seconds: float
     ) -> ReadPage:
         """Return what a read at `place` finds, and count it."""
         page = self._page(place.after, shard, bounds, now_seconds)
-        if self.calls_per_second is not None or self.bytes_per_second is not None:
+        key = (place.stream_arn, place.shard_id)
+        if self.rates.limited:
             size_bytes = sum(record.size_bytes for record in page.records)
-            reads = self._reads.setdefault((place.stream_arn, place.shard_id), deque())
-            reads.append((now_seconds, size_bytes))
+            self.rates.count(key, now_seconds, size_bytes)
         if page.ended:
-            self._readers.get((place.stream_arn, place.shard_id), {}).pop(place.reader, None)
+            self._readers.get(key, {}).pop(place.reader, None)
         return page
 
     def visible(self, shard: Shard, now_seconds: float) -> int:

@@ -81,7 +81,7 @@ class KinesisRecordsApi:
         return self._append(stream, _placed(put))
 
     def put_records(self, request: Request) -> dict[str, Any]:
-        """Answer PutRecords; none of them fails by itself."""
+        """Answer PutRecords; a record for a shard that is written too much fails by itself."""
         entries = optional_list(request, "Records")
         if entries is None:
             raise missing("Records")
@@ -96,8 +96,9 @@ class KinesisRecordsApi:
             raise invalid_argument("Records size exceeds 5 MB limit")
         stream = kinesis_stream(self.site, self.faults, request)
         placed = [_placed(put) for put in puts]
-        answers = [self._append(stream, put) for put in placed]
-        return {"FailedRecordCount": 0, "Records": answers}
+        answers = [self._answered(stream, put) for put in placed]
+        failed = sum("ErrorCode" in answer for answer in answers)
+        return {"FailedRecordCount": failed, "Records": answers}
 
     def get_shard_iterator(self, request: Request) -> dict[str, Any]:
         """Answer GetShardIterator, all five types."""
@@ -132,10 +133,7 @@ class KinesisRecordsApi:
         shard = listed_shard(stream, place.shard_id)
         refusal = self.faults.reads.refusal(place, now_seconds)
         if refusal:
-            raise EmulatorError(
-                "ProvisionedThroughputExceededException",
-                f"Rate exceeded for shard {shard.shard_id} in stream {stream.table_name}: {refusal}.",
-            )
+            raise _too_much(stream, shard, refusal)
         bounds = self.faults.bounds(limit, PAGE_BYTES)
         page = self.faults.reads.read(place, shard, bounds, now_seconds)
         waiting = page.waiting
@@ -156,10 +154,17 @@ class KinesisRecordsApi:
         children = stream.graph.children(shard.shard_id)
         return [_child(child) for child in self.faults.listings.shown(children, now_seconds)]
 
+    def _answered(self, stream: Stream, put: _Put) -> dict[str, Any]:
+        try:
+            return self._append(stream, put)
+        except EmulatorError as error:
+            return {"ErrorCode": error.type, "ErrorMessage": error.message}
+
     def _append(self, stream: Stream, put: _Put) -> dict[str, Any]:
         shard = next(
             each for each in stream.graph.open_shards() if each.low <= put.place < each.high
         )
+        self._count_write(stream, shard, put)
         sequence, now_seconds = stream.graph.number(), self.site.clock.now_seconds()
         wire = {
             "SequenceNumber": str(sequence),
@@ -170,6 +175,14 @@ class KinesisRecordsApi:
         record = StreamRecord(sequence, now_seconds, put.size_bytes, wire)
         self.site.store.append(stream, shard.shard_id, record)
         return {"ShardId": shard.shard_id, "SequenceNumber": str(sequence)}
+
+    def _count_write(self, stream: Stream, shard: Shard, put: _Put) -> None:
+        """Raises EmulatorError: the shard is written too much."""
+        key, now_seconds = (stream.arn, shard.shard_id), self.site.clock.now_seconds()
+        excess = self.faults.writes.excess(key, now_seconds)
+        if excess:
+            raise _too_much(stream, shard, excess)
+        self.faults.writes.count(key, now_seconds, put.size_bytes)
 
     def _token(self, stream: Stream, shard: Shard, after: int, reader: int) -> str:
         now_seconds = self.site.clock.now_seconds()
@@ -253,6 +266,13 @@ def _asked_number(stream: Stream, shard: Shard, number: int | None) -> int:
 def _one_of_two() -> EmulatorError:
     return invalid_argument(
         "Must either specify timestamp or sequence number, but not both, for this iterator type."
+    )
+
+
+def _too_much(stream: Stream, shard: Shard, why: str) -> EmulatorError:
+    return EmulatorError(
+        "ProvisionedThroughputExceededException",
+        f"Rate exceeded for shard {shard.shard_id} in stream {stream.table_name}: {why}.",
     )
 
 
