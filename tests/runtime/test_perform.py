@@ -1,4 +1,4 @@
-"""What the performer of a membership tells about beats; in which order a survey asks."""
+"""What the performer of a membership tells about beats; in which order a survey asks; when a discard is done."""
 
 from __future__ import annotations
 
@@ -6,12 +6,29 @@ import asyncio
 import io
 import json
 
-from runtime.fakes import FakeInvoker, FakeSource, LoopClock, inline
+from runtime.fakes import (
+    FakeDestination,
+    FakeInvoker,
+    FakeSource,
+    LoopClock,
+    inline,
+    record,
+)
 
-from triggerkit.core.decisions import Beat, Survey
+from triggerkit.core.decisions import Beat, Discard, Survey
 from triggerkit.core.locators import parse
-from triggerkit.core.model import TRIM_HORIZON, Lease, LeaseKey, Listing, ShardId
-from triggerkit.core.reports import Beaten, SessionLost, Surveyed
+from triggerkit.core.model import (
+    TRIM_HORIZON,
+    Batch,
+    DiscardReason,
+    Lease,
+    LeaseKey,
+    Listing,
+    SessionId,
+    ShardId,
+    Tenure,
+)
+from triggerkit.core.reports import Beaten, Discarded, DiscardFailed, SessionLost, Surveyed
 from triggerkit.lease_stores import memory
 from triggerkit.ports import LeaseStore, Services
 from triggerkit.runtime.listings import SharedListing
@@ -35,25 +52,48 @@ class BusySource(FakeSource):
         return listing
 
 
+def performer(
+    store: LeaseStore, source: FakeSource, destination: FakeDestination | None = None
+) -> Performer:
+    clock = LoopClock()
+    ports = MappingPorts(
+        trigger="t",
+        prefix=PREFIX,
+        source=source,
+        listing=SharedListing(source, clock),
+        store=store,
+        invoker=FakeInvoker(),
+        destination=destination,
+    )
+    return Performer(ports, clock)
+
+
+def memory_store() -> LeaseStore:
+    return memory.open(parse("memory:"), Services(run=inline, clock=LoopClock()))
+
+
 def test_a_row_that_was_written_while_the_shards_were_listed_is_not_missed() -> None:
     """Else it would look missing, and what is over would be wanted once more."""
 
     async def scenario() -> None:
-        clock = LoopClock()
-        store = memory.open(parse("memory:"), Services(run=inline, clock=clock))
-        source = BusySource(store)
-        ports = MappingPorts(
-            trigger="t",
-            prefix=PREFIX,
-            source=source,
-            listing=SharedListing(source, clock),
-            store=store,
-            invoker=FakeInvoker(),
-            destination=None,
-        )
-        report = await Performer(ports, clock).perform(Survey(list_shards=True))
+        store = memory_store()
+        report = await performer(store, BusySource(store)).perform(Survey(list_shards=True))
         assert isinstance(report, Surveyed)
         assert report.leases == (ROW,)
+
+    asyncio.run(scenario())
+
+
+def test_a_failure_record_counts_as_sent_only_when_the_destination_has_it() -> None:
+    async def scenario() -> None:
+        destination = FakeDestination(failures=1)
+        sending = performer(memory_store(), FakeSource({"s": []}), destination)
+        batch = Batch(0, (record(1),), range(1))
+        reason = DiscardReason.RETRY_ATTEMPTS_EXHAUSTED
+        discard = Discard(ROW, Tenure(SessionId("me"), 1), batch, reason)
+        assert isinstance(await sending.perform(discard), DiscardFailed)
+        assert isinstance(await sending.perform(discard), Discarded)
+        assert len(destination.records) == 1
 
     asyncio.run(scenario())
 

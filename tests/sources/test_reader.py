@@ -50,6 +50,24 @@ def test_the_limit_stays_within_what_the_service_takes(asked: int, sent: int) ->
     check(use)
 
 
+class Overlapping(ListShard):
+    """Each page begins with the last three records of the one before."""
+
+    def _iterator(self, start: int) -> str:
+        return super()._iterator(max(0, start - 3))
+
+
+def test_what_a_page_repeats_is_told_by_numbers_and_not_by_their_texts() -> None:
+    async def bounded() -> None:
+        shard = Overlapping()
+        shard.write(12)
+        mapping = Shared(shard)
+        assert numbers(await mapping.fetch(TRIM_HORIZON, 10)) == list(range(10))
+        assert numbers(await mapping.fetch(at(9), 10)) == [10, 11], "as texts both are before 9"
+
+    asyncio.run(asyncio.wait_for(bounded(), 20))
+
+
 def test_an_empty_page_in_the_middle_is_not_the_end() -> None:
     async def use(shard: ListShard) -> None:
         mapping = Shared(shard)
