@@ -88,7 +88,7 @@ def test_a_runtime_that_skips_a_record_is_found_out() -> None:
     clock = VirtualClock()
     with Simulation(handlers) as sim:
         broken = ForgetfulStore(clock)
-        object.__setattr__(sim._world, "store", broken)
+        sim._world.state._store = broken
         sim.table("orders").put(id="1")
         sim.table("orders").put(id="2")
         sim.run_until_idle()
@@ -101,6 +101,25 @@ def test_a_runtime_that_skips_a_record_is_found_out() -> None:
         assert sim.lost
         assert sim.out_of_order
         with pytest.raises(SimulationError, match="are lost"):
+            sim.check()
+
+
+class CountingStore(MemoryLeaseStore):
+    """Writes each checkpoint twice: no record notices."""
+
+    async def advance(self, lease: Lease, position: Position) -> Lease:
+        advanced = await super().advance(lease, position)
+        return await super().advance(advanced, position)
+
+
+def test_a_runtime_that_breaks_the_protocol_is_found_out_though_no_record_is_hurt() -> None:
+    with Simulation(handlers) as sim:
+        sim._world.state._store = CountingStore(VirtualClock())
+        for number in range(5):
+            sim.table("orders").put(id="1", n=number)
+        sim.run_until_idle()
+        assert sim.lost == sim.out_of_order == sim.duplicates == ()
+        with pytest.raises(SimulationError, match=r"I1: .*counter 1 -> 3"):
             sim.check()
 
 

@@ -12,6 +12,7 @@ from typing import Any, overload
 from triggerkit.core.changes import Batch
 from triggerkit.handlers import is_async
 from triggerkit.testing.values import shown_key
+from triggerkit.testing.worlds.true_calls import CALL
 
 
 class SimulatedFailure(Exception):  # noqa: N818 - what a handler would raise, no error of ours
@@ -135,6 +136,8 @@ class CallBook:
         return call_sync
 
     def _begin(self, trigger: str, worker: str, argument: Any) -> Call:
+        if (present := CALL.get()) is not None:
+            present.enter()
         if self._failing[trigger] > 0:
             self._failing[trigger] -= 1
             raise SimulatedFailure(f"the simulation lets {trigger} fail")

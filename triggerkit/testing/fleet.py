@@ -10,8 +10,8 @@ import asyncio
 from random import Random
 
 from triggerkit.errors import SimulationError, SourceError, UsageError
-from triggerkit.ports import Clock
-from triggerkit.testing.clock import HostClock
+from triggerkit.settings import MappingPlan
+from triggerkit.testing.clock import HostClock, VirtualClock
 from triggerkit.testing.line import CALM_SECONDS, TROUBLED_SECONDS, Line
 from triggerkit.testing.tables import Tables
 from triggerkit.testing.worker import SimulatedWorker, World
@@ -49,6 +49,7 @@ class Fleet:
             return
         for plan in self._world.plans:
             self._tables.get(plan.source_locator.name)
+        self._world.inspection.begin(self._world.plans)
         for number in range(len(self._places)):
             await self.restart(number)
 
@@ -104,16 +105,12 @@ class Fleet:
         consumers = {key: c for worker in self._workers() for key, c in worker.consumers().items()}
         if not all(consumer.settled for consumer in consumers.values()):
             return False
-        rows = await self._world.store.read("")
+        rows = self._world.state.rows("", 0.0)
         held = {row.key for row in rows if not row.finished}
         if held != set(consumers):
             return False
         known = {row.key.rpartition(":")[2] for row in rows}
-        return all(
-            shard in known
-            for plan in self._world.plans
-            for shard in self._tables.shards(plan.source_locator.name)
-        )
+        return all(shard in known for plan in self._world.plans for shard in self._needed(plan))
 
     def check(self) -> None:
         """Raise what broke a worker, if anything did."""
@@ -173,6 +170,13 @@ class Fleet:
             case _:
                 self._trouble(fault, self._places[int(target)], strength)
 
+    def _needed(self, plan: MappingPlan) -> list[str]:
+        """The shards that must have a row: a start at LATEST leaves out what ended before it."""
+        table = plan.source_locator.name
+        if plan.options.starting_position == "LATEST":
+            return self._world.emulator.open_shards(table)
+        return self._tables.shards(table)
+
     def _trouble(self, fault: str, worker: SimulatedWorker | None, strength: float) -> None:
         """Something happens to one worker, if it lives."""
         if worker is None:
@@ -195,7 +199,7 @@ class Fleet:
     def _workers(self) -> list[SimulatedWorker]:
         return [worker for worker in self._places if worker is not None]
 
-    def _clock(self) -> Clock:
+    def _clock(self) -> HostClock | VirtualClock:
         """Of the host that a worker is started on."""
         if not self._is_skewed:
             return self._world.clock

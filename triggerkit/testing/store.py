@@ -23,7 +23,15 @@ STALE_SECONDS = 5.0
 class LinkedStore:
     """Implements `ports.LeaseStore` over the store that all workers share, and one worker's line."""
 
-    def __init__(self, store: LeaseStore, line: Line, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        store: LeaseStore,
+        line: Line,
+        ledger: Ledger,
+        sending: Callable[[], Callable[[SessionId], None]] = lambda: lambda _: None,
+    ) -> None:
+        """`sending` is called when a beat is sent, and what it gives when that beat is confirmed."""
+        self._sending = sending
         self._store = store
         self._line = line
         self._ledger = ledger
@@ -81,7 +89,11 @@ class LinkedStore:
 
     async def beat(self, session: Session) -> Session | None:
         """See `LeaseStore`."""
-        return await self._line.write(lambda: self._store.beat(session))
+        tell = self._sending()
+        confirmed = await self._line.write(lambda: self._store.beat(session))
+        if confirmed is not None:
+            tell(session.id)
+        return confirmed
 
     async def read_sessions(self) -> tuple[Session, ...]:
         """See `LeaseStore`."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from triggerkit.core.outcome import Outcome
 from triggerkit.ports import Clock, Invocation, Invoker
+from triggerkit.testing.inspection import Inspection
 from triggerkit.testing.ledger import Ledger
 from triggerkit.testing.line import Line
+from triggerkit.testing.worlds.true_calls import CALL
 
 
 class WatchedInvoker:
@@ -14,9 +16,12 @@ class WatchedInvoker:
     So a worker can crash when its handler has done its work and nobody has heard of it yet.
     """
 
-    def __init__(self, invoker: Invoker, ledger: Ledger, line: Line, clock: Clock) -> None:
+    def __init__(
+        self, invoker: Invoker, ledger: Ledger, line: Line, clock: Clock, inspection: Inspection
+    ) -> None:
         self._invoker = invoker
         self._ledger = ledger
+        self._inspection = inspection
         self._line = line
         self._clock = clock
 
@@ -30,7 +35,11 @@ class WatchedInvoker:
             self._ledger.unfenced.append(f"a call of {invocation.trigger} began too late")
         await self._line.way()
         self._ledger.begun(invocation.trigger, invocation.batch.records)
+        call = self._inspection.call(invocation)
+        CALL.set(call)
         outcome = await self._invoker.invoke(invocation)
+        if call is not None:
+            self._inspection.ended(call, invocation.batch, outcome)
         self._ledger.ended(invocation.trigger, invocation.batch, outcome)
         await self._line.way()
         return outcome

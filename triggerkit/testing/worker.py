@@ -7,6 +7,7 @@ user code runs on the simulation's own loop, and AWS and the lease table lie beh
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -16,35 +17,37 @@ from triggerkit.core.coordinator import Cadence
 from triggerkit.core.decisions import Decision, Discard
 from triggerkit.core.mapping import EventSourceMapping
 from triggerkit.core.membership import Membership
+from triggerkit.core.model import SessionId
 from triggerkit.core.reports import Discarded, Finished, Report, Saved
 from triggerkit.emulator import Emulator
 from triggerkit.invokers.calls import HandlerSettings
 from triggerkit.invokers.inprocess import InProcessInvoker
 from triggerkit.invokers.lifespan import Lifespan
 from triggerkit.invokers.typed import TypedHandler
-from triggerkit.ports import Clock, Invoker, LeaseStore, Source
+from triggerkit.ports import Invoker, Source
 from triggerkit.runtime.deadline import ActingDeadline
 from triggerkit.runtime.engine import Engine, RunningMapping
 from triggerkit.runtime.handlers import DEFAULT_MEMORY_MEGABYTES, callable_of
-from triggerkit.runtime.journal import Journal
 from triggerkit.runtime.listings import SharedListing
 from triggerkit.runtime.logs import get_logger
-from triggerkit.runtime.perform import MappingPorts, MembershipPerformer, Performer
+from triggerkit.runtime.perform import MappingPorts, MembershipPerformer
 from triggerkit.runtime.pools import InlineHandlers
 from triggerkit.runtime.worker import lease_prefix, starting_position
 from triggerkit.settings import MappingPlan
 from triggerkit.sources._lineage import shard_name_of
 from triggerkit.testing.calls import CallBook
-from triggerkit.testing.clock import VirtualClock
+from triggerkit.testing.clock import HostClock, VirtualClock
 from triggerkit.testing.failures import MemoryDestination
+from triggerkit.testing.inspection import NAMESPACE, Inspection
 from triggerkit.testing.ledger import Ledger
 from triggerkit.testing.line import Line
 from triggerkit.testing.source import open_source
 from triggerkit.testing.store import LinkedStore
 from triggerkit.testing.watch import WatchedInvoker
+from triggerkit.testing.worlds.edge import ToldDestination, WatchedJournal, WatchedPerformer
 from triggerkit.testing.worlds.gate import LIFE, Life
+from triggerkit.testing.worlds.state import SessionsOf, SharedState, ToldStore
 
-NAMESPACE = "simulation"
 Sources: TypeAlias = dict[str, tuple[Source, SharedListing]]
 
 
@@ -55,16 +58,19 @@ class World:
     plans: tuple[MappingPlan, ...]
     emulator: Emulator
     clock: VirtualClock
-    store: LeaseStore
+    state: SharedState
     book: CallBook
     ledger: Ledger
     destination: MemoryDestination
+    inspection: Inspection
 
 
 class SimulatedWorker:
     """Started, stopped and crashed by the simulation; to be used on its loop."""
 
-    def __init__(self, world: World, name: str, line: Line, clock: Clock) -> None:
+    def __init__(
+        self, world: World, name: str, line: Line, clock: HostClock | VirtualClock
+    ) -> None:
         self.name = name
         self.line = line
         self._world = world
@@ -72,11 +78,17 @@ class SimulatedWorker:
         self._life = Life(name, lambda life: life.end())
         self._context = copy_context()
         self._context.run(LIFE.set, self._life)
-        self._store = LinkedStore(world.store, line, world.ledger)
+        self._sessions = SessionsOf(name, clock)
+        told = ToldStore(world.state, world.inspection, self._sessions)
+        self._store = LinkedStore(told, line, world.ledger, self._beat_sent)
         self._places = InlineHandlers()
         self._lifespans: dict[int, Lifespan] = {}
         self._invokers: list[InProcessInvoker] = []
         self._engine: Engine | None = None
+
+    def _beat_sent(self) -> Callable[[SessionId], None]:
+        sent_seconds = self._clock.now().monotonic_seconds
+        return lambda session: self._world.inspection.beaten(session, sent_seconds)
 
     async def start(self) -> None:
         """Prepare sources, enter lifespans, begin.
@@ -135,6 +147,8 @@ class SimulatedWorker:
         """End at once: what is under way is cancelled, nothing is written, no lifespan is left."""
         self.line.cut()
         self._life.thaw()
+        if self._sessions.current is not None:
+            self._world.inspection.died(self._sessions.current)
         if self._engine is not None:
             await self._engine.close()
 
@@ -173,7 +187,9 @@ class SimulatedWorker:
         )
         await invoker.start()
         self._invokers.append(invoker)
-        return WatchedInvoker(invoker, self._world.ledger, self.line, self._clock)
+        return WatchedInvoker(
+            invoker, self._world.ledger, self.line, self._clock, self._world.inspection
+        )
 
     def _mapping(
         self,
@@ -193,6 +209,13 @@ class SimulatedWorker:
             ),
         )
         machine = EventSourceMapping(starting_position(plan.options), settings, Cadence())
+        edge = self._world.inspection.edge(
+            self.name,
+            plan,
+            clock,
+            lambda shard: next((each for each in machine if each.lease.shard == shard), None),
+        )
+        destination = self._world.destination
         ports = MappingPorts(
             trigger=plan.name,
             prefix=settings.prefix,
@@ -200,13 +223,12 @@ class SimulatedWorker:
             listing=listing,
             store=self._store,
             invoker=invoker,
-            destination=None if plan.on_failure is None else self._world.destination,
+            destination=None if plan.on_failure is None else ToldDestination(edge, destination),
             deadline=deadline,
         )
-        journal = Journal(plan.name, source, clock, self._observe)
-        return RunningMapping(
-            f"{plan.name}:{source.name}", machine, Performer(ports, clock), journal
-        )
+        journal = WatchedJournal(edge, source, self._observe)
+        name = f"{plan.name}:{source.name}"
+        return RunningMapping(name, machine, WatchedPerformer(ports, edge), journal)
 
     def _observe(self, trigger: str, decision: Decision, report: Report) -> None:
         ledger = self._world.ledger

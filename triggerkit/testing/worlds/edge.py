@@ -14,8 +14,8 @@ from triggerkit.core.decisions import Decision, Discard, Finish, Invoke, Release
 from triggerkit.core.model import Record, ShardId
 from triggerkit.core.reports import Discarded, LeaseLost, Report, ShardGone
 from triggerkit.errors import DestinationError
-from triggerkit.ports import Clock, FailureRecord, Source
-from triggerkit.runtime.journal import Journal
+from triggerkit.ports import Clock, Destination, FailureRecord, Source
+from triggerkit.runtime.journal import Journal, Observer, ignore
 from triggerkit.runtime.perform import MappingPorts, Performer
 from triggerkit.testing.checker import Checker
 from triggerkit.testing.truth import Violation
@@ -38,6 +38,8 @@ class Edge:
     clock: Clock
     service_seconds: Callable[[], float]
     consumer: Callable[[ShardId], ShardConsumer | None] = lambda _: None
+    refresh: Callable[[], None] = lambda: None
+    """Takes in what was written, where others write than the world itself."""
 
     def records(self, numbers: list[str]) -> list[Record]:
         """The true records of these sequence numbers."""
@@ -52,6 +54,7 @@ class Edge:
 
     def decided(self, decision: Decision) -> None:
         """The machine has decided; nothing has begun yet."""
+        self.refresh()
         with self.witness.watching():
             match decision:
                 case Invoke(lease=lease, tenure=tenure, batch=batch):
@@ -65,6 +68,7 @@ class Edge:
 
     def reported(self, decision: Decision, report: Report, *, delivers: bool) -> None:
         """A decision was carried out; `delivers`: there is a destination, which tells by itself."""
+        self.refresh()
         with self.witness.watching():
             match report:
                 case LeaseLost(shard=shard, tenure=tenure):
@@ -92,8 +96,8 @@ class Edge:
 class WatchedJournal(Journal):
     """The real one; sees what is decided."""
 
-    def __init__(self, edge: Edge, source: Source) -> None:
-        super().__init__(edge.trigger, source, edge.clock)
+    def __init__(self, edge: Edge, source: Source, observe: Observer = ignore) -> None:
+        super().__init__(edge.trigger, source, edge.clock, observe)
         self._edge = edge
 
     def decided(self, decision: Decision) -> None:
@@ -133,6 +137,29 @@ class WatchedPerformer(Performer):
         with edge.witness.watching():
             for gap in consumer.gaps:
                 edge.checker.gap_told(shard, decision.tenure, gap)
+
+
+class ToldDestination:
+    """Implements `ports.Destination` around another one; tells what it took."""
+
+    def __init__(self, edge: Edge, destination: Destination) -> None:
+        self._edge = edge
+        self._destination = destination
+
+    async def prepare(self) -> None:
+        """See `Destination`."""
+        await self._destination.prepare()
+
+    async def send(self, record: FailureRecord) -> None:
+        """See `Destination`."""
+        await self._destination.send(record)
+        decision = DECISION.get()
+        assert isinstance(decision, Discard)
+        self._edge.discarded(decision)
+
+    async def close(self) -> None:
+        """See `Destination`."""
+        await self._destination.close()
 
 
 class WatchedDestination:

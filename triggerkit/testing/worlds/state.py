@@ -6,7 +6,7 @@ One `SharedState` stands for the service; each life of a worker reaches it over 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
@@ -87,13 +87,17 @@ class SharedState:
         return self._store
 
     def change(
-        self, verb: str, by: SessionId | None, call: Callable[[], Coroutine[Any, Any, T]]
+        self,
+        verb: str,
+        by: SessionId | None,
+        call: Callable[[], Coroutine[Any, Any, T]],
+        made: Iterable[Lease] = (),
     ) -> T:
-        """One write of rows; what it did is told, also when it raises."""
+        """One write of rows; what it did is told, also when it raises. `made`: in which order rows are made."""
         try:
             return at_once(call())
         finally:
-            self._tell(verb, by)
+            self._tell(verb, by, [lease.key for lease in made])
 
     def rows(self, prefix: str, age_seconds: float) -> tuple[Lease, ...]:
         """The rows as they were so long ago."""
@@ -132,7 +136,7 @@ class SharedState:
         found = at_once(self._store.read_sessions())
         return next((each for each in found if each.id == session), None)
 
-    def _tell(self, verb: str, by: SessionId | None) -> None:
+    def _tell(self, verb: str, by: SessionId | None, made: list[LeaseKey]) -> None:
         before, after = self._rows, {row.key: row for row in at_once(self._store.read(""))}
         if after == before:
             return
@@ -144,8 +148,8 @@ class SharedState:
         for key in changed:
             self._witness.wrote(Write(verb, by, before[key], after.get(key)))
         born = "born of a finished parent" if verb == "finish" else verb
-        for key in after:
-            if key not in before:
+        for key in [*made, *(key for key in after if key not in made)]:
+            if key not in before and key in after:
                 self._witness.wrote(Write(born, by, None, after[key]))
 
 
@@ -185,7 +189,7 @@ class ToldStore:
 
     async def create(self, leases: tuple[Lease, ...]) -> None:
         """See `LeaseStore`."""
-        self._state.change("create", None, lambda: self._state.store.create(leases))
+        self._state.change("create", None, lambda: self._state.store.create(leases), leases)
 
     async def take(self, lease: Lease, session: SessionId) -> Lease | None:
         """See `LeaseStore`."""
@@ -201,7 +205,10 @@ class ToldStore:
     ) -> tuple[Lease, ...]:
         """See `LeaseStore`."""
         store = self._state.store
-        return self._state.change("finish", session, lambda: store.finish(lease, children, session))
+        made = children or ()
+        return self._state.change(
+            "finish", session, lambda: store.finish(lease, children, session), made
+        )
 
     async def release(self, lease: Lease, position: Position) -> None:
         """See `LeaseStore`."""

@@ -63,7 +63,10 @@ class StreamWatch(Protocol):
 
 
 class TableStream:
-    """Implements `truth.TrueStream` over one table of the emulator; what happens to it needs the key `id:S`."""
+    """Implements `truth.TrueStream` over one table of the emulator; what happens to it needs the key `id:S`.
+
+    Nothing of it is known before the first `refresh`.
+    """
 
     def __init__(self, emulator: Emulator, table: str, watch: StreamWatch) -> None:
         self.shards: dict[ShardId, KnownShard] = {}
@@ -72,7 +75,12 @@ class TableStream:
         self._watch = watch
         self._written = 0
         self._is_on = True
-        self.refresh()
+
+    @property
+    def site(self) -> str:
+        """Account and Region, as lease keys name them."""
+        _, _, _, region, account, _ = self._emulator.stream_arns(self._table)[-1].split(":", 5)
+        return f"{account}/{region}"
 
     def is_listed(self, shard: ShardId, /) -> bool:
         """Whether a listing names it now."""

@@ -33,6 +33,8 @@ class Witness:
         self._now_seconds = now_seconds
         self._trace: deque[tuple[float, str, object]] = deque(maxlen=TRACE_LINES)
         self._digest = hashlib.sha256()
+        self.is_silent = False
+        """Whether the world goes on, whatever is broken: then only `fault` tells."""
         self.follows = False
         """Whether `digest` takes in all that happens: that costs as much as the world itself."""
 
@@ -65,7 +67,8 @@ class Witness:
             yield
         except Exception as fault:
             self.break_off(fault)
-            raise
+            if not self.is_silent:
+                raise
 
     # --- the stream -------------------------------------------------------------------------------
 
@@ -95,18 +98,21 @@ class Witness:
 
     def joined(self, session: SessionId, worker: str, clock: WorkerTime) -> None:
         """A worker began a session."""
-        for checker in self.checkers.values():
-            checker.joined(session, worker, clock)
+        with self.watching():
+            for checker in self.checkers.values():
+                checker.joined(session, worker, clock)
 
     def beaten(self, session: SessionId, sent_seconds: float) -> None:
         """A worker knows that its beat was confirmed."""
-        for checker in self.checkers.values():
-            checker.beaten(session, sent_seconds)
+        with self.watching():
+            for checker in self.checkers.values():
+                checker.beaten(session, sent_seconds)
 
     def died(self, session: SessionId) -> None:
         """The worker of a session ended, crashed or began another session."""
-        for checker in self.checkers.values():
-            checker.died(session)
+        with self.watching():
+            for checker in self.checkers.values():
+                checker.died(session)
 
     def buried(self, session: Session) -> None:
         """A session was declared dead."""

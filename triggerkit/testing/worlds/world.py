@@ -137,6 +137,7 @@ class World:
             checker.tells_whole_seconds()
             checker.tells_losses()
             witness.checkers[prefix] = checker
+        self._stream.refresh()
         store = self._open_store(closing)
         at_once(store.prepare())
         weather = Weather(plan.odds, copy_context(), fixed_delays=plan.fixed_delays)
