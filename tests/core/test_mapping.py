@@ -318,6 +318,27 @@ def test_children_that_come_with_the_end_start_at_once() -> None:
     assert rows[B] == CHILD
 
 
+def test_children_that_went_on_before_the_end_was_told_do_not_start_again() -> None:
+    """The answer took so long that this worker found them as its own, and read them to their end."""
+    house = joined()
+    finish = at_end(house)
+    house.react(Surveyed((finished("a"), finished("b", counter=5))), 10.0)
+    decisions = house.react(Finished(A, finish.tenure, (CHILD,)), 11.0)
+    assert not of_kind(Fetch, decisions)
+    assert list(house.mapping.consumers) == []
+
+
+def test_children_that_are_being_taken_when_the_end_is_told_start_with_the_take() -> None:
+    house = joined()
+    finish = at_end(house)
+    house.react(Surveyed((finished("a"), CHILD)), 10.0)
+    take = only(Take, house.wake(20.0))
+    assert take.lease == CHILD
+    assert not of_kind(Fetch, house.react(Finished(A, finish.tenure, (CHILD,)), 20.1))
+    taken = replace(CHILD, counter=2)
+    assert only(Fetch, house.react(Taken(taken), 20.2)).tenure == tenure(2)
+
+
 def test_an_end_without_taken_children_is_followed_by_a_search() -> None:
     house = joined()
     house.react(Surveyed((), listing({})))

@@ -204,13 +204,23 @@ class LeaseCoordinator:
             case _:
                 assert_never(report)
 
-    def absorb_end(self, finished: Lease, taken: Iterable[Lease], now: Now) -> None:
-        """A shard held here was finished; its children may be held already."""
+    def absorb_end(self, finished: Lease, taken: Iterable[Lease], now: Now) -> tuple[Lease, ...]:
+        """A shard held here was finished; those of the children taken with it that may start.
+
+        An answer that took long may be told behind what became of a child: this worker found it as its own,
+        and takes it, or has held it since.
+        """
         self._rows[finished.shard] = finished
-        for child in taken:
+        fresh = tuple(child for child in taken if not self._has_gone_on(child))
+        for child in fresh:
             self._rows[child.shard] = child
         self._agenda.recheck(now.monotonic_seconds + self._cadence.recheck_seconds)
         self.look_again(now)
+        return fresh
+
+    def _has_gone_on(self, lease: Lease) -> bool:
+        known = self._rows.get(lease.shard)
+        return lease.shard in self._writing or (known is not None and known.counter > lease.counter)
 
     def look_again(self, now: Now) -> None:
         """Something changed that a survey shows, or a shard is blocked no more."""

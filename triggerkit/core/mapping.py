@@ -134,10 +134,10 @@ class EventSourceMapping:
         decisions: list[Decision],
     ) -> None:
         finished = finished_row(consumer.lease)
-        self.coordinator.absorb_end(finished, taken, now)
+        fresh = self.coordinator.absorb_end(finished, taken, now)
         if not taken:
             self.coordinator.search_now(now)
-        for lease in taken:
+        for lease in fresh:
             self._start(lease, now, decisions)
 
     def _absorb_sessions(self, sessions: Sessions, now: Now, decisions: list[Decision]) -> None:
