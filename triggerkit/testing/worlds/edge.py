@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from triggerkit.core.consumer import ShardConsumer
-from triggerkit.core.decisions import Decision, Discard, Finish, Invoke, Release, Save
+from triggerkit.core.decisions import Decision, Discard, Fetch, Finish, Invoke, Release, Save
 from triggerkit.core.model import Record, ShardId
 from triggerkit.core.reports import Discarded, LeaseLost, Report, ShardGone
 from triggerkit.errors import DestinationError
@@ -63,6 +63,10 @@ class Edge:
                     self.checker.call_decided(lease.shard, tenure, records, known)
                 case Discard(lease=lease, tenure=tenure):
                     self.checker.discard_decided(lease.shard, tenure)
+                case Fetch(lease=lease, tenure=tenure, position=position):
+                    self.checker.read_decided(lease.shard, tenure, position)
+                case Release(lease=lease, tenure=tenure):
+                    self.checker.release_decided(lease.shard, tenure)
                 case _:
                     pass
 

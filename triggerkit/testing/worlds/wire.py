@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 WAYS_SECONDS = (0.002, 0.01, 0.05, 0.2)
 FIXED_WAY_SECONDS = 0.01
-SLOW_SECONDS = (1.0, 2.7, 5.0)
+SLOW_SECONDS = (1.0, 2.7, 5.0, 15.0)
 
 
 @dataclass(slots=True)

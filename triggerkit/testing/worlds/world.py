@@ -249,9 +249,7 @@ class World:
                 self._list_late(stream.happen(event, self._rng), event.seconds)
 
     def _is_surveyed(self) -> bool:
-        """Whether every shard that is open has its rows, or nobody is there to make them."""
-        if not self._fleet.workers:
-            return True
+        """Whether every shard that is open has its rows."""
         keys = {row.key for row in self._around.state.rows("", 0.0)}
         opened = [shard.id for shard in self._stream.shards.values() if not shard.closed]
         return all(prefix + shard in keys for prefix in self._around.prefixes for shard in opened)
