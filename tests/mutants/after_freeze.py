@@ -339,4 +339,4 @@ MUTANTS = (
 SCORED = (*NAMED, *MUTANTS[:23])
 """What the simulations are measured by."""
 GATE = SCORED[:30]
-"""Of these they must tell 25."""
+"""Of these they are to tell 25."""

@@ -208,8 +208,8 @@ MUTANTS = (
     Mutant(
         "children at the end are not started",
         MAPPING,
-        "        for lease in taken:\n            self._start(lease, now, decisions)\n\n",
-        "",
+        "            self._start(lease, now, decisions)\n\n    def _absorb_sessions",
+        "            pass\n\n    def _absorb_sessions",
         "behind every split all items wait for the next takes",
     ),
     # --- who lives --------------------------------------------------------------------------------
