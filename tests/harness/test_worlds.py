@@ -6,20 +6,26 @@ what it showed, before the fault is repaired.
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from triggerkit.core.decisions import Decision, Finish
 from triggerkit.core.options import MappingOptions
+from triggerkit.core.reports import Report
 from triggerkit.testing.harness import (
     CallOdds,
     Event,
     Harness,
     Odds,
+    Parts,
     Plan,
     StreamPlan,
     TriggerPlan,
     WorkerPlan,
     make_plan,
 )
+from triggerkit.testing.worlds.edge import WatchedPerformer
 
 SEEDS = range(60)
 FOUND: dict[str, Plan] = {
@@ -111,6 +117,28 @@ def test_handlers_are_reached_through_crashes_of_every_worker() -> None:
     lived = Harness(plan).run()
     assert lived.calls > 40 / 3
     assert lived.virtual_seconds > 8.0
+
+
+class LateEnd(WatchedPerformer):
+    """Hears long after it was applied that it finished the first shard."""
+
+    async def carry_out(self, decision: Decision) -> Report:
+        report = await super().carry_out(decision)
+        if isinstance(decision, Finish) and not decision.lease.parents:
+            await asyncio.sleep(12.0)
+        return report
+
+
+def test_an_end_that_is_told_late_gives_nothing_again() -> None:
+    """The worker finds the child as its own row meanwhile, and reads it to its end."""
+    puts = [Event(0.2 * number, "put", key=number % 2) for number in range(40)]
+    plan = Plan(
+        triggers=(TriggerPlan(MappingOptions(batch_size=3)),),
+        events=(*puts, Event(2.0, "roll"), Event(10.0, "roll")),
+        fixed_delays=True,
+        troubled_seconds=20.0,
+    )
+    assert Harness(plan, Parts(performer=LateEnd)).check().duplicates == 0
 
 
 def test_the_same_plan_is_the_same_world() -> None:
