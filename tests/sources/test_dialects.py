@@ -22,7 +22,7 @@ from triggerkit.core.model import (
 )
 from triggerkit.emulator import PROFILES, Damage, Emulator, Quirk, VirtualClock, serve
 from triggerkit.errors import PositionTrimmedError, SourceError
-from triggerkit.sources._lineage import shard_name_of
+from triggerkit.sources._lineage import SETTLING_SECONDS, shard_name_of
 from triggerkit.testing.contracts.sources import (
     LineageContract,
     SourceContract,
@@ -304,11 +304,14 @@ async def patiently(ask: Callable[[], Coroutine[Any, Any, Listing]]) -> Listing:
 
 def test_a_label_that_never_was_is_no_stream_of_ours() -> None:
     """An endpoint that answers for it anyway answers with the present stream: no shard comes twice."""
-    world = AttachedWorld(quirks=Quirk.UNKNOWN_LABEL_ANSWERED)
+    clock = VirtualClock(START_SECONDS)
+    world = AttachedWorld(Emulator(clock, quirks=Quirk.UNKNOWN_LABEL_ANSWERED))
     world.write("a")
     world.turn_off()
+    clock.advance(1)
     world.turn_on()
     world.write("b")
+    clock.advance(SETTLING_SECONDS)
 
     async def use() -> Listing:
         async with opened(world) as source:
@@ -360,6 +363,7 @@ def test_a_stream_whose_shards_are_listed_late_is_not_jumped_over() -> None:
             second = again()
             world.faults.hide(shard_name_of(ShardId(second)))
             third = again()
+            clock.advance(SETTLING_SECONDS)
             early = await source.list_shards()
             children = await source.children(first)
             world.faults.clear()
@@ -372,6 +376,33 @@ def test_a_stream_whose_shards_are_listed_late_is_not_jumped_over() -> None:
     assert len(early.shards) == 1
     assert children.shards == ()
     assert (early.complete, late.complete) == (False, True)
+
+
+def test_a_shard_that_is_listed_later_than_the_next_stream_is_not_jumped_over() -> None:
+    """It was made right before its stream was turned off, so its parent looks like the last shard."""
+    clock = VirtualClock(START_SECONDS)
+    world = AttachedWorld(Emulator(clock))
+
+    async def use() -> tuple[ShardId, Listing, Children, Listing]:
+        async with opened(world) as source:
+            first = await only_open_shard(source)
+            world.roll()
+            (child,) = world.emulator.open_shards("orders")
+            world.faults.hide(child)
+            world.turn_off()
+            clock.advance(1)
+            world.turn_on()
+            clock.advance(SETTLING_SECONDS - 1)
+            early, children = await source.list_shards(), await source.children(first)
+            world.faults.clear()
+            clock.advance(1)
+            return first, early, children, await source.list_shards()
+
+    first, early, children, late = run(use)
+    assert ([shard.id for shard in early.shards], early.complete) == ([first], False)
+    assert children.shards == ()
+    line = [shard.parents for shard in late.shards]
+    assert line == [(), (first,), (late.shards[1].id,)]
 
 
 def test_a_stream_that_was_seen_is_not_forgotten_while_it_is_listed_late() -> None:
@@ -388,6 +419,7 @@ def test_a_stream_that_was_seen_is_not_forgotten_while_it_is_listed_late() -> No
                 world.turn_on()
                 clock.advance(1)
                 await source.list_shards()
+            clock.advance(SETTLING_SECONDS)
             world.faults.hide(world.emulator.stream_arns("orders")[1])
             return await source.list_shards()
 

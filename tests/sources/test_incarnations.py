@@ -20,8 +20,8 @@ from triggerkit.sources._refusals import translated
 from triggerkit.sources._streams_api import StreamsApi, TokenBucket
 
 PREFIX = "arn:aws:dynamodb:eu-west-1:111122223333:table/orders/stream/"
-FIRST = parse_stream_arn(PREFIX + "2026-01-01T00:00:00.000")
-SECOND = parse_stream_arn(PREFIX + "2026-02-01T00:00:00.000")
+FIRST = parse_stream_arn(PREFIX + "2025-01-01T00:00:00.000")
+SECOND = parse_stream_arn(PREFIX + "2025-02-01T00:00:00.000")
 DATE = "Tue, 25 Nov 2025 15:47:35 GMT"
 DATE_SECONDS = 1764085655.0
 

@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 
 from triggerkit.core.model import Shard, ShardId
 from triggerkit.errors import InternalError, LocatorError
 
 RETENTION_SECONDS = 24 * 3600.0
+SETTLING_SECONDS = 15.0
+"""How late the last shards of a stream may be listed that was turned off."""
 _EPOCH_DIGITS = 20
 _DISABLED = frozenset({"DISABLING", "DISABLED"})
 
@@ -137,17 +140,26 @@ def created_seconds(name: str) -> float | None:
 
 
 def connected(streams: Sequence[ListedStream], service_seconds: float) -> tuple[ListedStream, ...]:
-    """The streams up to one whose shards are not listed yet; `streams` oldest first.
+    """The streams up to one whose shards are not all listed yet; `streams` oldest first.
 
     A stream has shards as long as it has records, so a young one without any is listed late. What is newer
-    would look as if it came right behind the older ones, and its shards would pass for read.
+    would look as if it came right behind the older ones, and its shards would pass for read. So would a
+    shard that was made right before its stream was turned off: what follows it waits for a moment.
     """
-    for index, stream in enumerate(streams[:-1], start=1):
-        made_seconds = labelled_seconds(stream.arn.label)
-        young = made_seconds is not None and service_seconds - made_seconds < RETENTION_SECONDS
-        if young and not stream.shards:
+    for index, (stream, newer) in enumerate(pairwise(streams), start=1):
+        waits = (
+            _is_younger(newer, SETTLING_SECONDS, service_seconds)
+            if stream.shards
+            else _is_younger(stream, RETENTION_SECONDS, service_seconds)
+        )
+        if waits:
             return tuple(streams[:index])
     return tuple(streams)
+
+
+def _is_younger(stream: ListedStream, age_seconds: float, service_seconds: float) -> bool:
+    made_seconds = labelled_seconds(stream.arn.label)
+    return made_seconds is not None and service_seconds - made_seconds < age_seconds
 
 
 def labelled_seconds(label: str) -> float | None:
