@@ -90,6 +90,18 @@ FOUND: dict[str, Plan] = {
         stream=StreamPlan(shards=2, page_shards=1),
         troubled_seconds=20.0,
     ),
+    "a stream waits for shards of the one before that are listed behind its own": Plan(
+        seed=74,
+        triggers=(TriggerPlan(has_destination=False), TriggerPlan(has_destination=False)),
+        events=(
+            Event(2.0, "put"),
+            Event(2.6, "put"),
+            Event(3.0, "roll", seconds=12.0),
+            Event(3.0, "put"),
+            Event(3.4, "renew", seconds=0.5),
+        ),
+        troubled_seconds=4.0,
+    ),
 }
 """Worlds that failed once, and what they showed."""
 
