@@ -220,7 +220,7 @@ def test_a_closed_shard_leaves_the_listing_with_its_last_record() -> None:
     orders.emulator.advance(24 * HOUR_SECONDS + 2)
     (listed,) = orders.shards_listed()
     assert listed["ShardId"] == child
-    assert "ParentShardId" not in listed
+    assert listed["ParentShardId"] == parent, "as AWS tells it, though nothing of it is left"
     with pytest.raises(EmulatorError) as caught:
         orders.iterator(parent)
     assert caught.value.type == "ResourceNotFoundException"

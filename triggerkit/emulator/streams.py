@@ -230,7 +230,7 @@ def _described(stream: Stream, shard: Shard) -> dict[str, Any]:
     if shard.ending_sequence is not None:
         numbers["EndingSequenceNumber"] = str(shard.ending_sequence)
     described: dict[str, Any] = {"ShardId": shard.shard_id, "SequenceNumberRange": numbers}
-    if shard.parent_id in stream.graph.shards:
+    if shard.parent_id is not None:  # also one that retention has taken
         described["ParentShardId"] = shard.parent_id
     return described
 

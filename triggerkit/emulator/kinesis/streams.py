@@ -86,9 +86,9 @@ def described_shard(stream: Stream, shard: Shard) -> dict[str, Any]:
         "HashKeyRange": hash_range(shard),
         "SequenceNumberRange": numbers,
     }
-    if shard.parent_id in stream.graph.shards:
+    if shard.parent_id is not None:  # also one that retention has taken
         described["ParentShardId"] = shard.parent_id
-    if shard.adjacent_parent_id in stream.graph.shards:
+    if shard.adjacent_parent_id is not None:
         described["AdjacentParentShardId"] = shard.adjacent_parent_id
     return described
 
