@@ -27,7 +27,7 @@ LEAST_TOLD = 19
 `AIMED_AT`, and raising this to it is worth more than any bug that is added."""
 AIMED_AT = 25
 LEAST_TOLD_OF_OLDER = 58
-"""By simulation alone, of 86; 62 were seen."""
+"""By simulation alone, of 86; 63 were seen."""
 UNCHANGED = Mutant("nothing", "core/progress.py", "from __future__", "from __future__", "none")
 
 
