@@ -201,6 +201,33 @@ def test_a_drain_waits_for_the_running_call_and_saves_it() -> None:
     run(scenario)
 
 
+def test_a_stop_waits_for_the_last_of_several_mappings() -> None:
+    async def scenario() -> None:
+        gate = asyncio.Event()
+        busy = World(FakeSource({"s": [record(1)]}), MappingOptions(), FakeInvoker(gate=gate))
+        quiet = World(FakeSource({}), MappingOptions())
+        beats = MembershipPerformer(busy.store, busy.clock)
+        membership = Membership(busy.store.fresh_session())
+        both = (quiet.running, busy.running)
+        engine = Engine(membership, beats, both, busy.clock, ActingDeadline(busy.clock))
+        engine.start()
+        await busy.until(lambda: bool(busy.invoker.calls))
+        engine.stop(StopReason.REQUESTED)
+        assert quiet.running.machine.stopped
+        stopped = asyncio.ensure_future(engine.wait_stopped())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not stopped.done()
+        gate.set()
+        async with asyncio.timeout(10):
+            await stopped
+        await engine.close()
+        (lease,) = await busy.store.read(PREFIX)
+        assert (lease.checkpoint.sequence_number, lease.owner) == ("1", None)
+
+    run(scenario)
+
+
 def test_an_expired_drain_cancels_the_call_and_releases_without_advancing() -> None:
     async def scenario() -> None:
         invoker = FakeInvoker(gate=asyncio.Event())

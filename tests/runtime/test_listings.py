@@ -9,7 +9,7 @@ import pytest
 
 from triggerkit.core.model import Listing, Now
 from triggerkit.errors import ThrottledError
-from triggerkit.runtime.listings import SharedListing
+from triggerkit.runtime.listings import FRESH_SECONDS, SharedListing
 
 
 class StillClock:
@@ -18,6 +18,13 @@ class StillClock:
 
     def observe_service_time(self, service_seconds: float) -> None:
         pass
+
+
+class HandClock(StillClock):
+    seconds = 0.0
+
+    def now(self) -> Now:
+        return Now(self.seconds, self.seconds)
 
 
 class SlowSource:
@@ -43,6 +50,19 @@ def test_callers_at_the_same_time_share_one_call() -> None:
 
     asyncio.run(ask())
     assert source.asked == 1
+
+
+def test_a_listing_that_is_not_fresh_any_more_is_made_anew() -> None:
+    source, clock = SlowSource(fails=False), HandClock()
+    listing = SharedListing(source, clock)  # type: ignore[arg-type]
+
+    async def ask() -> None:
+        await listing.get()
+        clock.seconds = FRESH_SECONDS
+        await listing.get()
+
+    asyncio.run(ask())
+    assert source.asked == 2
 
 
 def test_a_failure_reaches_everybody_who_waits() -> None:

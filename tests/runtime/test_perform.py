@@ -24,11 +24,19 @@ from triggerkit.core.model import (
     Lease,
     LeaseKey,
     Listing,
+    Session,
     SessionId,
     ShardId,
     Tenure,
 )
-from triggerkit.core.reports import Beaten, Discarded, DiscardFailed, SessionLost, Surveyed
+from triggerkit.core.reports import (
+    Beaten,
+    BeatFailed,
+    Discarded,
+    DiscardFailed,
+    SessionLost,
+    Surveyed,
+)
 from triggerkit.lease_stores import memory
 from triggerkit.ports import LeaseStore, Services
 from triggerkit.runtime.listings import SharedListing
@@ -124,3 +132,21 @@ def test_a_worker_that_was_buried_says_so_once_and_gets_a_fresh_session() -> Non
         fresh,
     )
     assert former != fresh
+
+
+class AwayStore:
+    async def beat(self, session: Session) -> Session | None:
+        raise ConnectionError(f"no answer for {session.id}")
+
+
+def test_a_beat_that_failed_often_is_still_tried_again_within_a_second() -> None:
+    """Who waits longer than the others is buried by them when the table is back."""
+
+    async def scenario() -> list[float]:
+        performer = MembershipPerformer(AwayStore(), LoopClock())  # type: ignore[arg-type]
+        ends = [await performer.perform(Beat(Session(SessionId("me"), 0))) for _ in range(8)]
+        return [end.wait_seconds for end in ends if isinstance(end, BeatFailed)]
+
+    waits = asyncio.run(scenario())
+    assert len(waits) == 8
+    assert max(waits) <= 1.0
