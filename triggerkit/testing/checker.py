@@ -134,7 +134,7 @@ class Checker:
 
     def beaten(self, session: SessionId, sent_seconds: float) -> None:
         """A worker knows that its beat was confirmed."""
-        self._sessions.beats[session].sent_seconds = sent_seconds
+        self._sessions.beaten(session, sent_seconds)
 
     def died(self, session: SessionId) -> None:
         """The worker of a session ended or crashed."""

@@ -110,6 +110,8 @@ class Rows:
         require(chained, "I1", f"{shard}: counter {before.counter} -> {after.counter}")
         owned = after.checkpoint == before.checkpoint or write.by == before.owner
         require(owned, "I2", f"{shard}: {write.by} moved {before.owner}'s checkpoint")
+        let_go = write.verb not in {"release", "finish"} or after.owner is None
+        require(let_go, "I2", f"{shard}: {write.by} let it go, and still owns it")
         again = write.verb == "advance" and after.checkpoint == before.checkpoint
         require(not again, "I14", f"{shard}: the same write was applied twice")
         forward = self._rank(shard, after.checkpoint) >= self._rank(shard, before.checkpoint)

@@ -27,6 +27,14 @@ class Sessions:
         beats = self.beats[session.id]
         told = f"{session.id} was buried while it might act"
         require(not (beats.lives and beats.may_act), "I17", told)
+        beats.buried_seconds = min(beats.buried_seconds, beats.clock.monotonic_seconds)
+
+    def beaten(self, session: SessionId, sent_seconds: float) -> None:
+        """A worker knows that its beat was confirmed."""
+        beats = self.beats[session]
+        told = f"{session} was dead already when it beat"
+        require(sent_seconds <= beats.buried_seconds, "I17", told)
+        beats.sent_seconds = sent_seconds
 
     def told_lost(self, shard: ShardId, tenure: Tenure) -> None:
         """A worker knows that its lease is lost."""

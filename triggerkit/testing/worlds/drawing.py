@@ -32,7 +32,9 @@ def make_plan(seed: int) -> Plan:
     """The plan of a seed."""
     rng = Random(f"plan {seed}")  # noqa: S311 - a world is drawn, no secret
     calm = rng.random() < CALM
-    workers = tuple(_worker(rng, first=number == 0) for number in range(rng.choice((1, 2, 2, 3))))
+    workers = tuple(
+        _worker(rng, first=number == 0) for number in range(rng.choice((1, 2, 2, 3, 3)))
+    )
     troubled_seconds = rng.choice((8.0, 15.0, 25.0))
     odds = _odds(rng, calm=calm)
     stream = _stream(rng)
@@ -151,6 +153,9 @@ def _events(
             what = (rng.randrange(workers), rng.choice(seconds), steps, rng.randrange(8))
             events.append(Event(at_seconds, kind, *what))
 
+    for _ in range(rng.choice((0, 0, 1, 3))):  # resharded before the first worker comes
+        kind = rng.choice(("roll", "split"))
+        events.append(Event(round(rng.uniform(-2.0, 0.0), 3), kind, key=rng.randrange(8)))
     late = (0.0, 0.0, 1.0, 5.0, 12.0)
     some("roll", (0, 1, 1, 2), late)
     some("split", (0, 0, 1, 2), late)
@@ -163,8 +168,8 @@ def _events(
     some("throttle", (0, 0, 1))
     some("outage", (0, 0, 1), (2.0, 8.0))
     if not calm:
-        some("crash", (0, 1, 1, 3), (-1.0, 0.0, 1.0, 4.0))
-        some("freeze", (0, 1, 1, 3), (0.5, 3.0, 4.6, 7.0, 9.0, 15.0))
+        some("crash", (0, 1, 1, 3), (-2.0, -1.0, 0.0, 1.0, 4.0))
+        some("freeze", (0, 1, 2, 3), (0.5, 3.0, 4.6, 7.0, 9.0, 15.0))
         some("mute", (0, 0, 0, 2), (4.6, 7.0, 10.0))
         some("stall", (0, 0, 1, 2), (0.5, 3.0, 7.0, 12.0))
         some("lose", (0, 0, 1, 2))

@@ -18,6 +18,8 @@ from triggerkit.testing.worlds.wire import Wire
 from triggerkit.testing.worlds.worker import Surroundings, Worker
 
 RESTART_AGAIN_SECONDS = 1.0
+NEVER_SECONDS = -2.0
+"""Until its restart: its place stays empty, as long as another one does not."""
 
 
 class Fleet:
@@ -29,6 +31,7 @@ class Fleet:
         self._begun = [0] * len(self._places)
         self._ended: list[Worker] = []
         self._in_store: list[Event] = []
+        self._given_up: set[int] = set()
         self._stays_up = False
         self._ends = False
 
@@ -43,8 +46,8 @@ class Fleet:
         return [*self._ended, *self.workers]
 
     def start(self, number: int) -> None:
-        """Start the worker of that place, unless it runs."""
-        if self._places[number] is not None:
+        """Start the worker of that place, unless it runs or the place was given up."""
+        if self._places[number] is not None or number in self._given_up:
             return
         self._begun[number] += 1
         name = f"w{number}.{self._begun[number]}"
@@ -73,6 +76,14 @@ class Fleet:
             worker.life.thaw()
         for number in range(len(self._places)):
             self.start(number)
+
+    def lose(self, worker: Worker, *, crashes: bool) -> None:
+        """Crash or stop one that lives; nobody takes its place."""
+        self._given_up.add(self._places.index(worker))
+        if crashes:
+            worker.crash()
+        else:
+            worker.stop()
 
     def stop(self) -> None:
         """Ask all to stop; nobody comes back."""
@@ -123,9 +134,12 @@ class Fleet:
         self.later(seconds, worker.life.thaw)
 
     def _come_back(self, event: Event) -> None:
-        """Some time later, or only when the world heals."""
+        """Some time later, or only when the world heals, or not at all."""
+        number = event.worker % len(self._places)
         if event.seconds >= 0:
-            self.later(event.seconds, self._start_again, event.worker % len(self._places))
+            self.later(event.seconds, self._start_again, number)
+        elif event.seconds == NEVER_SECONDS and len(self._given_up) + 1 < len(self._places):
+            self._given_up.add(number)
 
     def _start_again(self, number: int) -> None:
         worker = self._places[number]

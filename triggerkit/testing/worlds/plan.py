@@ -85,8 +85,8 @@ class Event:
     """Something that happens at a moment (seconds since the world began).
 
     `worker` is whom it happens to. `seconds` is how long it lasts: a freeze, an outage, the time until a crashed
-    or stopped worker is started again (negative: not before the world heals), until a shard is listed, until the
-    stream is on again; of outdated listings it is how old they are. `count` is how many: answers lost, calls
+    or stopped worker is started again (-1: not before the world heals, -2: never), until a shard is listed, until
+    the stream is on again; of outdated listings it is how old they are. `count` is how many: answers lost, calls
     throttled, records read again; for a crash and a freeze the steps that are still taken, by the next life if
     there is none now. `key` is the item of a put or a delete, which open shard is split, how many writes go well
     before answers get lost.

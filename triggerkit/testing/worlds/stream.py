@@ -92,13 +92,18 @@ class TableStream:
                 return bool(listings.shown([found], now_seconds))
         return False
 
+    def list_like(self, plan: StreamPlan) -> None:
+        """Let listings have pages and an order, which are no faults."""
+        faults = self._emulator.faults
+        faults.listing_page_size(plan.page_shards)
+        faults.reorder_listings(plan.reordered)
+
     def be_like(self, plan: StreamPlan) -> None:
         """Let the service show the stream so, until its faults are cleared."""
         faults = self._emulator.faults
+        self.list_like(plan)
         faults.describe_lag(plan.lag_seconds, plan.lag_spread_seconds)
         faults.visibility_delay(plan.visible_after_seconds)
-        faults.listing_page_size(plan.page_shards)
-        faults.reorder_listings(plan.reordered)
         faults.limit_readers(plan.most_readers)
         faults.imitate(*(Quirk(quirk) for quirk in plan.quirks))
 

@@ -7,6 +7,7 @@ was carried out, it is carried out twice, it is slow. All of it is drawn from th
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from contextvars import Context
 from dataclasses import dataclass, field
@@ -128,8 +129,10 @@ class Wire:
         return asked
 
     def transmit(self, body: bytes) -> bytes:
-        """See `Way`: half of a reply may be missing."""
-        return body[: len(body) // 2] if self.strikes(self._weather.odds.damaged) else body
+        """See `Way`: half of a reply may be missing, or a member of one that can be read."""
+        if not self.strikes(self._weather.odds.damaged):
+            return body
+        return self._rng.choice((_half, _without_records, _empty))(body)
 
     # --- the lease store --------------------------------------------------------------------------
 
@@ -209,6 +212,21 @@ def _performed(call: Callable[[], T], answered: asyncio.Future[T]) -> Callable[[
         return lambda: None if answered.done() else answered.set_result(result)
     failure = error
     return lambda: None if answered.done() else answered.set_exception(failure)
+
+
+def _half(body: bytes) -> bytes:
+    return body[: len(body) // 2]
+
+
+def _without_records(body: bytes) -> bytes:
+    reply = json.loads(body)
+    reply.pop("Records", None)
+    return json.dumps(reply).encode()
+
+
+def _empty(body: bytes) -> bytes:
+    del body
+    return b"{}"
 
 
 def _refused() -> StateError:

@@ -111,13 +111,30 @@ class World:
                 self.loop.call_at(start_seconds + host.start_seconds, self._fleet.start, number)
             await self._pass(BEFORE_SECONDS + self.plan.troubled_seconds)
             self._heal()
-            await self._until(self._is_quiet, HEALING_SECONDS)
-            if not self._is_quiet():
-                raise Violation(f"L: after {HEALING_SECONDS:g} s: {self.witness.left()}")
+            await self._rest()
             await self._pass(LATEST_START_SECONDS)
+            await self._let_one_survive()
             self._fleet.stop()
             await self._until(lambda: not self._fleet.workers, STOPPING_SECONDS)
             self._check_end()
+
+    async def _rest(self) -> None:
+        """Until everything is done. Raises Violation: it takes too long."""
+        await self._until(self._is_quiet, HEALING_SECONDS)
+        if not self._is_quiet():
+            raise Violation(f"L: after {HEALING_SECONDS:g} s: {self.witness.left()}")
+
+    async def _let_one_survive(self) -> None:
+        """Any worker must be enough: the others leave one by one, and what is written goes on coming through."""
+        while len(staying := [worker for worker in self._fleet.workers if not worker.stopping]) > 1:
+            leaving = self._rng.choice(staying)
+            self._fleet.lose(leaving, crashes=not self.plan.calm and self._rng.random() < 0.5)
+            for key in range(min(2, self.plan.stream.keys)):
+                self._stream.put(key)
+            if self._rng.random() < 0.3:
+                self._stream.roll()
+                self._stream.put(0)
+            await self._rest()
 
     def _begin(self, closing: AsyncExitStack) -> None:
         plan, witness = self.plan, self.witness
@@ -170,6 +187,7 @@ class World:
         around.weather.destination_down = False
         around.weather.is_healed = True
         around.emulator.faults.clear()
+        self._stream.list_like(self.plan.stream)
         self._fleet.heal()
 
     async def _pass(self, seconds: float) -> None:
