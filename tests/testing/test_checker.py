@@ -300,6 +300,17 @@ def _living_session_is_buried(story: Story) -> None:
     story.checker.buried(Session(ME, 1))
 
 
+def _dead_session_beats(story: Story) -> None:
+    story.clock.monotonic_seconds = 10.0
+    story.checker.buried(Session(ME, 1))
+    story.checker.beaten(ME, 10.5)
+
+
+def _release_keeps_the_owner(story: Story) -> None:
+    story.take()
+    story.change("release")
+
+
 def _child_at_latest(story: Story) -> None:
     story.create(A, replace(LATEST, at_seconds=NOON), "born of x")
 
@@ -463,7 +474,12 @@ def _released_while_it_calls(story: Story) -> None:
 
 BROKEN: dict[str, tuple[Callable[[Story], None], ...]] = {
     "I1": (_counter_jumps, _row_changes_unseen),
-    "I2": (_stranger_saves, _call_without_the_lease, _goes_on_after_a_known_loss),
+    "I2": (
+        _stranger_saves,
+        _call_without_the_lease,
+        _goes_on_after_a_known_loss,
+        _release_keeps_the_owner,
+    ),
     "I3": (_checkpoint_goes_back,),
     "I4": (_checkpoint_passes_what_is_open, _open_shard_is_finished),
     "I6": (_record_comes_twice, _record_comes_again_in_a_calm_world, _too_much_is_unsaved),
@@ -477,6 +493,7 @@ BROKEN: dict[str, tuple[Callable[[Story], None], ...]] = {
         _call_past_the_deadline,
         _failure_record_past_the_deadline,
         _living_session_is_buried,
+        _dead_session_beats,
     ),
     "I18": (
         _child_at_latest,
