@@ -1,8 +1,8 @@
 """The simulations as they were before the bugs were planted. Rule: a change of theirs shows in the table.
 
 Bugs are scored by tests that were not written for them. Two groups of files are followed: what the worlds of the
-core need, with the checker that both simulations share, and the worlds of whole workers, which were still being
-widened by somebody who knew none of the new bugs.
+core need, with the checker that both simulations share, and the worlds of whole workers. Both were widened behind
+the first round, by what it had shown, and frozen again for the second one.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from pathlib import Path
 
 from mutants.mutant import CHECKOUT
 
-FROZEN_COMMIT = "d3cef3ae2d433eeb06eb1933d1120dc6e7856fdf"
+FIRST_FROZEN_COMMIT = "d3cef3ae2d433eeb06eb1933d1120dc6e7856fdf"
+FROZEN_COMMIT = "5c9aae88095e3cab69226020ecc042d3586bccfa"
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Files that make up a simulation. `frozen` is their digest in that commit."""
+    """Files that make up a simulation. `frozen` is their digest in `FROZEN_COMMIT`."""
 
     name: str
     patterns: tuple[str, ...]
@@ -60,11 +61,11 @@ GROUPS = (
             "triggerkit/testing/truth.py",
             "triggerkit/testing/invariants/*.py",
         ),
-        "819059459c4c9920",
+        "e626d3088250fcd8",
     ),
     Group(
         "worlds of whole workers",
         ("triggerkit/testing/harness.py", "triggerkit/testing/worlds/*.py"),
-        "e34e5b9f61b40c33",
+        "6234d6e13589b34d",
     ),
 )

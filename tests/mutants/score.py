@@ -47,7 +47,8 @@ def table(scores: Iterable[Score], trials: Iterable[Trial]) -> str:
         (
             f"Told by simulation alone, within {SEEDS} seeds of each kind of world:",
             *(f"  {each.row}" for each in scores),
-            f"Frozen at {frozen.FROZEN_COMMIT[:12]}:",
+            f"Frozen at {frozen.FROZEN_COMMIT[:12]}"
+            f" (for the first round at {frozen.FIRST_FROZEN_COMMIT[:12]}):",
             *(f"  {group.row}" for group in frozen.GROUPS),
             *(trial.row for trial in trials),
         )

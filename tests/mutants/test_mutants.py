@@ -12,20 +12,26 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from mutants import after_freeze, frozen, in_adapters, in_fleets, in_shards, trial
+from mutants import after_freeze, frozen, in_adapters, in_fleets, in_shards, second_round, trial
 from mutants.mutant import PACKAGE, Mutant, PlantingFault
 from mutants.score import Score, score, table
 from mutants.trial import Finding, Trial, try_out
 
 OLDER = (*in_shards.MUTANTS, *in_fleets.MUTANTS, *in_adapters.MUTANTS)
-MUTANTS = tuple(dict.fromkeys((*after_freeze.SCORED, *after_freeze.MUTANTS, *OLDER)))
+MUTANTS = tuple(
+    dict.fromkeys(
+        (*second_round.SCORED, *after_freeze.SCORED, *after_freeze.MUTANTS, *OLDER),
+    )
+)
 CHILDREN = 2
 """Processes at a time."""
 LEAST_PLANTED = 30
-LEAST_TOLD = 19
-"""Of the thirty, by simulation alone: one less than was seen, for a change of the core moves seeds. The aim is
-`AIMED_AT`, and raising this to it is worth more than any bug that is added."""
 AIMED_AT = 25
+LEAST_TOLD = 22
+"""Of the thirty of the second round, by simulation alone: as many as were seen. Raising this to `AIMED_AT` is worth
+more than any bug that is added."""
+LEAST_TOLD_OF_FIRST = 19
+"""Of the thirty of the first round, from which the worlds were widened: one less than was seen."""
 LEAST_TOLD_OF_OLDER = 58
 """By simulation alone, of 86; 63 were seen."""
 UNCHANGED = Mutant("nothing", "core/progress.py", "from __future__", "from __future__", "none")
@@ -44,6 +50,9 @@ def test_bugs_have_names_of_their_own() -> None:
 def test_thirty_bugs_are_scored_and_those_named_in_advance_are_among_them() -> None:
     assert len(after_freeze.GATE) == LEAST_PLANTED
     assert set(after_freeze.NAMED) < set(after_freeze.GATE) < set(after_freeze.SCORED)
+    assert len(set(second_round.SCORED)) == LEAST_PLANTED
+    assert (*second_round.NAMED, *second_round.NEW) == second_round.SCORED
+    assert not set(second_round.NEW) & set(after_freeze.SCORED)
 
 
 @pytest.mark.parametrize("text", ["class Progress", "nowhere to be found", "self"])
@@ -93,13 +102,16 @@ def test_every_bug_is_told(tmp_path: Path, record_property: Callable[[str, objec
 
     with ThreadPoolExecutor(CHILDREN) as pool:
         trials = tuple(pool.map(tried, MUTANTS))
-    gate = score(f"the thirty ({AIMED_AT} are aimed at)", after_freeze.GATE, trials)
+    gate = score(
+        f"the thirty of the second round ({AIMED_AT} are aimed at)", second_round.SCORED, trials
+    )
+    first = score("the thirty of the first round", after_freeze.GATE, trials)
     older = score("the older ones", OLDER, trials)
     scores = (
         score("the 13 named in advance", after_freeze.NAMED, trials),
         gate,
-        score("the thirty-six", after_freeze.SCORED, trials),
-        score("all new ones", after_freeze.MUTANTS, trials),
+        first,
+        score("all new ones of the first round", after_freeze.MUTANTS, trials),
         older,
     )
     shown = table(scores, trials)
@@ -107,4 +119,5 @@ def test_every_bug_is_told(tmp_path: Path, record_property: Callable[[str, objec
     record_property("table", shown)
     assert not [each.mutant.name for each in trials if each.survived]
     assert gate.told >= LEAST_TOLD, gate.row
+    assert first.told >= LEAST_TOLD_OF_FIRST, first.row
     assert older.told >= LEAST_TOLD_OF_OLDER, older.row
