@@ -112,7 +112,7 @@ class StreamsApi:
             "CreationRequestDateTime": stream.created_seconds,
             "TableName": stream.table_name,
             "KeySchema": stream.key_schema,
-            "Shards": [_described(stream, shard) for shard in page],
+            "Shards": [_described(shard) for shard in page],
         }
         if more:
             description["LastEvaluatedShardId"] = page[-1].shard_id
@@ -225,7 +225,7 @@ def _asked_parent(request: Request) -> str | None:
     return optional_text(asked, "ShardId") or ""
 
 
-def _described(stream: Stream, shard: Shard) -> dict[str, Any]:
+def _described(shard: Shard) -> dict[str, Any]:
     numbers = {"StartingSequenceNumber": str(shard.starting_sequence)}
     if shard.ending_sequence is not None:
         numbers["EndingSequenceNumber"] = str(shard.ending_sequence)

@@ -65,7 +65,7 @@ class ShardListingApi:
         shards = listings.shown(stream.graph.listed(), now_seconds, listings.take_age())
         shards = listings.behind(_filtered(stream, shards, wanted), start)
         page, more = listings.page(shards, limit)
-        answer: dict[str, Any] = {"Shards": [described_shard(stream, shard) for shard in page]}
+        answer: dict[str, Any] = {"Shards": [described_shard(shard) for shard in page]}
         if more:
             place = [stream.arn, page[-1].shard_id, wanted]
             packed = base64.urlsafe_b64encode(json.dumps(place).encode()).decode()

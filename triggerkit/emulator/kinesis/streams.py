@@ -76,7 +76,7 @@ def listed_shard(stream: Stream, shard_id: str) -> Shard:
     return found
 
 
-def described_shard(stream: Stream, shard: Shard) -> dict[str, Any]:
+def described_shard(shard: Shard) -> dict[str, Any]:
     """Return a shard as listings show it."""
     numbers = {"StartingSequenceNumber": str(shard.starting_sequence)}
     if shard.ending_sequence is not None:
@@ -173,7 +173,7 @@ class KinesisStreamsApi:
         return {
             "StreamDescription": {
                 **self._described(stream),
-                "Shards": [described_shard(stream, shard) for shard in page],
+                "Shards": [described_shard(shard) for shard in page],
                 "HasMoreShards": more,
             }
         }
