@@ -105,8 +105,7 @@ class Incarnations:
             found = children_of(arn, name, stream.shards)
             if found or stream.live:
                 return Children(found)
-        heirs = await self._roots_behind(shard)
-        return Children(heirs, final=not heirs)
+        return await self._roots_behind(shard)
 
     async def _listed_children(self, arn: StreamArn, parent: str) -> ListedStream:
         try:
@@ -121,25 +120,15 @@ class Incarnations:
         stream, _ = await self._api.list_stream(arn)
         return stream
 
-    async def _roots_behind(self, shard: ShardId) -> tuple[Shard, ...]:
+    async def _roots_behind(self, shard: ShardId) -> Children:
         """The roots of the stream that follows; none while there is no newer one with shards."""
-        if self._single:
-            return ()
-        listing = await self._list_shards()
+        listing = None if self._single else await self._list_shards()
         if listing is None:
-            return ()
+            return Children((), final=True)
         heirs = tuple(each for each in listing.shards if shard in each.parents)
-        if heirs or any(each.id == shard for each in listing.shards):
-            return heirs
-        # The shard's own stream is not listed any more, so nothing names it as a parent.
-        incarnation = shard.partition(":")[0]
-        newer = [each for each in listing.shards if each.id.partition(":")[0] > incarnation]
-        first = min((each.id.partition(":")[0] for each in newer), default="")
-        return tuple(
-            replace(each, parents=(shard,))
-            for each in newer
-            if each.id.partition(":")[0] == first and not each.parents
-        )
+        if not heirs and not any(each.id == shard for each in listing.shards):
+            heirs = _first_behind(shard, listing)
+        return Children(heirs, final=not heirs and listing.complete)
 
     async def _list_arns(self) -> list[StreamArn]:
         if self._single:
@@ -165,3 +154,15 @@ class Incarnations:
         """One that is not found is over, unless it was named just now: then it may be too new."""
         if arn.incarnation not in self._named:
             self._gone.add(arn.incarnation)
+
+
+def _first_behind(shard: ShardId, listing: Listing) -> tuple[Shard, ...]:
+    """The shard's own stream is not listed any more, so nothing names it as a parent: the next one's roots."""
+    incarnation = shard.partition(":")[0]
+    newer = [each for each in listing.shards if each.id.partition(":")[0] > incarnation]
+    first = min((each.id.partition(":")[0] for each in newer), default="")
+    return tuple(
+        replace(each, parents=(shard,))
+        for each in newer
+        if each.id.partition(":")[0] == first and not each.parents
+    )

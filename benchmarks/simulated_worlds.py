@@ -3,8 +3,8 @@
 Two simulations: the core alone on fakes (`tests/simulation`), whose events are calls of its schedule, and whole
 workers (`triggerkit.testing.harness`), whose events are callbacks of the loop. One process each, as many as asked.
 
-Run it: `python benchmarks/simulation.py --seeds 0:1000 --processes 2`. Exit code 1: an invariant was broken; the
-seeds are printed.
+Run it: `python benchmarks/simulated_worlds.py --seeds 0:1000 --processes 2`. Exit code 1: an invariant was broken;
+the seeds are printed.
 """
 
 from __future__ import annotations
