@@ -1,4 +1,4 @@
-"""Every error that triggerkit raises, in one tree. Rule: the first split is whose fault it is.
+"""Every error that triggerkit raises, in one tree, split first by whose fault it is.
 
 Each class has a stable `code`; each instance says what happened (the message, which names the thing) and what
 to do about it (the `hint`). This module imports nothing of triggerkit.
@@ -14,6 +14,8 @@ class TriggerkitError(Exception):
 
     code: ClassVar[str] = "triggerkit"
     exit_code: ClassVar[int] = 1
+    permanent: ClassVar[bool] = False
+    """Whether waiting cannot cure it: a start refuses, a running worker reports `Blocked` and retries rarely."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -137,6 +139,32 @@ class PositionTrimmedError(SourceError):
     """The position was removed by retention: records after it were lost (decision 8: never silently)."""
 
     code = "position_trimmed"
+
+
+class RequestRefusedError(SourceError):
+    """The service calls the request itself wrong (such as a ValidationException): sent again, it fails again."""
+
+    code = "request_refused"
+    permanent = True
+
+
+class PositionImpossibleError(SourceError):
+    """A checkpoint cannot belong to this shard: the service refuses it, or the shard's numbers began again."""
+
+    code = "position_impossible"
+    permanent = True
+
+
+class ListingUnusableError(SourceError):
+    """A listing of shards that contradicts itself: a cycle of parents, a page token that repeats, no last page."""
+
+    code = "listing_unusable"
+
+
+class ReplyTooLargeError(SourceError):
+    """A reply is larger than the service ever sends; it was not read to its end."""
+
+    code = "reply_too_large"
 
 
 class DamagedReplyError(SourceError):
