@@ -22,6 +22,7 @@ import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from triggerkit.aws.transport import Transport, TransportChoice
 from triggerkit.core.locators import parse
 from triggerkit.ports import Services
 from triggerkit.runtime.clock import SystemClock
@@ -29,7 +30,6 @@ from triggerkit.sources import _change_events
 from triggerkit.sources._lineage import parse_stream_arn
 from triggerkit.sources._opening import Access, connect_api, connect_transport
 from triggerkit.sources._pages import decoded
-from triggerkit.sources._transport import Transport, TransportChoice
 
 RECORDS = 1000
 RECORD_BYTES = 1024

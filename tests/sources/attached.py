@@ -9,15 +9,15 @@ import boto3
 from emulator.kit import TABLE, stream_on
 from sources.fakes import MovableClock, inline, opened
 
+from triggerkit.aws.botocore_transport import BotocoreTransport
+from triggerkit.aws.clients import Access, ControlPlane, open_client
+from triggerkit.aws.intact import refuse_damaged_replies
+from triggerkit.aws.transport import Transport
 from triggerkit.emulator import Emulator, Server, attach, detach
 from triggerkit.ports import Services, Source
-from triggerkit.sources._aws import Access, ControlPlane, open_client
-from triggerkit.sources._botocore_transport import BotocoreTransport
-from triggerkit.sources._intact import refuse_damaged_replies
 from triggerkit.sources._lineage import StreamArn
 from triggerkit.sources._opening import Target
 from triggerkit.sources._streams_api import StreamsApi
-from triggerkit.sources._transport import Transport
 from triggerkit.sources.dynamodb import DynamoDBSource
 
 TABLE_NAME = TABLE["TableName"]

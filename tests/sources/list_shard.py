@@ -8,12 +8,12 @@ from typing import Any
 
 from sources.fakes import MovableClock
 
+from triggerkit.aws.errors import AwsError
+from triggerkit.aws.transport import Reply
 from triggerkit.core.model import Page, Position, PositionKind, Record, after
 from triggerkit.sources._lineage import StreamArn, parse_stream_arn
 from triggerkit.sources._reader import DynamoDBShardReader, ShardConnection
-from triggerkit.sources._refusals import Refusal
 from triggerkit.sources._track import Sharing
-from triggerkit.sources._transport import Reply
 
 ARN = parse_stream_arn(
     "arn:aws:dynamodb:eu-west-1:111122223333:table/orders/stream/2026-01-01T00:00:00.000"
@@ -118,8 +118,8 @@ class ListShard:
         return sum(asked.startswith(word) for asked in self.asked)
 
 
-def refused(code: str, status: int = 400) -> Refusal:
-    return Refusal(code, "no", status, action="dynamodb:GetRecords", thing=f"shard {SHARD}")
+def refused(code: str, status: int = 400) -> AwsError:
+    return AwsError(code, "no", status, action="dynamodb:GetRecords", thing=f"shard {SHARD}")
 
 
 class Shared:

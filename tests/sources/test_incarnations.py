@@ -10,13 +10,13 @@ import pytest
 from botocore.exceptions import ClientError, ParamValidationError
 from sources.fakes import MovableClock, inline
 
+from triggerkit.aws.clients import ControlPlane
+from triggerkit.aws.errors import translated
 from triggerkit.core.model import Children, Listing, Shard, ShardId
 from triggerkit.errors import PermissionDeniedError, SourceError, ThrottledError
 from triggerkit.ports import Services
-from triggerkit.sources._aws import ControlPlane
 from triggerkit.sources._incarnations import Incarnations
 from triggerkit.sources._lineage import StreamArn, parse_stream_arn, shard_name_of
-from triggerkit.sources._refusals import translated
 from triggerkit.sources._streams_api import StreamsApi, TokenBucket
 
 PREFIX = "arn:aws:dynamodb:eu-west-1:111122223333:table/orders/stream/"

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 from sources.fakes import opened, services
 
-from triggerkit.core.locators import parse
-from triggerkit.errors import CredentialsError, InternalError, LocatorError, TriggerkitError
-from triggerkit.sources._aws import (
+from triggerkit.aws.botocore_transport import BotocoreTransport
+from triggerkit.aws.clients import (
     Access,
     open_client,
     open_session,
@@ -21,8 +20,11 @@ from triggerkit.sources._aws import (
     service_time,
     trusted_certificates,
 )
-from triggerkit.sources._botocore_transport import BotocoreTransport
-from triggerkit.sources._fast_transport import FastTransport
+from triggerkit.aws.http import FastTransport
+from triggerkit.aws.signing import Scope
+from triggerkit.aws.transport import Transport, TransportChoice, resolve_endpoint
+from triggerkit.core.locators import parse
+from triggerkit.errors import CredentialsError, InternalError, LocatorError, TriggerkitError
 from triggerkit.sources._lineage import parse_stream_arn
 from triggerkit.sources._opening import (
     access_of,
@@ -30,8 +32,6 @@ from triggerkit.sources._opening import (
     connect_transport,
     target_of,
 )
-from triggerkit.sources._sigv4 import Scope
-from triggerkit.sources._transport import Transport, TransportChoice, resolve_endpoint
 
 STREAM = "arn:aws:dynamodb:eu-west-1:111122223333:table/orders/stream/2026-01-01T00:00:00.000"
 ROLE = "arn:aws:iam::111122223333:role/reader"

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from triggerkit.aws.transport import Reply, check_body
 from triggerkit.errors import DamagedReplyError
 from triggerkit.sources._pages import Decoded, decoded
-from triggerkit.sources._transport import Reply, check_body
 
 NOW_SECONDS = 1_764_085_700.0
 

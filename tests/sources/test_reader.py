@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sources.list_shard import DATE_SECONDS, SHARD, ListShard, Shared, at, numbers, pin, refused
 
+from triggerkit.aws.transport import damaged
 from triggerkit.core.model import LATEST, TRIM_HORIZON, Page, Position, PositionKind, after
 from triggerkit.errors import (
     DamagedReplyError,
@@ -19,7 +20,6 @@ from triggerkit.errors import (
     SourceNotFoundError,
     ThrottledError,
 )
-from triggerkit.sources._transport import damaged
 
 
 def check(use: Callable[[ListShard], Coroutine[Any, Any, None]]) -> None:

@@ -8,9 +8,9 @@ import random
 import pytest
 from sources.list_shard import ListShard, Shared, at, refused
 
+from triggerkit.aws.transport import damaged
 from triggerkit.core.model import TRIM_HORIZON, Position
 from triggerkit.errors import EndpointUnreachableError, SourceError
-from triggerkit.sources._transport import damaged
 
 MAPPINGS = 4
 RECORDS = 120

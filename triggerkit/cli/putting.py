@@ -79,7 +79,7 @@ def connect(given: Mapping[str, Any]) -> tuple[Any, str]:
     Raises:
         UsageError: no `dev` runs, or a flag about AWS is given without --aws. SourceError.
     """
-    from triggerkit.sources._aws import Access, open_client, open_session
+    from triggerkit.aws.clients import Access, open_client, open_session
 
     access = Access(**access_of(given))
     if given["aws"]:

@@ -15,13 +15,13 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Final
 
+from triggerkit.aws.clients import refusal_of
+from triggerkit.aws.errors import VALIDATION, client_side_error
 from triggerkit.configuration import Configuration
 from triggerkit.core.locators import resolve
 from triggerkit.core.options import nearest
 from triggerkit.errors import UsageError
 from triggerkit.runtime.item_json import Item, read_items
-from triggerkit.sources._aws import refusal_of
-from triggerkit.sources._refusals import VALIDATION, client_side_error
 
 VIEW_TYPES: Final = ("NEW_AND_OLD_IMAGES", "NEW_IMAGE", "OLD_IMAGE", "KEYS_ONLY")
 DEFAULT_VIEW_TYPE: Final = "NEW_AND_OLD_IMAGES"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from triggerkit.aws.errors import RESOURCE_NOT_FOUND, VALIDATION, AwsError
 from triggerkit.core.model import Children, Listing, Shard, ShardId
 from triggerkit.errors import SourceError
 from triggerkit.ports import Clock
@@ -19,7 +20,6 @@ from triggerkit.sources._lineage import (
     parse_stream_arn,
     shard_name_of,
 )
-from triggerkit.sources._refusals import RESOURCE_NOT_FOUND, VALIDATION, Refusal
 from triggerkit.sources._streams_api import StreamsApi
 
 _FILTER_UNKNOWN = frozenset({VALIDATION, "SerializationException", "UnknownOperationException"})
@@ -53,11 +53,11 @@ class Incarnations:
         return replace(self._sample, text=prefix + label, label=label)
 
     async def check(self) -> None:
-        """Ask for the stream once. Raises Refusal, SourceError."""
+        """Ask for the stream once. Raises AwsError, SourceError."""
         await self._api.probe(self.newest)
 
     async def list_shards(self) -> Listing:
-        """All shards of all streams. Raises Refusal, SourceError."""
+        """All shards of all streams. Raises AwsError, SourceError."""
         listing = await self._list_shards()
         if listing is None:
             raise SourceError(
@@ -74,7 +74,7 @@ class Incarnations:
         for arn in arns:
             try:
                 stream, at_seconds = await self._api.list_stream(arn)
-            except Refusal as refusal:
+            except AwsError as refusal:
                 if refusal.code != RESOURCE_NOT_FOUND or self._single:
                     raise
                 self._forget_unless_named(arn)
@@ -97,7 +97,7 @@ class Incarnations:
         arn, name = self.arn_of(shard), shard_name_of(shard)
         try:
             stream = await self._listed_children(arn, name)
-        except Refusal as refusal:
+        except AwsError as refusal:
             if refusal.code != RESOURCE_NOT_FOUND:
                 raise
             stream = None
@@ -110,7 +110,7 @@ class Incarnations:
     async def _listed_children(self, arn: StreamArn, parent: str) -> ListedStream:
         try:
             stream = await self._api.list_children(arn, parent)
-        except Refusal as refusal:
+        except AwsError as refusal:
             if refusal.code not in _FILTER_UNKNOWN:
                 raise
         else:
@@ -137,7 +137,7 @@ class Incarnations:
         arns = {arn.incarnation: arn for arn in await self._api.stream_arns(table)}
         try:
             latest = (await self._api.describe_table(table)).stream_arn
-        except Refusal as refusal:
+        except AwsError as refusal:
             if refusal.code != RESOURCE_NOT_FOUND:
                 raise
             latest = ""  # the table was deleted; its streams stay readable for a day

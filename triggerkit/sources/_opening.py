@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from triggerkit.core.locators import Locator
-from triggerkit.errors import LocatorError
-from triggerkit.ports import Services
-from triggerkit.sources._aws import (
+from triggerkit.aws.botocore_transport import BotocoreTransport
+from triggerkit.aws.clients import (
     CONTROL_PLANE_ATTEMPTS,
     Access,
     ControlPlane,
@@ -17,20 +15,22 @@ from triggerkit.sources._aws import (
     resolve_credentials,
     trusted_certificates,
 )
-from triggerkit.sources._botocore_transport import BotocoreTransport
-from triggerkit.sources._fast_transport import FastTransport, load_fast_transport
-from triggerkit.sources._intact import refuse_damaged_replies
-from triggerkit.sources._key_ring import KeyRing
-from triggerkit.sources._lineage import StreamArn, parse_stream_arn
-from triggerkit.sources._refusals import client_side_error
-from triggerkit.sources._streams_api import StreamsApi
-from triggerkit.sources._transport import (
+from triggerkit.aws.credentials import KeyRing
+from triggerkit.aws.errors import client_side_error
+from triggerkit.aws.http import FastTransport, load_fast_transport
+from triggerkit.aws.intact import refuse_damaged_replies
+from triggerkit.aws.transport import (
     GET_RECORDS,
     Endpoint,
     Transport,
     TransportChoice,
     resolve_endpoint,
 )
+from triggerkit.core.locators import Locator
+from triggerkit.errors import LocatorError
+from triggerkit.ports import Services
+from triggerkit.sources._lineage import StreamArn, parse_stream_arn
+from triggerkit.sources._streams_api import StreamsApi
 
 if TYPE_CHECKING:
     import ssl

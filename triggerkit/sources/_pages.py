@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import msgspec
 
+from triggerkit.aws.transport import Reply, damaged
 from triggerkit.core.model import Record
-from triggerkit.sources._transport import Reply, damaged
 
 
 class _Envelope(msgspec.Struct, rename="pascal", gc=False):

@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from triggerkit.aws.errors import RESOURCE_NOT_FOUND, TRIMMED, AwsError, translated
+from triggerkit.aws.transport import Transport
 from triggerkit.core.model import LATEST, Page, Position, PositionKind
 from triggerkit.errors import (
     DamagedReplyError,
@@ -20,10 +22,8 @@ from triggerkit.errors import (
 from triggerkit.ports import Clock
 from triggerkit.sources._lineage import StreamArn
 from triggerkit.sources._pages import Decoded, decoded
-from triggerkit.sources._refusals import RESOURCE_NOT_FOUND, TRIMMED, Refusal, translated
 from triggerkit.sources._streams_api import StreamsApi
 from triggerkit.sources._track import Sharing, Track
-from triggerkit.sources._transport import Transport
 
 if TYPE_CHECKING:
     from tenacity import AsyncRetrying
@@ -76,7 +76,7 @@ class ShardConnection:
         """See `ShardCalls`. An attempt that fails is the first one that tenacity knows of."""
         try:
             return await self._attempt(iterator, limit)
-        except (Refusal, SourceError) as error:
+        except (AwsError, SourceError) as error:
             if not _passing(error):
                 raise
             failures: list[Exception] = [error]
@@ -101,7 +101,7 @@ class ShardConnection:
         try:
             async with self._reading:
                 reply = await self._transport.get_records(iterator, limit)
-        except Refusal as refusal:
+        except AwsError as refusal:
             refusal.thing = self.thing
             raise
         return decoded(reply, self._clock.now().service_seconds, self.thing)
@@ -140,7 +140,7 @@ class DynamoDBShardReader:
                     page = await self._pin()
                 else:
                     page = await self._fetch(position, limit)
-            except Refusal as refusal:
+            except AwsError as refusal:
                 if refusal.code == TRIMMED:  # what is held from before is not the horizon any more
                     self._shared = self._private = None
                 if refusal.code != RESOURCE_NOT_FOUND:
@@ -169,7 +169,7 @@ class DynamoDBShardReader:
     async def _fetch_shared(self, shared: Track, position: Position, limit: int) -> Page | None:
         try:
             return await shared.fetch(position, limit)
-        except Refusal as refusal:
+        except AwsError as refusal:
             if refusal.code in LOST and self._shared is shared:
                 self._shared = None  # it leads nowhere: whoever comes next lays it where they are
             raise
@@ -202,7 +202,7 @@ class DynamoDBShardReader:
     def _unused(self, track: Track) -> bool:
         return asyncio.get_running_loop().time() - track.used_at_seconds > UNUSED_SECONDS
 
-    async def _why_refused(self, refusal: Refusal) -> SourceError:
+    async def _why_refused(self, refusal: AwsError) -> SourceError:
         """A stream that is gone waits for what becomes of its table; behind it another one waits to be read."""
         exists = await self._connection.stream_exists()
         if not exists and not self._connection.has_successor:
@@ -242,6 +242,6 @@ def _retrying() -> AsyncRetrying:
 
 
 def _passing(error: BaseException) -> bool:
-    if isinstance(error, Refusal):
+    if isinstance(error, AwsError):
         return error.passing
     return isinstance(error, DamagedReplyError | EndpointUnreachableError)

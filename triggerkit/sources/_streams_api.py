@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from triggerkit.aws.clients import Answer, ControlPlane
+from triggerkit.aws.errors import RESOURCE_NOT_FOUND, AwsError
 from triggerkit.core.model import Position, PositionKind
 from triggerkit.errors import InternalError, SourceError
-from triggerkit.sources._aws import Answer, ControlPlane
 from triggerkit.sources._lineage import ListedShard, ListedStream, StreamArn, parse_stream_arn
-from triggerkit.sources._refusals import RESOURCE_NOT_FOUND, Refusal
 
 DESCRIBE_STREAM = "dynamodb:DescribeStream"
 GET_SHARD_ITERATOR = "dynamodb:GetShardIterator"
@@ -68,7 +68,7 @@ class StreamShape:
 
 
 class StreamsApi:
-    """The questions that a source asks. All methods raise Refusal, SourceError."""
+    """The questions that a source asks. All methods raise AwsError, SourceError."""
 
     def __init__(self, control_plane: ControlPlane, dynamodb: Any, streams: Any) -> None:
         self._control_plane = control_plane
@@ -181,7 +181,7 @@ class StreamsApi:
         """Whether the stream can still be described."""
         try:
             await self.probe(arn)
-        except Refusal as refusal:
+        except AwsError as refusal:
             if refusal.code == RESOURCE_NOT_FOUND:
                 return False
             raise

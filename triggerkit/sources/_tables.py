@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 
+from triggerkit.aws.errors import RESOURCE_NOT_FOUND, VALIDATION, AwsError
 from triggerkit.errors import (
     LocatorError,
     OptionError,
@@ -14,7 +15,6 @@ from triggerkit.errors import (
     TriggerkitError,
 )
 from triggerkit.sources._lineage import StreamArn, parse_stream_arn
-from triggerkit.sources._refusals import RESOURCE_NOT_FOUND, VALIDATION, Refusal
 from triggerkit.sources._streams_api import StreamsApi, Table
 
 VIEW_TYPES = ("KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES")
@@ -27,7 +27,7 @@ async def find_stream(api: StreamsApi, name: str, arn: str) -> StreamArn:
 
     Raises:
         SourceNotFoundError: no such table there. StreamDisabledError: its stream is off.
-        LocatorError: the name is none, or the ARN is of another account. Refusal, SourceError.
+        LocatorError: the name is none, or the ARN is of another account. AwsError, SourceError.
     """
     table = await find_table(api, name)
     if arn and table.arn != arn:
@@ -44,10 +44,10 @@ async def find_stream(api: StreamsApi, name: str, arn: str) -> StreamArn:
 
 
 async def find_table(api: StreamsApi, name: str) -> Table:
-    """Describe a table. Raises SourceNotFoundError, LocatorError, Refusal, SourceError."""
+    """Describe a table. Raises SourceNotFoundError, LocatorError, AwsError, SourceError."""
     try:
         return await api.describe_table(name)
-    except Refusal as refusal:
+    except AwsError as refusal:
         if refusal.code == VALIDATION:
             raise LocatorError(
                 f"{name!r} is no name of a table: {refusal.text}",
@@ -67,7 +67,7 @@ async def turn_on(api: StreamsApi, name: str, view_type: str) -> str:
 
     Raises:
         OptionError: no such view type. SourceNotFoundError: no such table.
-        SourceError: it is on with another view type, or is not on after two minutes. Refusal.
+        SourceError: it is on with another view type, or is not on after two minutes. AwsError.
     """
     if view_type not in VIEW_TYPES:
         raise OptionError(
@@ -102,6 +102,6 @@ async def _active(api: StreamsApi, name: str, table: Table) -> str:
 async def _near_names(api: StreamsApi, name: str) -> str:
     try:
         names = await api.table_names()
-    except (Refusal, TriggerkitError):
+    except (AwsError, TriggerkitError):
         return ""  # only a courtesy: without the permission there is no suggestion
     return ", ".join(difflib.get_close_matches(name, names, n=3))

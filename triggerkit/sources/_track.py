@@ -12,6 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from triggerkit.aws.errors import (
+    EXPIRED_ITERATOR,
+    RESOURCE_NOT_FOUND,
+    TRIMMED,
+    VALIDATION,
+    AwsError,
+)
 from triggerkit.core.model import (
     TRIM_HORIZON,
     Page,
@@ -22,13 +29,6 @@ from triggerkit.core.model import (
 )
 from triggerkit.errors import SourceError
 from triggerkit.sources._pages import Decoded
-from triggerkit.sources._refusals import (
-    EXPIRED_ITERATOR,
-    RESOURCE_NOT_FOUND,
-    TRIMMED,
-    VALIDATION,
-    Refusal,
-)
 from triggerkit.sources._ring import Ring
 
 EMPTY_SPACING_SECONDS = 0.2
@@ -45,11 +45,11 @@ class ShardCalls(Protocol):
     """The two questions about one shard."""
 
     async def iterator(self, position: Position) -> tuple[str, float]:
-        """An iterator, and the service's time when it was made. Raises Refusal, SourceError."""
+        """An iterator, and the service's time when it was made. Raises AwsError, SourceError."""
         ...
 
     async def records(self, iterator: str, limit: int) -> Decoded:
-        """One page. Raises Refusal, SourceError."""
+        """One page. Raises AwsError, SourceError."""
         ...
 
 
@@ -105,7 +105,7 @@ class Track:
         """The next page behind `position`; None when the track has moved past it meanwhile.
 
         Raises:
-            Refusal, SourceError: not now, or not any more.
+            AwsError, SourceError: not now, or not any more.
         """
         self.used_at_seconds = asyncio.get_running_loop().time()
         page = self._served(position, limit)
@@ -143,7 +143,7 @@ class Track:
         while self._nulls == 1 or (arrived and not wanted and loop.time() < until_seconds):
             try:
                 arrived, more = await self._read_once(limit)
-            except (Refusal, SourceError):
+            except (AwsError, SourceError):
                 if wanted:
                     break  # what is there is delivered; the end is confirmed by a later fetch
                 raise
@@ -174,7 +174,7 @@ class Track:
         if self._place.iterator is not None:
             try:
                 return await self._calls.records(self._place.iterator, limit)
-            except Refusal as refusal:
+            except AwsError as refusal:
                 if refusal.code not in _ANOTHER_ITERATOR_MAY_HELP:
                     if refusal.code in _ITERATOR_IS_VOID:
                         self._place = replace(self._place, iterator=None)
@@ -191,7 +191,7 @@ class Track:
             case PositionKind.AT_TIMESTAMP:
                 try:
                     iterator, _ = await self._calls.iterator(place.behind)
-                except Refusal as refusal:
+                except AwsError as refusal:
                     if refusal.code in _TIMESTAMPS_UNKNOWN:  # older endpoints do not know the type
                         return await self._from_horizon(place)
                     raise

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from triggerkit.aws.errors import translated
+from triggerkit.aws.transport import Transport, chosen_transport
 from triggerkit.core.locators import Locator, check_keys
 from triggerkit.core.model import Children, Listing, ShardId
 from triggerkit.errors import InternalError, LocatorError
@@ -25,11 +27,9 @@ from triggerkit.sources._opening import (
     target_of,
 )
 from triggerkit.sources._reader import DynamoDBShardReader, ShardConnection
-from triggerkit.sources._refusals import translated
 from triggerkit.sources._streams_api import StreamsApi, StreamShape
 from triggerkit.sources._tables import find_stream, turn_on
 from triggerkit.sources._track import Sharing
-from triggerkit.sources._transport import Transport, chosen_transport
 
 KEYS = frozenset({"transport"})
 SHARD_BUFFER_BYTES = 4 * 2**20

@@ -12,14 +12,14 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Protocol
 
+from triggerkit.aws.clients import Answer, ControlPlane
+from triggerkit.aws.errors import AwsError
+from triggerkit.aws.transport import GET_RECORDS, Reply, Transport
 from triggerkit.emulator import Emulator, EmulatorError
 from triggerkit.ports import Clock, Runner, Services, Source
-from triggerkit.sources._aws import Answer, ControlPlane
 from triggerkit.sources._lineage import StreamArn
 from triggerkit.sources._opening import Target
-from triggerkit.sources._refusals import Refusal
 from triggerkit.sources._streams_api import StreamsApi
-from triggerkit.sources._transport import GET_RECORDS, Reply, Transport
 from triggerkit.sources.dynamodb import DynamoDBSource
 
 REGION = "us-east-1"
@@ -67,7 +67,7 @@ class EmulatorConnector:
 
 
 class EmulatorTransport:
-    """Implements `sources._transport.Transport`."""
+    """Implements `aws.transport.Transport`."""
 
     def __init__(self, client: EmulatorClient, services: Services, thing: str) -> None:
         self._client = client
@@ -148,15 +148,15 @@ class EmulatorClient:
 
 
 def attempt(call: Callable[[], Answer], action: str, thing: str, /) -> Answer:
-    """Implements `sources._aws.Attempt`: what the emulator refuses, in our words."""
+    """Implements `aws.clients.Attempt`: what the emulator refuses, in our words."""
     try:
         return call()
     except EmulatorError as error:
         raise _refusal(error, action, thing) from error
 
 
-def _refusal(error: EmulatorError, action: str, thing: str) -> Refusal:
-    return Refusal(error.type, error.message, error.status, action=action, thing=thing)
+def _refusal(error: EmulatorError, action: str, thing: str) -> AwsError:
+    return AwsError(error.type, error.message, error.status, action=action, thing=thing)
 
 
 @lru_cache(maxsize=4)

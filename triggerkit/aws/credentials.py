@@ -1,4 +1,4 @@
-"""The credentials that requests are signed with. Rule: the loop reads a snapshot and never waits.
+"""The credentials that requests are signed with: the event loop reads a snapshot of them.
 
 Finding and renewing credentials can block on the network (metadata service, SSO, STS), so both run in
 the runner: once at the start, then in the background, far ahead of expiry.
@@ -10,10 +10,10 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from triggerkit.aws.errors import client_side_error
+from triggerkit.aws.signing import Keys
 from triggerkit.errors import TriggerkitError
 from triggerkit.ports import Runner
-from triggerkit.sources._refusals import client_side_error
-from triggerkit.sources._sigv4 import Keys
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials

@@ -10,7 +10,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from triggerkit.sources._sigv4 import Keys, Scope, signed
+from triggerkit.aws.signing import Keys, Scope, signed
 
 HOSTS = ["streams.dynamodb.us-east-1.amazonaws.com", "127.0.0.1:8000"]
 

@@ -10,9 +10,9 @@ import pytest
 from botocore.exceptions import CredentialRetrievalError
 from sources.fakes import inline
 
+from triggerkit.aws.credentials import KeyRing
+from triggerkit.aws.signing import Keys
 from triggerkit.errors import CredentialsError
-from triggerkit.sources._key_ring import KeyRing
-from triggerkit.sources._sigv4 import Keys
 
 
 class MovableLoop(asyncio.SelectorEventLoop):

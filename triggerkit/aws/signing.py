@@ -1,4 +1,4 @@
-"""AWS signature version 4 for one kind of request. Rule: byte for byte what botocore signs.
+"""AWS signature version 4 for `POST /`, byte for byte as botocore signs.
 
 botocore's own signer costs twelve times as much a request, which is felt at thousands of idle shards.
 Source: IAM user guide, reference_sigv-create-signed-request.

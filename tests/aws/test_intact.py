@@ -10,12 +10,12 @@ import pytest
 from components import dummy_client
 from sources.fakes import opened
 
+from triggerkit.aws.clients import CONTROL_PLANE_ATTEMPTS
+from triggerkit.aws.intact import flaw_of
 from triggerkit.core.model import TRIM_HORIZON
 from triggerkit.emulator import Damage, Emulator, serve
 from triggerkit.errors import DamagedReplyError
 from triggerkit.ports import Source
-from triggerkit.sources._aws import CONTROL_PLANE_ATTEMPTS
-from triggerkit.sources._intact import flaw_of
 
 TABLE: dict[str, Any] = {
     "TableName": "orders",

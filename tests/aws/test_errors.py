@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from botocore import exceptions
 
+from triggerkit.aws.errors import AwsError, client_side_error, translated
 from triggerkit.errors import (
     CredentialsError,
     EndpointUnreachableError,
@@ -16,11 +17,10 @@ from triggerkit.errors import (
     ThrottledError,
     TriggerkitError,
 )
-from triggerkit.sources._refusals import Refusal, client_side_error, translated
 
 
-def refusal(code: str, status: int = 400) -> Refusal:
-    return Refusal(code, "text", status, action="dynamodb:GetRecords", thing="shard s")
+def refusal(code: str, status: int = 400) -> AwsError:
+    return AwsError(code, "text", status, action="dynamodb:GetRecords", thing="shard s")
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_each_code_has_its_error_with_a_hint(code: str, error: type[SourceError]
 
 
 def test_a_text_that_sounds_like_a_code_is_no_code() -> None:
-    told = Refusal(
+    told = AwsError(
         "ValidationException", "ThrottlingException AccessDenied", 400, action="a", thing="t"
     ).error()
     assert type(told) is SourceError
@@ -67,7 +67,7 @@ def test_faults_of_the_service_may_pass_and_throttles_are_not_faults() -> None:
 def test_no_refusal_leaves_untranslated() -> None:
     with pytest.raises(ThrottledError) as told, translated():
         raise refusal("ThrottlingException")
-    assert isinstance(told.value.__cause__, Refusal)
+    assert isinstance(told.value.__cause__, AwsError)
 
 
 @pytest.mark.parametrize(

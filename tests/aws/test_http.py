@@ -16,16 +16,16 @@ import pytest
 from aiohttp import web
 from sources.fakes import MovableClock, inline
 
+from triggerkit.aws.credentials import KeyRing
+from triggerkit.aws.errors import AwsError
+from triggerkit.aws.http import FastTransport, load_fast_transport
+from triggerkit.aws.signing import Keys, Scope, signed
+from triggerkit.aws.transport import Endpoint
 from triggerkit.errors import (
     CredentialsError,
     DamagedReplyError,
     EndpointUnreachableError,
 )
-from triggerkit.sources._fast_transport import FastTransport, load_fast_transport
-from triggerkit.sources._key_ring import KeyRing
-from triggerkit.sources._refusals import Refusal
-from triggerkit.sources._sigv4 import Keys, Scope, signed
-from triggerkit.sources._transport import Endpoint
 
 BODY = b'{"Records":[],"NextShardIterator":"next"}'
 DATE = "Tue, 25 Nov 2025 15:47:35 GMT"
@@ -164,7 +164,7 @@ def test_credentials_that_were_rotated_are_found_anew_once(code: str) -> None:
 
 def test_credentials_that_are_refused_twice_are_told() -> None:
     async def use(transport: FastTransport, meeting: Exchange) -> None:
-        with pytest.raises(Refusal) as told:
+        with pytest.raises(AwsError) as told:
             await transport.get_records("iterator", 7)
         assert isinstance(told.value.error(), CredentialsError)
         assert len(meeting.requests) == 2
@@ -174,7 +174,7 @@ def test_credentials_that_are_refused_twice_are_told() -> None:
 
 def test_a_refusal_carries_code_text_and_status() -> None:
     async def use(transport: FastTransport, meeting: Exchange) -> None:
-        with pytest.raises(Refusal) as told:
+        with pytest.raises(AwsError) as told:
             await transport.get_records("iterator", 7)
         refused = told.value
         assert (refused.code, refused.text, refused.status) == (
@@ -188,11 +188,11 @@ def test_a_refusal_carries_code_text_and_status() -> None:
 
 def test_a_refusal_that_is_no_json_still_is_one() -> None:
     async def use(transport: FastTransport, meeting: Exchange) -> None:
-        with pytest.raises(Refusal) as told:
+        with pytest.raises(AwsError) as told:
             await transport.get_records("iterator", 7)
         assert told.value.status == 503
         assert told.value.passing
-        with pytest.raises(Refusal) as told:
+        with pytest.raises(AwsError) as told:
             await transport.get_records("iterator", 7)
         assert told.value.code == "SlowDown"
 

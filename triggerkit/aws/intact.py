@@ -1,4 +1,4 @@
-"""Whether a reply is what was sent. Rule: a damaged reply is an error, never an answer that says less.
+"""Whether a reply arrived as it was sent. A damaged reply is an error, never a shorter answer.
 
 botocore compares checksums for tables in one of its retry modes and for streams in none, and it parses
 half a body into a dictionary without the fields that were cut off: no shards, no streams.

@@ -1,4 +1,4 @@
-"""GetRecords over aiohttp with our own signature. Rule: nothing in here blocks the loop.
+"""GetRecords over aiohttp with our own signature; nothing in here blocks the event loop.
 
 aiohttp is imported when a transport is made: its import costs about 0.15 s.
 """
@@ -10,13 +10,13 @@ import ssl
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from triggerkit.aws.clients import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, service_time
+from triggerkit.aws.credentials import KeyRing
+from triggerkit.aws.errors import STALE_CREDENTIALS, AwsError
+from triggerkit.aws.signing import Keys, signed
+from triggerkit.aws.transport import GET_RECORDS, Endpoint, Reply, check_body, damaged
 from triggerkit.errors import EndpointUnreachableError
 from triggerkit.ports import Clock
-from triggerkit.sources._aws import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, service_time
-from triggerkit.sources._key_ring import KeyRing
-from triggerkit.sources._refusals import STALE_CREDENTIALS, Refusal
-from triggerkit.sources._sigv4 import Keys, signed
-from triggerkit.sources._transport import GET_RECORDS, Endpoint, Reply, check_body, damaged
 
 if TYPE_CHECKING:
     import aiohttp
@@ -63,7 +63,7 @@ class FastTransport:
         keys = await self._key_ring.keys()
         try:
             return await self._post(body, keys)
-        except Refusal as refusal:
+        except AwsError as refusal:
             if refusal.code not in STALE_CREDENTIALS:
                 raise
         await self._key_ring.renew(keys)
@@ -122,7 +122,7 @@ class FastTransport:
             "behind a proxy or firewall this host must be allowed",
         )
 
-    def _refusal(self, status: int, headers: Mapping[str, str], body: bytes) -> Refusal:
+    def _refusal(self, status: int, headers: Mapping[str, str], body: bytes) -> AwsError:
         try:
             fault = json.loads(body)
         except ValueError:
@@ -132,4 +132,4 @@ class FastTransport:
         kind = fault.get("__type") or fault.get("code") or headers.get("x-amzn-errortype") or ""
         code = str(kind).rpartition("#")[2].partition(":")[0]
         text = str(fault.get("message") or fault.get("Message") or "")
-        return Refusal(code, text, status, action=GET_RECORDS, thing=self._thing)
+        return AwsError(code, text, status, action=GET_RECORDS, thing=self._thing)

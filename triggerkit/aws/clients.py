@@ -1,4 +1,4 @@
-"""Reaching AWS the way boto3 users expect. Rule: boto3 blocks, so it is called through the runner only.
+"""boto3 sessions and clients. boto3 blocks, so what is in here is called through the runner.
 
 boto3 is imported inside functions: its import costs about 0.2 s, and only an opened adapter needs it.
 """
@@ -13,11 +13,11 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
+from triggerkit.aws.errors import VALIDATION, AwsError, client_side_error
+from triggerkit.aws.intact import DamagedBody
 from triggerkit.core.locators import Locator
 from triggerkit.errors import CredentialsError, DamagedReplyError, LocatorError
 from triggerkit.ports import Services
-from triggerkit.sources._intact import DamagedBody
-from triggerkit.sources._refusals import VALIDATION, Refusal, client_side_error
 
 if TYPE_CHECKING:
     import boto3
@@ -196,7 +196,7 @@ def _take_role(core: botocore.session.Session, access: Access) -> None:
 
 
 class Attempt(Protocol):
-    """One call of a client, and what it raises in our words: Refusal, SourceError, LocatorError."""
+    """One call of a client, and what it raises in our words: AwsError, SourceError, LocatorError."""
 
     def __call__(self, call: Callable[[], Answer], action: str, thing: str, /) -> Answer:
         """What `call` answers."""
@@ -223,11 +223,11 @@ class ControlPlane:
         """What `call` answers, and the service's time when it answered (0.0 when it does not say).
 
         Raises:
-            Refusal: the service answered with an error. SourceError, LocatorError: it did not answer.
+            AwsError: the service answered with an error. SourceError, LocatorError: it did not answer.
         """
         try:
             answer = await self._services.run(lambda: self._attempt(call, action, thing))
-        except Refusal as refusal:
+        except AwsError as refusal:
             self._observe(refusal.date)
             raise
         return answer, self._observe(date_of(answer["ResponseMetadata"]))
@@ -244,13 +244,13 @@ def date_of(metadata: Mapping[str, Any]) -> str:
     return str(metadata.get("HTTPHeaders", {}).get("date", ""))
 
 
-def refusal_of(error: ClientError, action: str, thing: str) -> Refusal:
+def refusal_of(error: ClientError, action: str, thing: str) -> AwsError:
     """What botocore raised for an error answer, in our words."""
     fault = error.response.get("Error", {})
     metadata: Mapping[str, Any] = error.response.get("ResponseMetadata", {})
     status = int(metadata.get("HTTPStatusCode", 0))
     code, text = str(fault.get("Code", "")), str(fault.get("Message", ""))
-    return Refusal(code, text, status, action=action, thing=thing, date=date_of(metadata))
+    return AwsError(code, text, status, action=action, thing=thing, date=date_of(metadata))
 
 
 def _attempt(call: Callable[[], Answer], action: str, thing: str) -> Answer:
@@ -274,7 +274,7 @@ def _attempt_once(call: Callable[[], Answer], action: str, thing: str) -> Answer
     except ClientError as error:
         raise refusal_of(error, action, thing) from error
     except ParamValidationError as error:  # an older botocore refuses what only newer ones know
-        raise Refusal(VALIDATION, str(error), 400, action=action, thing=thing) from error
+        raise AwsError(VALIDATION, str(error), 400, action=action, thing=thing) from error
     except BotoCoreError as error:
         raise client_side_error(error, action, thing) from error
 

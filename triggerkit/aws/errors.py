@@ -1,7 +1,7 @@
-"""AWS errors become ours. Rule: by error code or exception class, never by a piece of text.
+"""AWS error answers and botocore's exceptions, told apart by code or class and never by their text.
 
-A `Refusal` is an answer of the service that says no; callers that can do something about a code look at
-`Refusal.code`, everybody else lets `translated` turn it into one of `triggerkit.errors`.
+An `AwsError` is an answer of the service that says no. Callers that can do something about a code look
+at `AwsError.code`; all others let `translated` turn it into one of `triggerkit.errors`.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ _KINDS: tuple[tuple[type[TriggerkitError], Mapping[str, str]], ...] = (
 )
 
 
-class Refusal(Exception):  # noqa: N818 (an answer, not yet an error of ours)
+class AwsError(Exception):
     """An AWS error answer.
 
     `status` is HTTP's, `date` its header; `thing` is what was asked about, in the user's words.
@@ -170,10 +170,10 @@ class Refusal(Exception):  # noqa: N818 (an answer, not yet an error of ours)
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Let no `Refusal` out: it leaves as one of `triggerkit.errors`."""
+    """Let no `AwsError` out: raise it as one of `triggerkit.errors`."""
     try:
         yield
-    except Refusal as refusal:
+    except AwsError as refusal:
         raise refusal.error() from refusal
 
 

@@ -1,4 +1,4 @@
-"""GetRecords through boto3, for setups that the fast transport cannot serve. Rule: its parser sees no body.
+"""GetRecords through boto3, for setups that the fast transport cannot serve.
 
 The `before-parse` hook takes the body away before botocore walks it: a page then costs a fifteenth.
 """
@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from triggerkit.aws.clients import date_of, refusal_of, service_time
+from triggerkit.aws.errors import client_side_error
+from triggerkit.aws.transport import GET_RECORDS, Reply, check_body, damaged
 from triggerkit.ports import Services
-from triggerkit.sources._aws import date_of, refusal_of, service_time
-from triggerkit.sources._refusals import client_side_error
-from triggerkit.sources._transport import GET_RECORDS, Reply, check_body, damaged
 
 _BODY = "TriggerkitBody"
 

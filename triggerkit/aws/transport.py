@@ -1,4 +1,4 @@
-"""GetRecords as bytes, over two transports. Rule: a reply that leaves a transport is intact.
+"""GetRecords as bytes: what both transports share. A reply that leaves a transport is intact.
 
 `FastTransport` speaks HTTP itself because botocore's parser costs 15 times the JSON and its request
 machinery 1 ms a poll; `BotocoreTransport` serves what the fast one cannot, such as proxies. One
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast
 from urllib.parse import urlsplit
 
+from triggerkit.aws.intact import flaw_of
+from triggerkit.aws.signing import Scope
 from triggerkit.core.locators import Locator
 from triggerkit.errors import DamagedReplyError, LocatorError
-from triggerkit.sources._intact import flaw_of
-from triggerkit.sources._sigv4 import Scope
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest, AWSResponse
@@ -40,7 +40,7 @@ class Transport(Protocol):
         """One attempt.
 
         Raises:
-            Refusal: the service answered with an error.
+            AwsError: the service answered with an error.
             DamagedReplyError: the reply is not what was sent; the same iterator may be used again.
             EndpointUnreachableError: no reply. CredentialsError: none to sign with.
         """
