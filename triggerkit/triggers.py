@@ -87,6 +87,7 @@ class Options(TypedDict, total=False):
     state: str | None
     transactional: bool
     on_failure_unavailable: Literal["hold", "drop"]
+    on_invalid: Literal["discard", "retry"] | None
     poll: Literal["default", "eager"]
     idle_poll_seconds: float
     checkpoint_interval_seconds: float | None

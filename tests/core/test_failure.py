@@ -357,15 +357,15 @@ def outcomes(size: int) -> st.SearchStrategy[Outcome]:
 
 @st.composite
 def records_ended(draw: st.DrawFn, size: int) -> RecordsEnded:
-    """Each record is done, failed, discarded, or had no turn."""
-    ends = draw(st.lists(st.sampled_from("dfx-"), min_size=size, max_size=size))
+    """Each record is done, failed, discarded, invalid, or had no turn."""
+    ends = draw(st.lists(st.sampled_from("dfxi-"), min_size=size, max_size=size))
     waits = draw(st.lists(st.none() | st.floats(0, 100), min_size=size, max_size=size))
     parts = {
         end: tuple(RecordFailure(i, RAISED, waits[i]) for i, e in enumerate(ends) if e == end)
-        for end in "fx"
+        for end in "fxi"
     }
     done = tuple(index for index, end in enumerate(ends) if end == "d")
-    return RecordsEnded(done, failed=parts["f"], discarded=parts["x"])
+    return RecordsEnded(done, failed=parts["f"], discarded=parts["x"], invalid=parts["i"])
 
 
 any_options = st.builds(
@@ -423,6 +423,79 @@ def test_with_a_finite_quota_every_lane_comes_to_its_end(
     assert sorted(story.done + gone) == list(range(size))
     assert story.done == sorted(story.done)
     assert len(story.calls) <= size * (retries + 2) * 2
+
+
+INVALID = DiscardReason.INVALID_RECORD
+MISFIT = LastFailure("id", "ImageMismatchError", "an item does not fit Order: total (missing)")
+
+
+def with_misfits(*misfits: int, keys: int = 100) -> Handler:
+    """What `.each` answers when these records do not fit: behind one its key has no turn."""
+
+    def handler(called: list[int], _: int) -> Outcome:
+        done, invalid, waiting = [], [], set[int]()
+        for index, number in enumerate(called):
+            if number % keys in waiting:
+                continue
+            if number in misfits:
+                invalid.append(RecordFailure(index, MISFIT))
+                waiting.add(number % keys)
+            else:
+                done.append(index)
+        return RecordsEnded(tuple(done), invalid=tuple(invalid)) if invalid else Succeeded()
+
+    return handler
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        options(on_failure="file:x"),
+        options(on_failure="file:x", on_invalid="discard"),
+        options(on_invalid="discard"),
+    ],
+    ids=str,
+)
+def test_f7_an_invalid_record_leaves_at_its_first_call_and_the_others_go_on(
+    given: MappingOptions,
+) -> None:
+    story = play(batch(1, 2, 3, 4), with_misfits(1, 3, keys=2), given)
+    assert story.calls == [[1, 2, 3, 4], [3]]
+    assert (story.done, story.seconds) == ([2, 4], 0.0)
+    assert story.documents == [([1], INVALID, 1), ([3], INVALID, 1)]
+
+
+def test_f7_what_waits_behind_an_invalid_record_of_its_key_comes_after_its_document() -> None:
+    verdict = decide(
+        batch(1, 2, 3),
+        RecordsEnded((2,), invalid=(RecordFailure(0, MISFIT),)),
+        options(on_failure="file:x"),
+        at(7),
+    )
+    given_up, left = verdict.again
+    assert (numbers(given_up), given_up.given_up, given_up.last_failure) == ([1], INVALID, MISFIT)
+    assert (numbers(left), left.attempts, left.not_before_seconds) == ([2], 0, 7.0)
+
+
+@pytest.mark.parametrize(
+    "given", [options(), options(on_failure="file:x", on_invalid="retry")], ids=str
+)
+def test_f7_under_retry_an_invalid_record_is_called_again_and_keeps_its_reason(
+    given: MappingOptions,
+) -> None:
+    verdict = decide(
+        batch(1, 2), RecordsEnded((1,), invalid=(RecordFailure(0, MISFIT),)), given, at(5)
+    )
+    (left,) = verdict.again
+    assert (numbers(left), left.attempts, left.given_up) == ([1], 1, None)
+    assert (left.last_failure, left.not_before_seconds > 5) == (MISFIT, True)
+
+
+def test_f7_under_retry_an_invalid_record_spends_the_allowance_of_any_other() -> None:
+    given = options(on_invalid="retry", maximum_retry_attempts=1)
+    story = play(batch(1, 2), with_misfits(2), given)
+    assert story.calls == [[1, 2], [2]]
+    assert story.documents == [([2], EXHAUSTED, 2)]
 
 
 @settings(derandomize=True, deadline=None, max_examples=200)

@@ -46,6 +46,12 @@ def ended(outcome: Outcome) -> tuple[list[int], list[int], list[int]]:
     )
 
 
+def invalid(outcome: Outcome) -> list[int]:
+    """The indexes of the records that do not fit the handler's type."""
+    assert isinstance(outcome, RecordsEnded), outcome
+    return [each.index for each in outcome.invalid]
+
+
 def test_a_handler_gets_the_whole_batch_in_stream_order() -> None:
     seen: list[list[str]] = []
 
@@ -181,10 +187,12 @@ def test_a_misfit_fails_by_itself_and_is_not_in_the_batch() -> None:
         seen.extend(change.keys["id"] for change in batch)
 
     outcome = batch_outcome(handler, [*rows("a"), MISFIT, *rows("b")])
-    assert ended(outcome) == ([0, 2], [1], [])
+    assert ended(outcome) == ([0, 2], [], [])
     assert seen == ["a", "b"]
     assert isinstance(outcome, RecordsEnded)
-    failure = outcome.failed[0].failure
+    (misfit,) = outcome.invalid
+    assert misfit.index == 1
+    failure = misfit.failure
     assert failure.error_type == "ImageMismatchError"
     assert failure.error_message == "an item does not fit Order: status (string_type)"
 
@@ -196,7 +204,8 @@ def test_behind_a_misfit_its_key_waits() -> None:
         seen.extend(change.sequence_number for change in batch)
 
     changes = [MISFIT, Row("7", "m", new=status("fine")), *rows("a")]
-    assert ended(batch_outcome(handler, changes)) == ([2], [0], [])
+    outcome = batch_outcome(handler, changes)
+    assert (ended(outcome), invalid(outcome)) == (([2], [], []), [0])
     assert seen == ["0"]
 
 
@@ -204,15 +213,16 @@ def test_a_batch_of_misfits_is_not_given() -> None:
     def handler(batch: Batch[Change[Order]]) -> None:
         raise AssertionError("not called")
 
-    assert ended(batch_outcome(handler, [MISFIT])) == ([], [0], [])
+    outcome = batch_outcome(handler, [MISFIT])
+    assert (ended(outcome), invalid(outcome)) == (([], [], []), [0])
 
 
 @pytest.mark.parametrize(
     ("how", "expected"),
     [
-        ("raise", ([], [0, 1, 2, 3], [])),
-        ("discard", ([], [1], [0, 2, 3])),
-        ("report", ([0], [1, 2], [])),
+        ("raise", ([], [0, 2, 3], [])),
+        ("discard", ([], [], [0, 2, 3])),
+        ("report", ([0], [2], [])),
     ],
 )
 def test_beside_a_misfit_each_record_ends_as_the_handler_says(
@@ -227,17 +237,19 @@ def test_beside_a_misfit_each_record_ends_as_the_handler_says(
             case _:
                 batch.fail(batch[1])
 
-    assert ended(batch_outcome(handler, [*rows("a"), MISFIT, *rows("bc")])) == expected
+    outcome = batch_outcome(handler, [*rows("a"), MISFIT, *rows("bc")])
+    assert (ended(outcome), invalid(outcome)) == (expected, [1])
 
 
-def test_an_old_image_that_does_not_fit_fails_its_record_and_not_the_batch() -> None:
+def test_f7_an_old_image_that_does_not_fit_makes_its_record_invalid_and_not_the_batch() -> None:
     odd = Row("9", "o", new=status("x"), old={"status": {"N": "1"}})
 
     def handler(batch: Batch[Change[Order]]) -> None:
         for change in batch:
             assert change.old is None or change.old.status
 
-    assert ended(batch_outcome(handler, [*rows("a"), odd, *rows("b")])) == ([], [1], [])
+    outcome = batch_outcome(handler, [*rows("a"), odd, *rows("b")])
+    assert (ended(outcome), invalid(outcome)) == (([], [], []), [1])
 
 
 def test_an_old_image_that_the_handler_gave_up_on_is_the_handlers_business() -> None:

@@ -22,6 +22,7 @@ from triggerkit.core.outcome import (
     RecordsEnded,
     Succeeded,
 )
+from triggerkit.errors import ImageMismatchError
 
 ONE_OF_EACH = (
     Row("1", "a", new=status("open")),
@@ -43,6 +44,12 @@ def ended(outcome: Outcome) -> tuple[list[int], list[int], list[int]]:
         [each.index for each in outcome.failed],
         [each.index for each in outcome.discarded],
     )
+
+
+def invalid(outcome: Outcome) -> list[int]:
+    """The indexes of the records that do not fit the handler's type."""
+    assert isinstance(outcome, RecordsEnded), outcome
+    return [each.index for each in outcome.invalid]
 
 
 # --- what it is called with -----------------------------------------------------------------------
@@ -186,8 +193,48 @@ def test_a_record_that_does_not_fit_fails_by_itself_and_before_the_handler(
 
     misfit = Row("9", "m", new={"status": wrong})
     outcome = outcome_of(async_handler if is_async else handler, [*rows("ab"), misfit])
-    assert ended(outcome) == ([0, 1], [2], [])
+    assert isinstance(outcome, RecordsEnded)
+    assert outcome.done == (0, 1)
+    (bad,) = (
+        *outcome.failed,
+        *outcome.invalid,
+    )  # a value of no type of DynamoDB's is no item at all
+    assert bad.index == 2
     assert sorted(seen) == ["a", "b"]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_f7_an_old_image_that_does_not_fit_makes_its_record_invalid(is_async: bool) -> None:
+    def handler(change: Modified[Order]) -> None:
+        assert change.old.status
+
+    async def async_handler(change: Modified[Order]) -> None:
+        handler(change)
+
+    odd = Row("1", "a", new=status("x"), old={"status": {"N": "1"}})
+    outcome = outcome_of(async_handler if is_async else handler, [odd])
+    assert (ended(outcome), invalid(outcome)) == (([], [], []), [0])
+
+
+def test_f7_what_a_handler_validates_itself_is_a_failure_and_not_an_invalid_record() -> None:
+    def validates(change: Inserted[Order]) -> None:
+        Order.model_validate({"id": change.new.id})
+
+    def raises_ours(change: Inserted[Order]) -> None:
+        raise ImageMismatchError("as if it were ours")
+
+    for handler in (validates, raises_ours):
+        outcome = outcome_of(handler, rows("a"))
+        assert (ended(outcome), invalid(outcome)) == (([], [0], []), [])
+
+
+def test_f7_behind_an_invalid_record_its_key_waits() -> None:
+    odd = Row("1", "a", new={"status": {"N": "1"}})
+
+    def handler(change: Inserted[Order]) -> None: ...
+
+    outcome = outcome_of(handler, [odd, Row("2", "a", new=status("fine")), *rows("b")])
+    assert (ended(outcome), invalid(outcome)) == (([2], [], []), [0])
 
 
 def test_the_error_of_a_misfit_names_field_and_type_and_never_the_value() -> None:
@@ -196,16 +243,16 @@ def test_the_error_of_a_misfit_names_field_and_type_and_never_the_value() -> Non
 
         invoker = typed_invoker(stage, handler, "each")
         outcome = await invoker.invoke(call_with([Row("9", "m", new={"status": {"N": "4711"}})]))
-        (entry,) = stage.log.named("handler_failed")
+        (entry,) = stage.log.named("record_invalid")
         assert entry["sequence_number"] == "9"
-        error = entry["exc_info"]
-        assert (error.__cause__, error.__context__) == (None, None)
+        assert "change Order" in entry["hint"]
+        assert "exc_info" not in entry
         assert "4711" not in repr(entry)
         return outcome
 
     outcome = on_stage(scene)
     assert isinstance(outcome, RecordsEnded)
-    failure = outcome.failed[0].failure
+    failure = outcome.invalid[0].failure
     assert failure.error_type == "ImageMismatchError"
     assert failure.error_message == "an item does not fit Order: status (string_type)"
 

@@ -138,9 +138,31 @@ def test_a_record_that_does_not_fit_uses_up_its_own_allowance_only() -> None:
     def handler(change: Inserted[Item]) -> None:
         seen.append(change.sequence_number)
 
-    told = played(handler, "axbx", maximum_retry_attempts=0)
+    told = played(handler, "axbx", maximum_retry_attempts=0, on_invalid="retry")
     assert told == [(["1"], "RetryAttemptsExhausted"), (["3"], "RetryAttemptsExhausted")]
     assert seen == ["0", "2"]
+
+
+def test_f7_a_record_that_does_not_fit_is_given_up_at_once_as_an_invalid_record() -> None:
+    seen: list[str] = []
+
+    async def handler(change: Inserted[Item]) -> None:
+        seen.append(change.sequence_number)
+
+    told = played(handler, "axbxxa", on_failure="file:x")
+    assert told == [([number], "InvalidRecord") for number in ("1", "3", "4")]
+    assert sorted(seen) == ["0", "2", "5"]
+
+
+def test_f7_invalid_records_leave_a_batch_and_the_rest_of_it_goes_on() -> None:
+    seen: list[list[str]] = []
+
+    def handler(batch: Batch[Inserted[Item]]) -> None:
+        seen.append([change.sequence_number for change in batch])
+
+    told = played(handler, "axbxc", unit="batch", on_failure="file:x")
+    assert told == [(["1"], "InvalidRecord"), (["3"], "InvalidRecord")]
+    assert seen == [["0", "2", "4"]]
 
 
 def test_a_misfit_leaves_a_batch_alone() -> None:
@@ -149,7 +171,7 @@ def test_a_misfit_leaves_a_batch_alone() -> None:
     def handler(batch: Batch[Inserted[Item]]) -> None:
         seen.append([change.sequence_number for change in batch])
 
-    told = played(handler, "axb", unit="batch", maximum_retry_attempts=0)
+    told = played(handler, "axb", unit="batch", maximum_retry_attempts=0, on_invalid="retry")
     assert told == [(["1"], "RetryAttemptsExhausted")]
     assert seen == [["0", "2"]]
 

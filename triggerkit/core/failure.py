@@ -7,7 +7,8 @@ the head batch, or the attempts left. Source: lambda-contract.md F-1 to F-47.
 Where records end one by one (`.each`), each record has the whole allowance for itself and counts its own
 calls. What is done is never called again; what is given up leaves alone, with a failure record of its own;
 the others are called again together, behind the longest wait that one of them asks for. Nothing is bisected.
-A call that fails as a whole counts for each of them.
+A call that fails as a whole counts for each of them. An invalid record is given up at once, or counts as
+failed, as `on_invalid` says.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def decide(batch: Batch, outcome: Outcome, options: MappingOptions, now: Now) ->
             return _failed(batch, failure, None, options, now)
         case Failed(failure=failure, retry_after_seconds=wait):
             return _failed(batch, failure, wait, options, now)
-        case RecordsEnded(done=(), failed=(), discarded=()):
+        case RecordsEnded(done=(), failed=(), discarded=(), invalid=()):
             return Verdict(again=(_later(batch, batch.attempts + 1, None, now),))
         case RecordsEnded():
             return _one_by_one(batch, outcome, options, now)
@@ -100,13 +101,19 @@ def decide(batch: Batch, outcome: Outcome, options: MappingOptions, now: Now) ->
 def _one_by_one(batch: Batch, outcome: RecordsEnded, options: MappingOptions, now: Now) -> Verdict:
     limit = options.maximum_retry_attempts
     leaving = [(each, DiscardReason.DISCARDED_BY_HANDLER) for each in outcome.discarded]
+    retried = outcome.failed
+    if options.discards_invalid:
+        leaving += [(each, DiscardReason.INVALID_RECORD) for each in outcome.invalid]
+    else:
+        retried = (*retried, *outcome.invalid)
     staying: dict[int, RecordFailure] = {}
-    for each in outcome.failed:
+    for each in retried:
         if 0 <= limit <= batch.tries_of(each.index):
             leaving.append((each, DiscardReason.RETRY_ATTEMPTS_EXHAUSTED))
         else:
             staying[each.index] = each
     leaving.sort(key=lambda pair: pair[0].index)
+    staying = dict(sorted(staying.items()))
     given_up = tuple(_given_up(batch, each, reason) for each, reason in leaving)
     gone = {*outcome.done, *(each.index for each, _ in leaving)}
     left = [index for index in range(len(batch)) if index not in gone]

@@ -182,6 +182,7 @@ class DiscardReason(Enum):
     RETRY_ATTEMPTS_EXHAUSTED = "RetryAttemptsExhausted"
     RECORD_AGE_EXCEEDED = "RecordAgeExceeded"
     DISCARDED_BY_HANDLER = "DiscardedByHandler"
+    INVALID_RECORD = "InvalidRecord"
 
 
 class StopReason(IntEnum):

@@ -28,6 +28,7 @@ from triggerkit.errors import OptionError
 StartingPosition: TypeAlias = Literal["TRIM_HORIZON", "LATEST", "AT_TIMESTAMP"]
 Isolation: TypeAlias = Literal["none", "process"]
 WhenUnavailable: TypeAlias = Literal["hold", "drop"]
+WhenInvalid: TypeAlias = Literal["discard", "retry"]
 Poll: TypeAlias = Literal["default", "eager"]
 
 
@@ -178,6 +179,11 @@ class MappingOptions(BaseModel):  # type: ignore[explicit-any]  # pydantic's own
         "hold",
         description="when on_failure cannot be reached: hold (lose nothing) or drop (as Lambda)",
     )
+    on_invalid: WhenInvalid | None = Field(
+        None,
+        description="a record that does not fit the handler's type: discard (give it up at once) or retry; "
+        "by default discard with on_failure, else retry",
+    )
     poll: Poll = Field("default", description="how often idle shards are read: default or eager")
     idle_poll_seconds: Seconds = Field(
         1.0, ge=0.25, le=300, description="seconds between two reads of an idle shard, 0.25 to 300"
@@ -217,6 +223,13 @@ class MappingOptions(BaseModel):  # type: ignore[explicit-any]  # pydantic's own
                 raise ValueError(why)
         return self
 
+    @property
+    def discards_invalid(self) -> bool:
+        """Whether a record that does not fit the handler's type is given up without another call."""
+        if self.on_invalid is None:
+            return self.on_failure is not None
+        return self.on_invalid == "discard"
+
 
 OPTION_NAMES: tuple[str, ...] = tuple(MappingOptions.model_fields)
 """All options in our spelling, in the order in which docs and `list -v` show them."""
@@ -244,6 +257,7 @@ HONOURED = frozenset(
         "checkpoint_interval_seconds",
         "state",
         "on_failure",
+        "on_invalid",
     }
 )
 """What this version keeps; `check_honoured` refuses the others unless they are at their default."""

@@ -61,12 +61,14 @@ class RecordFailure:
 class RecordsEnded:
     """Each record came to an end of its own, as with `.each`; one that is named nowhere was not tried.
 
+    `invalid` records do not fit the type that the handler is annotated with: another call cannot pass.
     All indexes ascend and name a record of the batch once.
     """
 
     done: tuple[int, ...]
     failed: tuple[RecordFailure, ...] = ()
     discarded: tuple[RecordFailure, ...] = ()
+    invalid: tuple[RecordFailure, ...] = ()
 
 
 class Retry(Exception):  # noqa: N818 - a handler raises it to ask, it tells of no fault

@@ -63,7 +63,7 @@ def failure_record(
 ) -> dict[str, object]:
     """Lambda's document about a batch that was given up (D-1 to D-12).
 
-    The condition `DiscardedByHandler` is our own; Lambda knows the other two only (D-3).
+    The conditions `DiscardedByHandler` and `InvalidRecord` are our own; Lambda knows the other two only (D-3).
 
     Args:
         batch: the records given up, oldest first; `attempts` are the calls made for them (F-31).

@@ -93,10 +93,14 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How one call of the handler ended, and what it raised."""
+    """How one call of the handler ended, and what it raised.
+
+    `invalid`: the record does not fit the handler's type, so that no other call can pass.
+    """
 
     outcome: Outcome
     error: BaseException | None = None
+    invalid: bool = False
 
 
 class Called(Protocol):
@@ -208,6 +212,14 @@ class Callee:
         """Log an attempt that failed; its outcome."""
         outcome, error = ending.outcome, ending.error
         match outcome:
+            case Failed(failure=failure) if ending.invalid:
+                self.log.error(
+                    "record_invalid",
+                    error_type=failure.error_type,
+                    error_message=failure.error_message,
+                    hint=getattr(error, "hint", ""),
+                    message=f"this record cannot be handled: {failure.error_message}",
+                )
             case Failed(retry_after_seconds=None):
                 self._tell(
                     outcome, invocation, None if error is None else without_own_frames(error)

@@ -25,10 +25,11 @@ from triggerkit.core.outcome import (
     RecordsEnded,
     Succeeded,
 )
+from triggerkit.errors import ImageMismatchError
 from triggerkit.invokers.calls import CANCELLED, LATE, Callee, Ending, Ticket, call_fields
 from triggerkit.invokers.capture import capturing
 from triggerkit.invokers.endings import ending_of_error
-from triggerkit.invokers.typed import AnyChange, TypedHandler
+from triggerkit.invokers.typed import AnyChange, TypedHandler, is_misfit
 from triggerkit.ports import Invocation
 
 SHOWN_FAILURES = 3
@@ -65,13 +66,15 @@ class EachCallee:
         if isinstance(change, Ending):
             return change
         number = invocation.batch.tries_of(index) + 1
-        return self.callee.attempt(lambda: change, invocation, number)
+        return _marked(change, self.callee.attempt(lambda: change, invocation, number))
 
     def _read(self, index: int, invocation: Invocation) -> AnyChange | Ending:
         record, shard, source = invocation.batch.records[index], invocation.shard, invocation.source
         bind_contextvars(sequence_number=record.sequence_number)
         try:
             change = self.typed.read(source.to_event(record.raw, shard), source.shard_name(shard))
+        except ImageMismatchError as error:
+            return Ending(ending_of_error(error, invocation.request_id), error, invalid=True)
         except Exception as error:  # noqa: BLE001 - a model runs any code; the record fails by itself
             return Ending(ending_of_error(error, invocation.request_id), error)
         return _DONE if change is None else change
@@ -117,7 +120,8 @@ class EachCallee:
             return change
         number = invocation.batch.tries_of(index) + 1
         try:
-            return await self.callee.attempt_async(lambda: change, invocation, number, ticket)
+            ending = await self.callee.attempt_async(lambda: change, invocation, number, ticket)
+            return _marked(change, ending)
         except asyncio.CancelledError as error:
             if ends.stopping:
                 raise
@@ -154,6 +158,7 @@ class _Ends:
         self._done: list[int] = []
         self._failed: list[RecordFailure] = []
         self._discarded: list[RecordFailure] = []
+        self._invalid: list[RecordFailure] = []
         self._late = False
         self.stopping = False
 
@@ -169,6 +174,10 @@ class _Ends:
     def add(self, index: int, ending: Ending) -> bool:
         """Note and log how a record ended; whether its key goes on."""
         match ending.outcome:
+            case Failed(failure=failure) if ending.invalid:
+                self._invalid.append(RecordFailure(index, failure))
+                self._tell(index, ending)
+                return False  # whether its key goes on without it is not known here
             case Failed(failure=failure, retry_after_seconds=wait):
                 self._failed.append(RecordFailure(index, failure, wait))
                 self._tell(index, ending)
@@ -185,24 +194,34 @@ class _Ends:
 
     def outcome(self) -> Outcome:
         """Of the whole call."""
-        unshown = len(self._failed) + len(self._discarded) - SHOWN_FAILURES
+        unshown = self._bad - SHOWN_FAILURES
         if unshown > 0:
             unbind_contextvars("sequence_number")
             self._callee.log.warning("more_records_failed", records=unshown)
         if len(self._done) == len(self._invocation.batch):
             return Succeeded()
-        if not (self._done or self._failed or self._discarded):
+        if not (self._done or self._bad):
             return LATE if self._late else CANCELLED
         return RecordsEnded(
             tuple(sorted(self._done)),
             tuple(sorted(self._failed, key=_index)),
             tuple(sorted(self._discarded, key=_index)),
+            tuple(sorted(self._invalid, key=_index)),
         )
 
+    @property
+    def _bad(self) -> int:
+        return len(self._failed) + len(self._discarded) + len(self._invalid)
+
     def _tell(self, index: int, ending: Ending) -> None:
-        if len(self._failed) + len(self._discarded) <= SHOWN_FAILURES:
+        if self._bad <= SHOWN_FAILURES:
             alone = self._invocation.batch.pick((index,))
             self._callee.told(ending, replace(self._invocation, batch=alone))
+
+
+def _marked(change: AnyChange, ending: Ending) -> Ending:
+    """The old image is read when the handler asks for it: what does not fit then is no fault of the handler."""
+    return replace(ending, invalid=True) if is_misfit(change, ending.error) else ending
 
 
 def _index(failure: RecordFailure) -> int:

@@ -13,11 +13,24 @@ from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 from triggerkit.core.changes import Batch, Change, EventName, Inserted, Modified, Removed
+from triggerkit.errors import ImageMismatchError
 from triggerkit.invokers.annotations import Unit, Wish
 from triggerkit.invokers.images import StreamImages, decoded
 from triggerkit.invokers.models import Reader, reader_of
 
 AnyChange: TypeAlias = Change[Any]
+
+
+def is_misfit(change: AnyChange, error: BaseException | None) -> bool:
+    """Whether `error` is that an image of `change` does not fit the type of its item."""
+    images = change.images
+    return (
+        isinstance(error, ImageMismatchError)
+        and isinstance(images, StreamImages)
+        and images.misfit is error
+    )
+
+
 _CLASSES: dict[EventName, Callable[..., AnyChange]] = {
     "INSERT": Inserted,
     "MODIFY": Modified,

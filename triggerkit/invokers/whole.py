@@ -22,11 +22,11 @@ from triggerkit.core.outcome import (
     RecordsEnded,
     Succeeded,
 )
+from triggerkit.errors import ImageMismatchError
 from triggerkit.invokers.calls import CANCELLED, Callee, Ending, Ticket, call_fields
 from triggerkit.invokers.capture import capturing
 from triggerkit.invokers.endings import ending_of_error
-from triggerkit.invokers.images import StreamImages
-from triggerkit.invokers.typed import AnyChange, TypedHandler
+from triggerkit.invokers.typed import AnyChange, TypedHandler, is_misfit
 from triggerkit.ports import Invocation
 
 SHOWN_FAILURES = 3
@@ -39,7 +39,13 @@ class _Sheet:
     items: list[AnyChange] = field(default_factory=list)
     given: list[int] = field(default_factory=list)
     unwanted: list[int] = field(default_factory=list)
-    misfits: list[RecordFailure] = field(default_factory=list)
+    unreadable: list[RecordFailure] = field(default_factory=list)
+    invalid: list[RecordFailure] = field(default_factory=list)
+
+    @property
+    def is_whole(self) -> bool:
+        """Every record could be read."""
+        return not (self.unreadable or self.invalid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +95,7 @@ class BatchCallee:
                 change = self.typed.read(source.to_event(record.raw, shard), name)
             except Exception as error:  # noqa: BLE001 - a model runs any code; the record fails by itself
                 blocked.add(record.key)
-                self._misfit(index, error, sheet, invocation)
+                self._not_read(index, error, sheet, invocation)
                 continue
             if change is None:
                 sheet.unwanted.append(index)
@@ -98,11 +104,16 @@ class BatchCallee:
                 sheet.given.append(index)
         return sheet
 
-    def _misfit(self, index: int, error: Exception, sheet: _Sheet, invocation: Invocation) -> None:
+    def _not_read(
+        self, index: int, error: Exception, sheet: _Sheet, invocation: Invocation
+    ) -> None:
         outcome = ending_of_error(error, invocation.request_id)
-        if len(sheet.misfits) < SHOWN_FAILURES:
-            self._tell(index, Ending(outcome, error), invocation)
-        sheet.misfits.append(RecordFailure(index, outcome.failure))
+        invalid = isinstance(error, ImageMismatchError)
+        if len(sheet.unreadable) + len(sheet.invalid) < SHOWN_FAILURES:
+            self._tell(index, Ending(outcome, error, invalid), invocation)
+        (sheet.invalid if invalid else sheet.unreadable).append(
+            RecordFailure(index, outcome.failure)
+        )
 
     def _tell(self, index: int, ending: Ending, invocation: Invocation) -> None:
         alone = invocation.batch.pick((index,))
@@ -114,24 +125,30 @@ class BatchCallee:
     ) -> Outcome:
         late = self._late_misfits(ending, sheet, invocation)
         if late:
-            return RecordsEnded(tuple(sheet.unwanted), _in_order((*sheet.misfits, *late)))
+            return RecordsEnded(
+                tuple(sheet.unwanted),
+                tuple(sheet.unreadable),
+                invalid=_in_order((*sheet.invalid, *late)),
+            )
         outcome = self.callee.told(ending, invocation)
         outcome = self._with_reports(outcome, batch, sheet, invocation)
-        return _each_its_own(outcome, sheet) if sheet.misfits else outcome
+        return outcome if sheet.is_whole else _each_its_own(outcome, sheet)
 
     def _late_misfits(
         self, ending: Ending, sheet: _Sheet, invocation: Invocation
     ) -> list[RecordFailure]:
-        """Records whose old image, asked for by the handler, does not fit: then they failed, not it."""
-        found: list[RecordFailure] = []
-        if ending.error is None or not isinstance(ending.outcome, Failed):
-            return found
-        for index, item in zip(sheet.given, sheet.items, strict=True):
-            images = item.images
-            if isinstance(images, StreamImages) and images.misfit is ending.error:
-                self._tell(index, ending, invocation)
-                found.append(RecordFailure(index, ending.outcome.failure))
-        return found
+        """Records whose old image, asked for by the handler, does not fit: they are invalid, it has not failed."""
+        if not isinstance(ending.outcome, Failed):
+            return []
+        failure = ending.outcome.failure
+        found = [
+            index
+            for index, item in zip(sheet.given, sheet.items, strict=True)
+            if is_misfit(item, ending.error)
+        ]
+        for index in found:
+            self._tell(index, replace(ending, invalid=True), invocation)
+        return [RecordFailure(index, failure) for index in found]
 
     def _with_reports(
         self, outcome: Outcome, batch: Batch[AnyChange], sheet: _Sheet, invocation: Invocation
@@ -153,21 +170,21 @@ class BatchCallee:
 
 
 def _each_its_own(outcome: Outcome, sheet: _Sheet) -> Outcome:
-    """The outcome of what the handler got, record by record, and of the misfits."""
-    given, unwanted, misfits = sheet.given, sheet.unwanted, sheet.misfits
+    """The outcome of what the handler got, record by record, and of the records that it did not get."""
+    given, unwanted, unreadable = sheet.given, sheet.unwanted, sheet.unreadable
+    others = RecordsEnded(tuple(unwanted), tuple(unreadable), invalid=tuple(sheet.invalid))
     match outcome:
         case Succeeded():
-            return RecordsEnded(_sorted(given, unwanted), tuple(misfits))
+            return replace(others, done=_sorted(given, unwanted))
         case PartlyFailed(index=index, failure=failure):
             done = (i for i in given if i < index)
-            reported = RecordFailure(index, failure)
-            return RecordsEnded(_sorted(done, unwanted), _in_order((*misfits, reported)))
+            failed = _in_order((*unreadable, RecordFailure(index, failure)))
+            return replace(others, done=_sorted(done, unwanted), failed=failed)
         case Failed(failure=failure, retry_after_seconds=wait):
-            failed = (RecordFailure(i, failure, wait) for i in given)
-            return RecordsEnded(tuple(unwanted), _in_order((*misfits, *failed)))
+            every = (RecordFailure(i, failure, wait) for i in given)
+            return replace(others, failed=_in_order((*unreadable, *every)))
         case GivenUp(failure=failure):
-            discarded = tuple(RecordFailure(i, failure) for i in given)
-            return RecordsEnded(tuple(unwanted), tuple(misfits), discarded)
+            return replace(others, discarded=tuple(RecordFailure(i, failure) for i in given))
         case NotInvoked() | RecordsEnded():
             return outcome
 

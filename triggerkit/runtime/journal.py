@@ -203,7 +203,7 @@ class Journal:
     def _tell_records(self, outcome: RecordsEnded, facts: dict[str, object]) -> None:
         """What was not tried waits for a failed record of its key, or for the next owner."""
         self.counts.records_done += len(outcome.done)
-        first = next(iter((*outcome.failed, *outcome.discarded)), None)
+        first = next(iter((*outcome.failed, *outcome.discarded, *outcome.invalid)), None)
         if first is None:
             self._log.info("batch_partly_done", outcome="stopped", done=len(outcome.done), **facts)
             return
@@ -214,6 +214,7 @@ class Journal:
             done=len(outcome.done),
             failed=len(outcome.failed),
             discarded=len(outcome.discarded),
+            invalid=len(outcome.invalid),
             request_id=first.failure.request_id,
             error_type=first.failure.error_type,
             error_message=first.failure.error_message,

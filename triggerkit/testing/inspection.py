@@ -173,9 +173,9 @@ def _ending(batch: Batch, outcome: Outcome) -> CallEnding:
             return CallEnding()
         case GivenUp():
             return CallEnding(failed=every, given_up=every)
-        case RecordsEnded(done=done, failed=failed, discarded=discarded):
+        case RecordsEnded(done=done, failed=failed, discarded=discarded, invalid=invalid):
             given_up = [each.index for each in discarded]
-            bad = [each.index for each in failed] + given_up
+            bad = [each.index for each in (*failed, *invalid)] + given_up
             return CallEnding(done=done, failed=bad, given_up=given_up)
         case _:
             assert_never(outcome)

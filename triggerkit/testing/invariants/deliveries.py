@@ -195,6 +195,9 @@ class Deliveries:
             case DiscardReason.DISCARDED_BY_HANDLER:
                 fine = all(number in stay.given_up for number in numbers)
                 require(fine, "F", f"{numbers}: no handler gave them up")
+            case DiscardReason.INVALID_RECORD:
+                fine = options.discards_invalid and all(stay.failures[each] for each in numbers)
+                require(fine, "F", f"{numbers}: given up as invalid")
             case _:
                 assert_never(reason)
         self._quotas.given_up(stay, numbers, reason, calls)

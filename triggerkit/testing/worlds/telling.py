@@ -77,8 +77,9 @@ def _other(value: object) -> str:
             return f"NotInvoked: {reason}"
         case PartlyFailed(index=index):
             return f"PartlyFailed from {index}"
-        case RecordsEnded(done=done, failed=failed, discarded=discarded):
-            return f"done {done} failed {_indexes(failed)} given up {_indexes(discarded)}"
+        case RecordsEnded(done=done, failed=failed, discarded=discarded, invalid=invalid):
+            given_up = f"given up {_indexes(discarded)} invalid {_indexes(invalid)}"
+            return f"done {done} failed {_indexes(failed)} {given_up}"
         case tuple():
             return " ".join(_part(each) for each in value) or "nothing"
         case frozenset():
