@@ -138,11 +138,20 @@ def test_what_is_no_function_is_refused() -> None:
         Triggers().on(ORDERS)(wrong)
 
 
-def test_a_decorator_without_parentheses_is_told_how_to_write_it() -> None:
+@pytest.mark.parametrize("method", ["on", "each", "batch"])
+def test_c7_a_decorator_without_parentheses_is_refused_at_its_line(method: str) -> None:
     handlers: Any = Triggers()
-    with pytest.raises(LocatorError) as caught:
-        handlers.on(handler)(handler)
-    assert 'write it as "dynamodb://TABLE"' in caught.value.hint
+    with pytest.raises(UsageError, match=r"got .*test_triggers\.handler") as refused:
+        getattr(handlers, method)(handler)
+    assert f'write @handlers.{method}("dynamodb://TABLE") above' in refused.value.hint
+    assert handlers.triggers == ()
+
+
+def test_c7_a_handler_among_the_sources_is_refused_too() -> None:
+    handlers: Any = Triggers()
+    for given in (Callable2(), functools.partial(handler, context=None), lambda event: None):
+        with pytest.raises(UsageError, match="declares nothing"):
+            handlers.on("dynamodb://orders", given)
 
 
 def test_a_lambda_needs_a_name() -> None:

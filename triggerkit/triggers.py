@@ -189,6 +189,7 @@ class Triggers(Generic[R]):
             DuplicateTriggerError: the group has a trigger of that name.
             OptionError, LocatorError, UsageError: an unknown option, a bad source, a bad name.
         """
+        _check_called("on", sources)
 
         def declare(handler: H) -> H:
             check_handler(handler)
@@ -220,6 +221,7 @@ class Triggers(Generic[R]):
             HandlerSignatureError: wrong parameters, or an annotation that is no change.
             DuplicateTriggerError, OptionError, LocatorError, UsageError: as for `on`.
         """
+        _check_called("each", sources)
 
         def declare(handler: E) -> E:
             around = sys._getframe(1).f_locals  # noqa: SLF001 - where a local class is named
@@ -248,6 +250,7 @@ class Triggers(Generic[R]):
             HandlerSignatureError: wrong parameters, or an annotation that is no batch of changes.
             DuplicateTriggerError, OptionError, LocatorError, UsageError: as for `on`.
         """
+        _check_called("batch", sources)
 
         def declare(handler: E) -> E:
             around = sys._getframe(1).f_locals  # noqa: SLF001 - where a local class is named
@@ -365,6 +368,21 @@ def _check_option_names(given: Mapping[str, object], *, where: str) -> None:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
             raise OptionError(f"{where}: unknown option {name!r}", hint=hint)
+
+
+def _check_called(method: str, sources: Sequence[object]) -> None:
+    """Refuse `@handlers.on` without parentheses: Python would replace the function by a decorator.
+
+    Raises:
+        UsageError: a function stands where the sources belong.
+    """
+    for given in sources:
+        if callable(given):
+            raise UsageError(
+                f"{method}() got {origin_of(given)} where its sources belong, and declares nothing",
+                hint=f'write @handlers.{method}("dynamodb://TABLE") above the function; '
+                f"@handlers.{method}() if its sources are in the configuration",
+            )
 
 
 def _check_sources(trigger: Trigger) -> None:

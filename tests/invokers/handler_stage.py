@@ -149,9 +149,7 @@ def on_stage(scene: Callable[[Stage], Awaitable[T]], *, inline: bool = False) ->
     """Play `scene` on an engine loop and close its threads."""
 
     async def play() -> T:
-        if inline:
-            return await scene(Stage(InlineHandlers()))
-        threads = HandlerThreads()
+        threads = InlineHandlers() if inline else HandlerThreads()
         try:
             return await scene(Stage(threads))
         finally:

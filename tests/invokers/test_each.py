@@ -13,7 +13,7 @@ from invokers.handler_stage import Stage, on_stage
 from invokers.typed_stage import Row, batch_of, call_with, outcome_of, rows, status, typed_invoker
 from pydantic import BaseModel
 
-from triggerkit import Change, Context, Discard, Inserted, Modified, Removed, Retry
+from triggerkit import Batch, Change, Context, Discard, Inserted, Modified, Removed, Retry
 from triggerkit.core.model import LastFailure
 from triggerkit.core.outcome import (
     NotInvoked,
@@ -34,6 +34,13 @@ ONE_OF_EACH = (
 class Order(BaseModel):
     id: str
     status: str
+
+
+@dataclass
+class Tagged:
+    id: str
+    tags: dict[str, str]
+    lines: list[dict[str, str]]
 
 
 def ended(outcome: Outcome) -> tuple[list[int], list[int], list[int]]:
@@ -280,6 +287,21 @@ def test_an_image_that_the_stream_lacks_is_told_with_the_command_that_helps() ->
     outcome = on_stage(scene)
     assert isinstance(outcome, RecordsEnded)
     assert outcome.failed[0].failure.error_type == "ImageNotInStream"
+
+
+def test_c8_a_typed_handler_gets_the_empty_map_of_dynamodb_local() -> None:
+    seen: list[Tagged] = []
+
+    def each(change: Change[Tagged]) -> None:
+        seen.append(change.new)  # type: ignore[arg-type]
+
+    def batch(changes: Batch[Change[Tagged]]) -> None:
+        seen.extend(change.new for change in changes)  # type: ignore[misc]
+
+    row = Row("1", "a", new={"tags": {}, "lines": {"L": [{}]}})
+    assert outcome_of(each, [row], unit="each") == Succeeded()
+    assert outcome_of(batch, [row], unit="batch") == Succeeded()
+    assert seen == [Tagged("a", {}, [{}])] * 2
 
 
 def test_a_broken_record_fails_by_itself() -> None:

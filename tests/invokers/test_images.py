@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from triggerkit.errors import ImageNotInStream
+from triggerkit.errors import ImageMismatchError, ImageNotInStream
 from triggerkit.invokers.images import StreamImages, decoded, for_json, value_of
 
 ARN = "arn:aws:dynamodb:eu-west-1:111111111111:table/orders/stream/2026"
@@ -45,10 +45,37 @@ def test_a_number_keeps_all_its_digits() -> None:
     assert str(value_of({"N": digits})) == digits
 
 
-@pytest.mark.parametrize("wire", [{}, {"X": "1"}, {"id": "1"}])
-def test_what_is_no_attribute_value_is_refused(wire: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="not an attribute value"):
-        value_of(wire)
+@pytest.mark.parametrize(
+    "wire", [{"X": "1"}, {"id": "1"}, {"N": "secret"}, {"B": "secret"}, {"M": {"a": {"X": 1}}}, "s"]
+)
+def test_what_is_no_attribute_value_is_refused_by_its_name_and_without_its_value(wire: Any) -> None:
+    with pytest.raises(ImageMismatchError, match="attribute 'total'") as refused:
+        decoded({"id": {"S": "1"}, "total": wire})
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("wire", "value"),
+    [
+        ({}, {}),
+        ({"L": [{}, {"S": "x"}]}, [{}, "x"]),
+        ({"M": {"tags": {}}}, {"tags": {}}),
+    ],
+)
+def test_c8_an_empty_map_that_lacks_its_type_is_an_empty_map(wire: Any, value: object) -> None:
+    assert decoded({"name": wire}) == {"name": value}
+    assert for_json(wire) == value
+
+
+def test_c8_an_empty_map_that_lacks_its_type_compares_as_an_empty_map() -> None:
+    before, now = {"tags": {}}, {"tags": {"M": {}}}
+    assert not images(before, now).changed(())
+    assert not images(before, now).changed(("tags", "tags.a"))
+    filled = images(before, {"tags": {"M": {"a": {"S": "x"}}}})
+    assert filled.changed(("tags",))
+    assert filled.changed(("tags.a",))
+    assert filled.differences() == {"tags.a": {"new": "x"}}
+    assert images({"tags": {"S": "x"}}, before).differences() == {"tags": {"old": "x", "new": {}}}
 
 
 @pytest.mark.parametrize(

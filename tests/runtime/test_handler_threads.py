@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -161,9 +163,122 @@ def test_each_sync_trigger_has_threads_of_its_own_and_all_async_ones_share_a_loo
 def test_inline_handlers_run_where_they_are_called() -> None:
     async def scene() -> list[threading.Thread]:
         places = InlineHandlers()
-        return [
+        found = [
             await places.threads("one", 4)(threading.current_thread),
             await places.loop(thread_here),
         ]
+        await places.close()
+        return found
 
     assert asyncio.run(scene()) == [threading.current_thread()] * 2
+
+
+def got_loop() -> asyncio.AbstractEventLoop:
+    return asyncio.get_event_loop()
+
+
+async def one() -> int:
+    await asyncio.sleep(0)
+    return 1
+
+
+USES: list[Callable[[], object]] = [
+    lambda: asyncio.get_event_loop().run_until_complete(one()),
+    lambda: asyncio.run(one()),
+    lambda: asyncio.get_event_loop().close(),
+    lambda: asyncio.set_event_loop(None),
+    lambda: asyncio.get_event_loop().create_task(asyncio.Event().wait()) and None,
+    lambda: asyncio.set_event_loop(asyncio.get_event_loop()),
+]
+
+
+@pytest.mark.parametrize("places_of", [HandlerThreads, InlineHandlers])
+@pytest.mark.parametrize("first", range(len(USES)))
+def test_c1_c3_a_sync_handler_finds_an_event_loop_whatever_the_call_before_did(
+    places_of: type[HandlerThreads | InlineHandlers], first: int
+) -> None:
+    async def scene() -> list[object]:
+        places = places_of()
+        call = places.threads("one", 1)
+        results = [await call(lambda use=use: use() or 1) for use in (USES[first], *USES[:2])]
+        loop = await call(got_loop)
+        assert not loop.is_running()
+        await places.close()
+        assert loop.is_closed()
+        assert asyncio.get_running_loop().is_running()
+        await asyncio.sleep(0)  # our own task goes on
+        return results
+
+    assert asyncio.run(scene()) == [1, 1, 1]
+    gc.collect()  # a loop that was left open would be told here
+
+
+@pytest.mark.parametrize("places_of", [HandlerThreads, InlineHandlers])
+def test_c1_c3_an_asynchronous_handler_still_runs_on_the_running_loop(
+    places_of: type[HandlerThreads | InlineHandlers],
+) -> None:
+    async def loops() -> bool:
+        return asyncio.get_running_loop() is asyncio.get_event_loop()
+
+    async def scene() -> bool:
+        places = places_of()
+        found = await places.loop(loops)
+        await places.close()
+        return found
+
+    assert asyncio.run(scene())
+
+
+def test_c1_the_loop_is_the_same_in_each_call_of_a_trigger_and_another_for_each_thread() -> None:
+    both = threading.Barrier(2, timeout=10)
+
+    def at_once() -> asyncio.AbstractEventLoop:
+        both.wait()
+        return asyncio.get_event_loop()
+
+    async def scene() -> None:
+        threads = HandlerThreads()
+        alone = threads.threads("alone", 1)
+        assert await alone(got_loop) is await alone(got_loop)
+        pair = threads.threads("pair", 2)
+        one_loop, other = await asyncio.gather(pair(at_once), pair(at_once))
+        assert one_loop is not other
+        await threads.close()
+        assert one_loop.is_closed()
+        assert other.is_closed()
+
+    asyncio.run(scene())
+
+
+def test_c1_closing_does_not_wait_for_a_thread_that_a_handler_holds() -> None:
+    began, gate = threading.Event(), threading.Event()
+
+    async def scene() -> None:
+        threads = HandlerThreads()
+        call = asyncio.ensure_future(
+            threads.threads("one", 1)(lambda: began.set() or gate.wait(10))
+        )
+        while not began.is_set():
+            await asyncio.sleep(0)
+        await threads.close()
+        assert not call.done()
+        gate.set()
+        await call
+
+    asyncio.run(scene())
+
+
+def test_c3_the_loop_that_a_test_has_set_is_set_again_after_each_call() -> None:
+    async def scene() -> None:
+        places = InlineHandlers()
+        await places.threads("one", 1)(got_loop)
+        await places.close()
+
+    mine = asyncio.new_event_loop()
+    asyncio.set_event_loop(mine)
+    try:
+        mine.run_until_complete(scene())
+        assert asyncio.get_event_loop() is mine
+    finally:
+        asyncio.set_event_loop(None)
+        mine.close()

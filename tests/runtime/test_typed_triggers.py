@@ -40,7 +40,7 @@ def records(keys: str) -> list[Record]:
     ]
 
 
-def invoker_of(function: Callable[..., Any], unit: str) -> InProcessInvoker:
+def invoker_of(function: Callable[..., Any], unit: str, places: InlineHandlers) -> InProcessInvoker:
     handlers = Triggers("shop")
     getattr(handlers, unit)("dynamodb://orders")(function)
     (trigger,) = handlers.triggers
@@ -49,7 +49,7 @@ def invoker_of(function: Callable[..., Any], unit: str) -> InProcessInvoker:
         callable_of(trigger),
         HandlerSettings(is_async=trigger.is_async),
         lifespan=None,
-        places=InlineHandlers(),
+        places=places,
         clock=LoopClock(),
         log=ListedLog().logger(),
     )
@@ -64,14 +64,14 @@ def played(
     function: Callable[..., Any], keys: str, *, unit: str = "each", **options: Any
 ) -> list[tuple[list[str], str]]:
     """Run a worker over one shard until all is saved; the failure records, by keys and condition."""
-    destination = FakeDestination()
+    destination, places = FakeDestination(), InlineHandlers()
 
     async def scenario() -> None:
         source = JsonSource({"s1": records(keys)})
         world = World(
             source,
             MappingOptions(**options),
-            invoker=invoker_of(function, unit),  # type: ignore[arg-type]
+            invoker=invoker_of(function, unit, places),  # type: ignore[arg-type]
             destination=destination,
         )
         world.engine.start()
@@ -79,6 +79,7 @@ def played(
         (lease,) = await world.store.read("app:orders:t:")
         assert lease.checkpoint.sequence_number == str(len(keys) - 1)
         await world.stop()
+        await places.close()
 
     run(scenario)
     told = []

@@ -355,3 +355,56 @@ def test_boto3_is_never_imported_and_the_package_itself_loads_nothing() -> None:
         [sys.executable, "-W", "error", "-c", look], capture_output=True, text=True, timeout=60
     )
     assert (done.stdout, done.stderr) == ("False []\n", "")
+
+
+def test_c3_sync_handlers_may_run_a_loop_of_their_own_and_async_ones_run_in_virtual_time() -> None:
+    group = Triggers("loops")
+    seen: list[object] = []
+
+    async def answer(text: str) -> str:
+        await asyncio.sleep(0)
+        return text
+
+    @group.on("dynamodb://orders")
+    def running(event: Any, context: Any) -> None:
+        seen.append(asyncio.run(answer("run")))
+
+    @group.each("dynamodb://orders")
+    def getting(change: Change[dict[str, Any]]) -> None:
+        seen.append(asyncio.get_event_loop().run_until_complete(answer("get")))
+
+    @group.batch("dynamodb://orders")
+    async def waiting(batch: Batch[Change[dict[str, Any]]]) -> None:
+        await asyncio.sleep(500)
+        seen.append("virtual")
+
+    with Simulation(group, workers=2) as sim:
+        sim.table("orders").put(id="1")
+        sim.run_until_idle()
+        sim.table("orders").put(id="2")
+        sim.crash()
+        sim.run_until_idle()
+        assert not sim.lost
+    assert sorted(map(str, seen)) == ["get"] * 2 + ["run"] * 2 + ["virtual"] * 2
+
+
+def test_c3_a_sync_handler_s_loop_is_one_for_all_its_calls_in_a_simulation() -> None:
+    group = Triggers("loops")
+    connected: dict[str, Any] = {}
+
+    async def connect() -> asyncio.Event:
+        return asyncio.Event()
+
+    @group.on("dynamodb://orders", batch_size=1)
+    def keeping(event: Any, context: Any) -> None:
+        loop = asyncio.get_event_loop()
+        if not connected:
+            connected.update(loop=loop, client=loop.run_until_complete(connect()))
+        assert loop is connected["loop"]
+
+    with Simulation(group) as sim:
+        for number in range(3):
+            sim.table("orders").put(id=str(number))
+        sim.run_until_idle()
+        assert not sim.calls(keeping).failed
+    assert connected["loop"].is_closed()

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from triggerkit.core.changes import Differences, Item
-from triggerkit.errors import ImageNotInStream
+from triggerkit.errors import ImageMismatchError, ImageNotInStream
 
 T = TypeVar("T")
 Wire: TypeAlias = dict[str, Any]
@@ -23,20 +23,39 @@ _BOTH: Final = "NEW_AND_OLD_IMAGES"
 
 
 def decoded(image: WireImage) -> Item:
-    """The item, fresh: numbers are Decimal, sets are set, binary values bytes."""
-    return {name: value_of(wire) for name, wire in image.items()}
+    """The item, fresh: numbers are Decimal, sets are set, binary values bytes.
+
+    Raises:
+        ImageMismatchError: an attribute is no value of DynamoDB's; names it, not what it holds.
+    """
+    item: Item = {}
+    for name, wire in image.items():
+        try:
+            item[name] = value_of(wire)
+        except Exception:  # noqa: BLE001 - whatever an endpoint sent: the attribute is what matters
+            raise ImageMismatchError(
+                f"attribute {name!r} is no attribute value of DynamoDB",
+                hint='the endpoint of the stream must send it as {"S": "text"}, {"N": "1"} and so on',
+            ) from None
+    return item
 
 
 def value_of(wire: Wire) -> Any:
-    """One attribute value. Raises ValueError: no type of DynamoDB's."""
-    for kind, inner in wire.items():
-        if kind == "S":
-            return inner
-        read = _READ.get(kind)
-        if read is None:
-            break
-        return read(inner)
-    raise ValueError(f"not an attribute value: {', '.join(wire) or 'empty'}")
+    """One attribute value. Raises ValueError: no type of DynamoDB's, or not of the type it names."""
+    kind, inner = _typed(wire)
+    if kind == "S":
+        return inner
+    read = _READ.get(kind)
+    if read is None:
+        raise ValueError(f"{kind} is no attribute type of DynamoDB")
+    return read(inner)
+
+
+def _typed(wire: Wire) -> tuple[str, Any]:
+    """The type and the value in it; DynamoDB Local 3 writes an empty map as `{}`, not as `{"M": {}}`."""
+    for pair in wire.items():
+        return pair
+    return "M", {}
 
 
 def _same(inner: Any) -> Any:
@@ -48,7 +67,7 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "N": Decimal,
     "BOOL": _same,
     "NULL": lambda _: None,
-    "M": decoded,
+    "M": lambda inner: {name: value_of(wire) for name, wire in inner.items()},
     "L": lambda inner: [value_of(each) for each in inner],
     "SS": set,
     "NS": lambda inner: {Decimal(each) for each in inner},
@@ -59,7 +78,7 @@ _READ: dict[str, Callable[[Any], Any]] = {
 
 def for_json(wire: Wire) -> Any:
     """One attribute value for `json.dumps`; binary stays base64 text, sets are sorted."""
-    [(kind, inner)] = wire.items()
+    kind, inner = _typed(wire)
     match kind:
         case "N":
             return _number(inner)
@@ -195,10 +214,10 @@ def _lookup(image: WireImage, path: str) -> Wire | None:
         return image[path]
     here: Wire = {"M": image}
     for step in path.split("."):
-        match here:
-            case {"M": inner} if step in inner:
+        match _typed(here):
+            case ("M", inner) if step in inner:
                 here = inner[step]
-            case {"L": inner} if step.isdecimal() and int(step) < len(inner):
+            case ("L", inner) if step.isdecimal() and int(step) < len(inner):
                 here = inner[int(step)]
             case _:
                 return None
@@ -215,7 +234,7 @@ def _equal(old: Wire, new: Wire) -> bool:
     """The same value: sets in any order, numbers by value, text apart from numbers."""
     if old == new:
         return True
-    [(kind, before)], [(other, now)] = old.items(), new.items()
+    (kind, before), (other, now) = _typed(old), _typed(new)
     if kind != other:
         return False
     match kind:
@@ -234,9 +253,11 @@ def _differences(
         before, now = old.get(name), new.get(name)
         if not _differs(before, now):
             continue
-        if before is not None and now is not None and "M" in before and "M" in now:
-            yield from _differences(before["M"], now["M"], f"{prefix}{name}.")
-            continue
+        if before is not None and now is not None:
+            (kind, inside), (other, inside_now) = _typed(before), _typed(now)
+            if kind == other == "M":
+                yield from _differences(inside, inside_now, f"{prefix}{name}.")
+                continue
         sides = {"old": before, "new": now}
         yield (
             f"{prefix}{name}",

@@ -14,16 +14,24 @@ from queue import SimpleQueue
 from typing import TypeVar
 
 from triggerkit.errors import InternalError
+from triggerkit.runtime.thread_loops import InlineThread, ThreadLoop
 
 T = TypeVar("T")
 
+LAST_STEPS_SECONDS = 1.0
+"""How long an idle handler thread may take to close its event loop."""
+
 
 class ThreadRunner:
-    """Implements `ports.Runner` on at most `threads` daemon threads, first come first served."""
+    """Implements `ports.Runner` on at most `threads` daemon threads, first come first served.
 
-    def __init__(self, name: str, threads: int) -> None:
+    `event_loops`: each thread has an event loop set, for blocking code of the user's.
+    """
+
+    def __init__(self, name: str, threads: int, *, event_loops: bool = False) -> None:
         self._name = name
         self._limit = threads
+        self._event_loops = event_loops
         self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._unfinished = 0
@@ -60,10 +68,16 @@ class ThreadRunner:
         return await future
 
     def close(self) -> None:
-        """Accept no more calls; threads end behind the calls already accepted. Does not wait."""
+        """Accept no more calls; threads end after the calls already accepted. Does not wait."""
         self._closed = True
         for _ in self._threads:
             self._queue.put(None)
+
+    def join(self, wait_seconds: float) -> None:
+        """After `close`: wait for the end of the threads, unless a call still holds one."""
+        if not self.busy:
+            for thread in self._threads:
+                thread.join(wait_seconds)
 
     def _settle(self, settle: Callable[[], None]) -> None:
         self._unfinished -= 1
@@ -76,9 +90,14 @@ class ThreadRunner:
         thread.start()
 
     def _serve(self) -> None:
+        loop = ThreadLoop() if self._event_loops else None
         while (perform := self._queue.get()) is not None:
+            if loop is not None:
+                loop.offer()
             perform()
             del perform  # else the last call's arguments and result live until the next call
+        if loop is not None:
+            loop.close()
 
 
 def _performed(call: Callable[[], T], future: asyncio.Future[T]) -> Callable[[], None]:
@@ -176,7 +195,7 @@ def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
 
 
 class HandlerThreads:
-    """Implements `invokers.places.Places` with real threads; `close` it behind the last invoker."""
+    """Implements `invokers.places.Places` with real threads; `close` it after the last invoker."""
 
     def __init__(self) -> None:
         self._loop = HandlerLoop()
@@ -184,7 +203,7 @@ class HandlerThreads:
 
     def threads(self, name: str, count: int) -> ThreadRunner:
         """`count` threads of the sync trigger `name`, nobody else's."""
-        runner = ThreadRunner(f"handler-{name}", count)
+        runner = ThreadRunner(f"handler-{name}", count, event_loops=True)
         self._runners.append(runner)
         return runner
 
@@ -198,6 +217,8 @@ class HandlerThreads:
         for runner in self._runners:
             runner.close()
         await self._loop.close()
+        for runner in self._runners:  # idle, so they end at once: their event loops are closed
+            runner.join(LAST_STEPS_SECONDS)
 
 
 class InlineRunner:
@@ -211,14 +232,24 @@ class InlineRunner:
 class InlineHandlers:
     """Implements `invokers.places.Places` on the calling loop itself: for simulations."""
 
-    def threads(self, name: str, count: int) -> InlineRunner:  # noqa: ARG002 - there are none
-        """A runner that calls in place."""
-        return InlineRunner()
+    def __init__(self) -> None:
+        self._threads: list[InlineThread] = []
+
+    def threads(self, name: str, count: int) -> InlineThread:  # noqa: ARG002 - there are none
+        """A runner that calls in place, where sync handlers see no running loop."""
+        thread = InlineThread()
+        self._threads.append(thread)
+        return thread
 
     @property
     def loop(self) -> InlineLoop:
         """The calling loop."""
         return InlineLoop()
+
+    async def close(self) -> None:
+        """Close the event loops that sync handlers have found."""
+        for thread in self._threads:
+            thread.close()
 
 
 class InlineLoop:

@@ -153,10 +153,11 @@ class SimulatedWorker:
             await self._engine.close()
 
     async def clean_up(self) -> None:
-        """Leave the lifespans, so that the test that simulates leaks nothing."""
+        """Leave the lifespans and close event loops, so that the test that simulates leaks nothing."""
         for invoker in self._invokers:
             await invoker.close()
         self._invokers.clear()
+        await self._places.close()
 
     async def _open_invoker(self, plan: MappingPlan) -> Invoker:
         options, trigger, book = plan.options, plan.trigger, self._world.book
