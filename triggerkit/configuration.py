@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from triggerkit.core.options import canonical, nearest
-from triggerkit.errors import LocatorError, OptionError, UsageError
+from triggerkit.core.options import canonical
+from triggerkit.errors import LocatorError, OptionError, UsageError, nearest
 
 Table: TypeAlias = Mapping[str, object]
 Scalar: TypeAlias = Literal["target", "app", "state"]

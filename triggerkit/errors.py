@@ -6,7 +6,47 @@ to do about it (the `hint`). This module imports nothing of triggerkit.
 
 from __future__ import annotations
 
-from typing import ClassVar
+import difflib
+import signal
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Final
+
+EXIT_CODES: Final[Mapping[int, str]] = {
+    0: "done, or drained",
+    1: "a fault of triggerkit",
+    2: "wrong usage: the command line, the configuration or the module; a declined question",
+    3: "the stream cannot be used: credentials, permission, not there, not reachable",
+    4: "the state cannot be used",
+    5: "no triggers",
+    12: "a handler failed, or records were discarded",
+    13: "a simulated world broke a promise",
+    14: "the drain ran out of time",
+    130: "interrupted twice",
+}
+"""Every exit code of the command line, in words."""
+EXIT_DRAIN_EXPIRED: Final = 14
+EXIT_INTERRUPTED: Final = 130
+LONGEST_LIST: Final = 50
+"""Of the known names that a hint shows."""
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """A hint for a name that does not exist: the nearest known one, or all of them."""
+    close = difflib.get_close_matches(name, known, n=1)
+    if close:
+        return f"did you mean {close[0]}?"
+    more = f" and {len(known) - LONGEST_LIST} more" if len(known) > LONGEST_LIST else ""
+    return f"known: {', '.join(known[:LONGEST_LIST]) or 'none'}{more}"
+
+
+def ending_in_words(code: int) -> str:
+    """How a process ended, for a person; `code` is negative for the signal that killed it."""
+    if code < 0:
+        try:
+            return f"killed by signal {-code} ({signal.Signals(-code).name})"
+        except ValueError:
+            return f"killed by signal {-code}"
+    return f"exit code {code}: {EXIT_CODES[code]}" if code in EXIT_CODES else f"exit code {code}"
 
 
 class TriggerkitError(Exception):

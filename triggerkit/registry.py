@@ -11,8 +11,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Literal, TypeAlias, cast
 
 from triggerkit.core.locators import Locator
-from triggerkit.core.options import nearest
-from triggerkit.errors import LocatorError
+from triggerkit.errors import LocatorError, nearest
 from triggerkit.ports import Destination, Invoker, LeaseStore, Services, Source
 
 Group: TypeAlias = Literal["sources", "lease_stores", "destinations", "invokers"]

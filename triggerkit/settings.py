@@ -23,7 +23,6 @@ from triggerkit.core.options import (
     MappingOptions,
     canonical,
     check_honoured,
-    nearest,
     read_options,
 )
 from triggerkit.errors import (
@@ -32,6 +31,7 @@ from triggerkit.errors import (
     NoTriggersError,
     OptionError,
     UsageError,
+    nearest,
 )
 from triggerkit.triggers import Trigger, Triggers, check_name
 

@@ -7,7 +7,6 @@ handler's signature, unique names) is checked at the line that declares it; the 
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
 import sys
@@ -32,6 +31,7 @@ from triggerkit.errors import (
     LocatorError,
     OptionError,
     UsageError,
+    nearest,
 )
 from triggerkit.handlers import (
     Context,
@@ -365,9 +365,7 @@ def _check_option_names(given: Mapping[str, object], *, where: str) -> None:
     known = list(Options.__annotations__)
     for name in given:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
-            raise OptionError(f"{where}: unknown option {name!r}", hint=hint)
+            raise OptionError(f"{where}: unknown option {name!r}", hint=nearest(name, known))
 
 
 def _check_called(method: str, sources: Sequence[object]) -> None:

@@ -14,6 +14,7 @@ import click
 from triggerkit.cli.main import COMMANDS, cli
 from triggerkit.core.options import AWS_NAMES, HONOURED, OPTION_NAMES, MappingOptions
 from triggerkit.core.reading import BUSY_POLL_SECONDS
+from triggerkit.errors import EXIT_CODES
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 BEGIN = "<!-- table: {} -->"
@@ -46,6 +47,12 @@ def commands_table() -> str:
     rows = ["| command | does |", "|---|---|"]
     rows += [f"| `triggerkit {name}` | {does} |" for name, (_, does) in sorted(COMMANDS.items())]
     return "\n".join(rows)
+
+
+def exit_codes_table() -> str:
+    """How a command may end."""
+    rows = ["| exit code | means |", "|---|---|"]
+    return "\n".join([*rows, *(f"| {code} | {words} |" for code, words in EXIT_CODES.items())])
 
 
 def costs_table() -> str:
@@ -133,6 +140,7 @@ TABLES: Mapping[str, str] = {
     "commands": commands_table(),
     "commands_whole": commands_whole(),
     "costs": costs_table(),
+    "exit_codes": exit_codes_table(),
 }
 PAGES = ("README.md", "docs/commands.md", "docs/limits-and-costs.md", "docs/options.md")
 

@@ -19,7 +19,7 @@ from architecture.package_tree import CHECKOUT, findings, package, suite
 
 from triggerkit.cli.main import cli
 from triggerkit.configuration import load_configuration
-from triggerkit.errors import TriggerkitError
+from triggerkit.errors import EXIT_CODES
 from triggerkit.runtime.target import load_target
 from triggerkit.settings import Flags, build_settings
 from triggerkit.testing import Simulation, SimulationFactory
@@ -155,13 +155,7 @@ def test_commands_in_running_text_and_tables_exist() -> None:
 
 def test_the_readme_lists_every_exit_code_that_can_come() -> None:
     readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
-    codes = {TriggerkitError.exit_code, 0, 130}
-    waiting = [TriggerkitError]
-    while waiting:
-        error = waiting.pop()
-        codes.add(error.exit_code)
-        waiting += error.__subclasses__()
-    assert [code for code in sorted(codes) if f"\n| {code} | " not in readme] == []
+    assert [code for code in EXIT_CODES if f"\n| {code} | " not in readme] == []
 
 
 def test_the_two_commands_of_the_readme_are_those_that_ci_runs() -> None:

@@ -12,9 +12,6 @@ from architecture.package_tree import dotted, findings, package, scoped
 from triggerkit import errors
 from triggerkit.errors import TriggerkitError
 
-EXIT_CODES = {1, 2, 3, 4, 5, 10, 11, 12, 13, 130}
-"""API.md, Exit codes; 0 is no error."""
-
 WITHOUT_HINT = {
     "InternalError": "a fault of triggerkit: the user can do nothing about it",
     "LeaseLostError": "the core answers it; no user sees it",
@@ -48,7 +45,7 @@ def test_a_code_is_a_slug_that_says_what_the_class_says(error: type[TriggerkitEr
 
 @pytest.mark.parametrize("error", CLASSES, ids=lambda error: error.__name__)
 def test_an_exit_code_is_one_of_the_listed(error: type[TriggerkitError]) -> None:
-    assert error.exit_code in EXIT_CODES
+    assert error.exit_code in errors.EXIT_CODES
 
 
 def test_no_error_of_triggerkit_is_defined_elsewhere() -> None:

@@ -217,7 +217,7 @@ def first_hour(seat: Seat) -> dict[str, str]:
         shown["put"] = seat.type(FIRST_ITEM)
         screen.until("record done in")
         shown["seen"] = f"{screen.text.removeprefix(started).strip()}\n"
-        tail = "triggerkit tail dynamodb://orders --from-start -n 2"
+        tail = "triggerkit tail orders --from-start -n 2"
         shown["tail"] = seat.type(CHANGED_ITEM) + seat.type(tail)
         screen.press("\x03")
         screen.end()

@@ -265,7 +265,7 @@ def test_what_a_killed_recording_left_is_not_thrown_away(busy: Endpoint) -> None
     [
         ("dynamodb://ordres", SOURCE, "table 'ordres' does not exist"),
         ("kinesis://clicks", USAGE, "no source has the scheme 'kinesis'"),
-        ("orders", USAGE, "orders"),
+        ("orders!", USAGE, "'orders!' has no scheme"),
     ],
 )
 def test_a_source_that_cannot_be_read_leaves_no_file_and_says_what_tail_says(

@@ -150,7 +150,7 @@ CONFIGURATION = (
 
 FLAGS = (
     Case("an unknown flag", ("No such option", "--brust", "--burst"), ("run", "app:handlers", "--brust")),
-    Case("an unknown command", ("No such command 'runn'",), ("runn",)),
+    Case("an unknown command", ("No such command 'runn'", "did you mean run?"), ("runn",)),
     Case("a flag of another version", ("No such option", "--workers"), ("run", "app:handlers", "--workers", "4")),
     Case("a bad choice", ("'loud' is not one of", "debug"), ("run", "app:handlers", "--log-level", "loud")),
     Case("a negative drain timeout", ("--drain-timeout", "x>=0"), ("run", "app:handlers", "--drain-timeout", "-1")),
@@ -176,8 +176,8 @@ EVENTS = (
          ("invoke", "app:handlers", "-e", "bad.json"), files={"bad.json": "{"}),
     Case("a stdin that is not JSON", ("event file stdin is not JSON",), ("invoke", "app:handlers", "-e", "-")),
     Case("no event file", ("Missing option", "--event"), ("invoke", "app:handlers")),
-    Case("no such trigger", ("no trigger is named 'bil'", "bill"),
-         ("invoke", "app:handlers", "-n", "bil", "-e", "-")),
+    Case("no such trigger", ("-t 'bil' matches no trigger", "did you mean bill?"),
+         ("invoke", "app:handlers", "-t", "bil", "-e", "-"), NO_TRIGGERS),
     Case("no name where there are several", ("several triggers", "bill, greet"),
          ("invoke", "app:handlers", "-e", "-"),
          files={"app.py": trigger() + "@handlers.on('dynamodb://users')\ndef greet(event, context): pass\n"}),

@@ -40,7 +40,7 @@ def with_failures(place: Place) -> None:
         ("order", ("table 'order' does not exist", "did you mean orders?")),
         (
             "zzzzzz",
-            ("table 'zzzzzz' does not exist", "check the name, the Region and endpoint_url"),
+            ("table 'zzzzzz' does not exist", "known: ", "check the Region and endpoint_url"),
         ),
         (
             "plain",

@@ -281,6 +281,6 @@ def test_a_record_that_cannot_be_done_is_kept_with_its_event(
 
 def test_the_sample_event_is_one_that_invoke_takes(make: Callable[..., Place]) -> None:
     place = make("dynamodb-process-stream")
-    done = place.run("invoke", "-n", "process_changes", "-e", "event.json")
+    done = place.run("invoke", "-t", "process_changes", "-e", "event.json")
     assert done.code == 0, done.stderr
     assert "2 records done" in done.stderr + done.stdout

@@ -127,7 +127,9 @@ def test_the_second_signal_ends_at_once_and_the_next_worker_goes_on_at_once(
     assert (again.code, again.events.count("handler_printed")) == (0, 1)  # delivered again
 
 
-def test_a_drain_that_takes_too_long_is_ended(shop: Place, tables: Tables) -> None:
+def test_b10_a_drain_that_takes_too_long_is_ended_and_is_the_exit_code(
+    shop: Place, tables: Tables
+) -> None:
     shop.write(
         "app.py",
         "import asyncio\nfrom triggerkit import Triggers\nhandlers = Triggers('shop')\n"
@@ -142,7 +144,7 @@ def test_a_drain_that_takes_too_long_is_ended(shop: Place, tables: Tables) -> No
         worker.until_logged("handler_printed", message="begun")
         worker.signal(signal.SIGTERM)
         done = worker.wait()
-    assert done.code == 0
+    assert done.code == 14
     assert "drain_expired" in done.events
     assert "batch_done" not in done.events
 
@@ -452,12 +454,12 @@ def test_invoke_calls_one_handler_and_prints_its_result(place: Place) -> None:
     place.write("app.py", HANDLERS)
     place.write("event.json", event_of("a", "b"))
     before = place.files
-    done = place.run("invoke", "app:handlers", "-n", "plain", "-e", "event.json")
+    done = place.run("invoke", "app:handlers", "-t", "plain", "-e", "event.json")
     assert done.code == 0
     assert done.json == {"n": 2, "resources": "the pool", "by": "a loop of its own"}
     for said in ("opened", "plain prints", "plain logs", "closed"):
         assert said in done.stderr
-    done = place.run("invoke", "app:handlers", "-n", "quick", "-e", "-", stdin=event_of("a"))
+    done = place.run("invoke", "app:handlers", "-t", "quick", "-e", "-", stdin=event_of("a"))
     assert (done.code, done.json) == (0, "quick")
     assert place.files == before
 
@@ -483,7 +485,7 @@ def test_invoke_of_a_failing_handler_shows_the_users_frames_only(
     name: str, says: tuple[str, ...], place: Place
 ) -> None:
     place.write("app.py", HANDLERS)
-    done = place.run("invoke", "app:handlers", "-n", name, "-e", "-", stdin=event_of("a", "b"))
+    done = place.run("invoke", "app:handlers", "-t", name, "-e", "-", stdin=event_of("a", "b"))
     assert done.code == FAILED
     assert not [words for words in says if words not in done.stderr], done.stderr
     assert "triggerkit/" not in done.stderr
@@ -494,7 +496,7 @@ def test_invoke_of_a_failing_handler_shows_the_users_frames_only(
 def test_invoke_opens_the_debugger_where_the_handler_raised(place: Place) -> None:
     place.write("app.py", HANDLERS)
     place.write("event.json", event_of("a"))
-    invoke = ("invoke", "app:handlers", "-e", "event.json", "--pdb", "-n")
+    invoke = ("invoke", "app:handlers", "-e", "event.json", "--pdb", "-t")
     for name, where in (("fails", "deeper()"), ("fails_later", "fails_later()")):
         code, shown = on_terminal(place, *invoke, name, answers={"(Pdb) ": b"q\n"})
         assert (code, where in shown.partition("the debugger")[2]) == (FAILED, True)
@@ -516,7 +518,7 @@ def test_where_nobody_can_type_the_debugger_is_refused_before_the_call(
 
 def test_invoke_of_a_lifespan_that_fails_says_so(place: Place) -> None:
     place.write("app.py", HANDLERS.replace('print("opened")', 'raise OSError("no database")'))
-    done = place.run("invoke", "app:handlers", "-n", "quick", "-e", "-", stdin=event_of("a"))
+    done = place.run("invoke", "app:handlers", "-t", "quick", "-e", "-", stdin=event_of("a"))
     assert done.code == FAILED
     assert "lifespan of trigger 'quick' failed" in done.stderr
     assert "OSError: no database" in done.stderr
@@ -625,10 +627,8 @@ def test_tail_with_wrong_input_reads_nothing(
 
 def test_enable_stream_turns_a_stream_on_once(shop: Place, tables: Tables) -> None:
     planned = shop.run("enable-stream", "plain", "NEW_IMAGE", "--dry-run")
-    assert (planned.code, planned.stdout) == (
-        0,
-        "would turn on the stream of dynamodb://plain with NEW_IMAGE\n",
-    )
+    place = f"plain (account 000000000000, Region us-east-1, {tables.server.endpoint_url})"
+    assert (planned.code, planned.stdout) == (0, f"the stream of {place} would be turned on\n")
     assert tables.emulator.stream_arns("plain") == []
     done = shop.run("enable-stream", "plain", "NEW_IMAGE", "--yes")
     assert done.code == 0
@@ -648,8 +648,8 @@ def test_a_question_that_is_not_answered_with_yes_does_nothing(
     code, shown = on_terminal(
         shop, "enable-stream", "plain", "KEYS_ONLY", answers={"[y/N]:": answer}
     )
-    assert code == INTERRUPTED
-    assert "Turn on the stream of dynamodb://plain with KEYS_ONLY?" in shown
+    assert code == USAGE
+    assert "Turn on the stream of plain (account 000000000000, Region us-east-1," in shown
     assert "nothing was done" in shown
     assert "Traceback" not in shown
     assert tables.emulator.stream_arns("plain") == []
@@ -665,7 +665,7 @@ def test_a_question_that_is_answered_with_yes_is_carried_out(shop: Place, tables
 
 def test_where_nobody_can_answer_the_flag_is_named(shop: Place, tables: Tables) -> None:
     done = shop.run("enable-stream", "plain", "KEYS_ONLY")
-    assert (done.code, done.stdout) == (INTERRUPTED, "")
+    assert (done.code, done.stdout) == (USAGE, "")
     assert "--yes" in done.stderr
     assert tables.emulator.stream_arns("plain") == []
 
@@ -678,7 +678,7 @@ def test_rename_moves_the_state_of_a_trigger(shop: Place, tables: Tables) -> Non
     planned = shop.run("rename", "bill", "charge", *state, "--dry-run", "--json")
     assert planned.json == {"old": "bill", "new": "charge", "leases": 1, "dry_run": True}
     code, shown = on_terminal(shop, "rename", "bill", "charge", *state, answers={"[y/N]:": b"\x03"})
-    assert (code, "nothing was done" in shown) == (INTERRUPTED, True)
+    assert (code, "nothing was done" in shown) == (USAGE, True)
     assert shop.files["state.db"] == before
     code, shown = on_terminal(shop, "rename", "bill", "charge", *state, answers={"[y/N]:": b"y\n"})
     assert (code, "moved 1 lease from bill to charge" in shown) == (0, True)

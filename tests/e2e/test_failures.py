@@ -43,7 +43,7 @@ def test_what_was_given_up_is_listed_shown_and_run_again(failed: Place) -> None:
     again = "triggerkit failures show 2 given-up.jsonl --event | triggerkit invoke app:handlers"
     assert again in shown.stdout
     event = failed.run("failures", "show", "2", "given-up.jsonl", "--event").stdout
-    done = failed.run("invoke", "app:handlers", "-n", "bill", "-e", "-", stdin=event)
+    done = failed.run("invoke", "app:handlers", "-t", "bill", "-e", "-", stdin=event)
     assert (done.code, "ValueError: b" in done.stderr) == (FAILED, True)
     whole = failed.run("failures", "show", request_id[:8], "given-up.jsonl", "--json").json
     assert whole["requestContext"]["requestId"] == request_id

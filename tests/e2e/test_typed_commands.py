@@ -33,10 +33,10 @@ def test_invoke_and_check_know_typed_handlers(place: Place) -> None:
         "generate-event", "dynamodb", "insert", "--keys", '{"id": "o-1"}', "--new", new
     )
     place.write("event.json", event.stdout)
-    done = place.run("invoke", "app:handlers", "-n", "one", "-e", "event.json")
+    done = place.run("invoke", "app:handlers", "-t", "one", "-e", "event.json")
     assert (done.code, done.json) == (0, None)
     assert "Order(id='o-1', total=9)" in done.stderr
-    done = place.run("invoke", "app:handlers", "-n", "many", "-e", "event.json")
+    done = place.run("invoke", "app:handlers", "-t", "many", "-e", "event.json")
     assert done.code == 12
     assert "failed from record 0 on (1 reported)" in done.stderr
     place.write("app.py", TYPED.replace("Inserted[Order]", "Inserted['Nowhere']"))

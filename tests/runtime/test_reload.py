@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from triggerkit.runtime.logs import LogSettings, configure_logging
 from triggerkit.runtime.reload import WAITS_FOR_CHANGE, Reloader, watched
 
 PATIENCE_SECONDS = 20.0
@@ -107,7 +110,7 @@ def test_a_worker_that_does_not_end_is_killed_and_another_starts() -> None:
         await stage.started(2)
         assert first.asked == ["stop", "kill"]
         stage.reloader.stop()
-        assert await stage.running == 0
+        assert await stage.running == 14  # the second one does not end either
 
     play(scene)
 
@@ -179,8 +182,8 @@ def test_a_worker_that_heard_of_ctrl_c_first_is_no_surprise() -> None:
     play(scene)
 
 
-@pytest.mark.parametrize(("code", "whole"), [(0, 0), (12, 12), (WAITS_FOR_CHANGE, 75)])
-def test_without_changes_the_end_of_the_worker_is_the_end(
+@pytest.mark.parametrize(("code", "whole"), [(0, 0), (12, 12), (WAITS_FOR_CHANGE, 2), (-9, 1)])
+def test_f5_without_changes_the_end_of_the_worker_is_the_end(
     code: int, whole: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("triggerkit.runtime.reload.STOP_NOTICE_SECONDS", 0.01)
@@ -190,6 +193,51 @@ def test_without_changes_the_end_of_the_worker_is_the_end(
         stage.no_more_changes()
         (await stage.started(1)).end(code)
         assert await stage.running == whole
+
+    play(scene)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (-9, "killed by signal 9 (SIGKILL)"),
+        (-11, "killed by signal 11 (SIGSEGV)"),
+        (WAITS_FOR_CHANGE, "its code failed"),
+    ],
+)
+def test_f5_a_worker_that_has_ended_is_told_in_words(
+    code: int, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("triggerkit.runtime.reload.STOP_NOTICE_SECONDS", 0.01)
+
+    async def scene() -> None:
+        log = io.StringIO()
+        restore = configure_logging(LogSettings(format="json"), log)
+        try:
+            stage = Stage()
+            (await stage.started(1)).end(code)
+            await stage.until(lambda: "\n" in log.getvalue())
+        finally:
+            restore()
+        told = json.loads(log.getvalue())
+        assert (words in told["message"], words in told["ending"]) == (True, True)
+        assert code not in told.values()
+        stage.reloader.stop()
+        assert await stage.running == 0
+
+    play(scene)
+
+
+@pytest.mark.parametrize("obeys", [True, False])
+def test_b10_a_worker_that_does_not_drain_in_its_time_is_the_exit_code(obeys: bool) -> None:
+    async def scene() -> None:
+        stage = Stage(obeys=False, drain_seconds=PATIENCE_SECONDS if obeys else 0.01)
+        worker = await stage.started(1)
+        stage.reloader.stop()
+        await stage.until(lambda: "stop" in worker.asked)
+        if obeys:
+            worker.end(14)
+        assert await stage.running == 14
 
     play(scene)
 

@@ -37,7 +37,8 @@ Tables come from the configuration:
 
 \b
 Exit codes:
-  0 stopped   2 usage   3 stream   4 files   5 no triggers   130 interrupted twice""",
+  0 stopped   2 usage   3 stream   4 files   5 no triggers
+  14 the drain ran out of time   130 interrupted twice""",
 )
 @project_flags
 @flag(

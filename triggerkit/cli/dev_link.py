@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import click
 
 from triggerkit.cli.flags import access_of
+from triggerkit.core.locators import SHARED_KEYS, parse
 from triggerkit.errors import StateError, UsageError
 from triggerkit.runtime.sandbox import sandboxed
 
@@ -28,6 +29,8 @@ FOLDER = ".triggerkit"
 LINK_FILE = "dev.json"
 LOCK_FILE = "dev.lock"
 TIMEOUT_SECONDS = 30.0
+OR_AWS = "; or add --aws for AWS"
+"""What else helps a command that can reach AWS where no `dev` runs."""
 LOCK_PATIENCE_SECONDS = 0.5
 """Others hold the lock for the moment of a look."""
 
@@ -53,13 +56,21 @@ def find_dev(folder: Path) -> DevLink | None:
         return None  # it starts or ends at this moment
 
 
-def require_dev(folder: Path) -> DevLink:
-    """The running `dev`. Raises UsageError: there is none."""
+def require_dev(config: str | None, *, hint: str = "") -> DevLink:
+    """The `dev` that runs for the configuration of this folder, or for the file `config`.
+
+    Raises:
+        UsageError: there is none; `hint` is what else would help.
+    """
+    from triggerkit.configuration import load_configuration
+
+    folder = load_configuration(config, folder=Path.cwd()).folder
     link = find_dev(folder)
     if link is None:
         raise UsageError(
             f"no `triggerkit dev` runs for {folder}",
-            hint="start one in another terminal: triggerkit dev; or go to the folder of the one that runs",
+            hint="start one in another terminal: triggerkit dev; or go to the folder of the one that runs"
+            + hint,
         )
     return link
 
@@ -72,18 +83,20 @@ def enter(link: DevLink) -> None:
 
 
 def access_through_dev(given: Mapping[str, Any], source: str) -> dict[str, str]:
-    """The access keys of a command; the running `dev` of this folder where the user names no place.
+    """The access keys of a command that reads `source`; from the running `dev` where no place is named.
 
-    A flag, a key of the locator, or an `AWS_ENDPOINT_URL` is a place, and so is `--aws`.
+    A flag about AWS, a common key of the locator, or an `AWS_ENDPOINT_URL` is a place, and so is `--aws`.
+
+    Raises:
+        UsageError: no place is named and no `dev` runs. LocatorError: `source` cannot be read.
     """
     access = access_of(given)
     named = any(name.startswith("AWS_ENDPOINT_URL") for name in os.environ)
-    if given["aws"] or access or named or "endpoint_url=" in source:
+    if given["aws"] or access or named or parse(source).keys.keys() & SHARED_KEYS:
         return access
-    link = find_dev(Path.cwd())
-    if link is not None:
-        click.echo(f"from the running dev at {link.endpoint_url}; --aws is for AWS", err=True)
-        enter(link)
+    link = require_dev(given["config"], hint=OR_AWS)
+    click.echo(f"from the running dev at {link.endpoint_url}; --aws is for AWS", err=True)
+    enter(link)
     return access
 
 

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from triggerkit.cli.flags import read_flags
 from triggerkit.cli.loading import Loaded, load
-from triggerkit.cli.main import EXIT_INTERRUPTED, show_error, show_fault
+from triggerkit.cli.main import show_error, show_fault
 from triggerkit.cli.output import set_up_logging
 from triggerkit.cli.running import announce, run_worker
 from triggerkit.configuration import load_configuration
 from triggerkit.core.locators import parse
 from triggerkit.errors import (
+    EXIT_INTERRUPTED,
     HandlerError,
     InternalError,
     NoTriggersError,
@@ -51,7 +52,8 @@ def main() -> int:
         return work(given, line)
     except TriggerkitError as error:
         show_error(error)
-        return WAITS_FOR_CHANGE if is_in_code(error) else error.exit_code
+        waits = is_in_code(error) and not given["no_reload"]
+        return WAITS_FOR_CHANGE if waits else error.exit_code
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except Exception as error:  # noqa: BLE001 - shown whole

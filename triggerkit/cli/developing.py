@@ -27,11 +27,11 @@ from triggerkit.cli.output import set_up_logging
 from triggerkit.configuration import Configuration, apply_env_file, load_configuration
 from triggerkit.emulator import Emulator, Server, serve
 from triggerkit.emulator.control import Control
-from triggerkit.errors import UsageError
+from triggerkit.errors import EXIT_INTERRUPTED, UsageError
 from triggerkit.runtime.child import start_child
 from triggerkit.runtime.dev_tables import read_tables
 from triggerkit.runtime.local_services import Address, LocalServices, read_backend
-from triggerkit.runtime.reload import INTERRUPTED, Reloader, watched
+from triggerkit.runtime.reload import Reloader, watched
 from triggerkit.runtime.sandbox import REGION, exported, reaching_aws, sandboxed
 
 HOST = "127.0.0.1"
@@ -188,7 +188,7 @@ async def supervise(plan: Plan, endpoint_url: str) -> int:
     try:
         return await running
     except asyncio.CancelledError:
-        return INTERRUPTED
+        return EXIT_INTERRUPTED
 
 
 def stop_on_signals(reloader: Reloader, running: asyncio.Future[int]) -> None:

@@ -6,7 +6,13 @@ from typing import Any
 
 import click
 
-from triggerkit.cli.flags import VIEW_TYPES, access_flags, access_of, change_flags
+from triggerkit.cli.flags import (
+    VIEW_TYPES,
+    access_flags,
+    access_of,
+    change_flags,
+    source_argument,
+)
 from triggerkit.cli.output import confirm
 
 
@@ -17,7 +23,7 @@ Examples:
   triggerkit enable-stream orders NEW_AND_OLD_IMAGES
   triggerkit enable-stream dynamodb://orders KEYS_ONLY --region eu-west-1 --yes""",
 )
-@click.argument("table")
+@source_argument("table")
 @click.argument("view_type", type=click.Choice(VIEW_TYPES))
 @access_flags
 @change_flags
@@ -33,17 +39,19 @@ def command(table: str, view_type: str, *, dry_run: bool, yes: bool, **given: An
     from triggerkit.ports import Services
     from triggerkit.runtime.clock import SystemClock
     from triggerkit.runtime.pools import ThreadRunner
-    from triggerkit.sources.dynamodb import enable_stream
+    from triggerkit.sources.dynamodb import enable_stream, find_table_place
 
-    locator = parse(table if "://" in table or table.startswith("arn:") else f"dynamodb://{table}")
+    locator = parse(table)
     if locator.scheme != "dynamodb":
         raise LocatorError(
             f"{table!r} is no DynamoDB table", hint="write its name or dynamodb://NAME"
         )
-    if dry_run:
-        click.echo(f"would turn on the stream of {locator} with {view_type}")
-        return
-    if not yes:
-        confirm(f"Turn on the stream of {locator} with {view_type}?")
     services = Services(ThreadRunner("control-plane", 1), SystemClock(), access_of(given))
+    place = asyncio.run(find_table_place(locator, services))
+    if dry_run:
+        told = f"is on already with {place.view_type}" if place.view_type else "would be turned on"
+        click.echo(f"the stream of {place} {told}")
+        return
+    if not (yes or place.view_type):  # one that is on stays as it is
+        confirm(f"Turn on the stream of {place} with {view_type}?")
     click.echo(asyncio.run(enable_stream(locator, services, view_type)))

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from triggerkit.cli.flags import F, flag, json_flag, place_flags, switch, variable
+from triggerkit.cli.groups import SuggestingGroup
 
 
 def place_argument(command: F) -> F:
@@ -24,6 +25,7 @@ def place_argument(command: F) -> F:
 
 @click.group(
     "failures",
+    cls=SuggestingGroup,
     epilog="""\b
 Examples:
   triggerkit failures ls failures.jsonl

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import click
 
 from triggerkit.cli.fault_verbs import FAULTS, Fault, written
-from triggerkit.cli.flags import flag, switch
+from triggerkit.cli.flags import config_of_dev_flag, flag, lines_flag, switch
+from triggerkit.cli.groups import SuggestingGroup
 
-_CONFIG = flag("--config", type=click.Path(), help="The configuration file, whose `dev` runs.")
 _DRY_RUN = switch("--dry-run", help="Say what would be done, and do nothing.")
 
 
 @click.group(
     "fault",
+    cls=SuggestingGroup,
     epilog="""\b
 Examples:
   triggerkit fault roll orders         (what every stream does every few hours)
@@ -48,7 +48,7 @@ def _add(fault: Fault) -> None:
             told = _ask(config, fault.name, request)
             click.echo(written(fault.said, {**given, **told}))
 
-    for decorate in reversed((*fault.parameters, _CONFIG, _DRY_RUN)):
+    for decorate in reversed((*fault.parameters, config_of_dev_flag, _DRY_RUN)):
         run = decorate(run)
     epilog = _examples(*fault.examples)
     command.add_command(click.command(fault.name, help=fault.help, epilog=epilog)(run))
@@ -58,18 +58,16 @@ for _fault in FAULTS:
     _add(_fault)
 
 
-@command.command(
-    "log", epilog=_examples("log", "log --operation GetRecords --limit 5", "log --json")
-)
+@command.command("log", epilog=_examples("log", "log --operation GetRecords -n 5", "log --json"))
 @flag("--operation", metavar="NAME", help="Calls of one operation only.")
-@flag("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="The newest.")
+@lines_flag("The newest calls.", default=20)
 @switch("--json", "as_json", help="One JSON document a call.")
-@_CONFIG
-def log(*, operation: str | None, limit: int, as_json: bool, config: str | None) -> None:
+@config_of_dev_flag
+def log(*, operation: str | None, lines: int, as_json: bool, config: str | None) -> None:
     """Show the newest calls that came, and how they ended."""
     import json
 
-    request = {"operation": operation, "limit": limit}
+    request = {"operation": operation, "limit": lines}
     calls = _ask(config, "log", request)["calls"]
     for call in calls:
         click.echo(json.dumps(call) if as_json else _line(call))
@@ -87,9 +85,8 @@ def _line(call: Mapping[str, Any]) -> str:
 
 def _dev(config: str | None) -> Any:
     from triggerkit.cli.dev_link import require_dev
-    from triggerkit.configuration import load_configuration
 
-    return require_dev(load_configuration(config, folder=Path.cwd()).folder)
+    return require_dev(config)
 
 
 def _ask(config: str | None, verb: str, request: Mapping[str, Any]) -> dict[str, Any]:

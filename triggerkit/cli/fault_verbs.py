@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import click
 
-from triggerkit.cli.flags import flag
+from triggerkit.cli.flags import flag, table_argument
 
 Given: TypeAlias = Mapping[str, Any]
 Text: TypeAlias = str | Callable[[Given], str]
@@ -22,7 +22,7 @@ DAMAGES = ("truncated", "corrupted", "cut", "reset")
 TIMES = click.IntRange(1, 10_000)
 SECONDS = click.FloatRange(0, 31_622_400)
 
-_TABLE = click.argument("table")
+_TABLE = table_argument
 _SHARD_ID = click.argument("shard", metavar="SHARD")
 _SECONDS = click.argument("seconds", type=SECONDS)
 _SHARD = flag("--shard", metavar="ID", help="One shard; else every open one, for split the first.")

@@ -6,6 +6,7 @@ The variable of a flag is the flag in capitals behind `TRIGGERKIT_`, for every c
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+MOST_LINES = 10_000
 LOG_FORMATS = ("auto", "pretty", "json")
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 SHOWN_RECORDS = ("none", "keys", "full")
@@ -38,6 +40,73 @@ def switch(name: str, *more: str, **settings: Any) -> Callable[[F], F]:
 def typed_switch(name: str, **settings: Any) -> Callable[[F], F]:
     """A switch without a variable: it does harm when it stands somewhere and is forgotten."""
     return click.option(name, is_flag=True, **settings)
+
+
+def lines_flag(what: str, default: int | None = None) -> Callable[[F], F]:
+    """`-n`: how many of what a command prints; all of it without a default."""
+    return flag(
+        "--lines",
+        "-n",
+        type=click.IntRange(1, MOST_LINES if default else None),
+        metavar="N",
+        default=default,
+        show_default=default is not None,
+        help=what,
+    )
+
+
+def verbose_flag(what: str) -> Callable[[F], F]:
+    """`-v`: show more."""
+    return switch("--verbose", "-v", help=f"Show more: {what}.")
+
+
+def config_of_dev_flag(command: F) -> F:
+    """Give a command that talks to a running `dev` the flag that says which one."""
+    return flag("--config", type=click.Path(), help="The configuration file, whose `dev` runs.")(
+        command
+    )
+
+
+def source_argument(name: str) -> Callable[[F], F]:
+    """An argument that names a source: a locator, or the bare name of a table; the command gets a locator."""
+    return click.argument(name, callback=lambda _context, _parameter, said: as_locator(said))
+
+
+def table_argument(command: F) -> F:
+    """The argument TABLE: a name, `dynamodb://NAME` or the table's ARN; the command gets the name."""
+    return click.argument("table", callback=lambda _context, _parameter, said: as_table(said))(
+        command
+    )
+
+
+def as_locator(said: str) -> str:
+    """A locator as it is; a bare name, also with `?key=value` behind it, is a table."""
+    is_bare = re.fullmatch(r"[A-Za-z0-9_.-]+(\?.*)?", said) is not None
+    return f"dynamodb://{said}" if is_bare else said
+
+
+def as_table(said: str) -> str:
+    """The name of the table that is meant.
+
+    Raises:
+        LocatorError: it is a locator of something else, or has keys.
+    """
+    from triggerkit.core.locators import parse
+    from triggerkit.errors import LocatorError
+
+    locator = parse(as_locator(said))
+    kind, _, name = locator.name.rpartition(":")[2].partition("/")
+    if not locator.is_arn:
+        kind, name = "table", locator.name
+    if locator.scheme != "dynamodb" or kind != "table" or "/" in name:
+        raise LocatorError(
+            f"{said!r} is no DynamoDB table", hint="write its name or dynamodb://NAME"
+        )
+    if locator.keys:
+        raise LocatorError(
+            f"{said!r}: a table has no keys here", hint="write them as flags, such as --region"
+        )
+    return name
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +200,7 @@ def logging_flags(command: F) -> F:
                 show_default=True,
                 help="The least level that is written.",
             ),
-            switch("--verbose", "-v", help="Everything: --log-level debug."),
+            verbose_flag("--log-level debug"),
             switch("--quiet", "-q", help="Warnings and errors only."),
         ),
     )

@@ -75,7 +75,7 @@ def read_shown(given: Mapping[str, Any]) -> Shown:
     elif given["as_json"] or given["output"]:
         form = given["output"] or "json"
     return Shown(
-        count=given["count"],
+        count=given["lines"],
         from_start=given["from_start"],
         since=given["since"],
         key=None if given["key"] is None else read_key(given["key"]),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from triggerkit.cli.flags import VIEW_TYPES, flag
+from triggerkit.cli.groups import SuggestingGroup
 
 if TYPE_CHECKING:
     from triggerkit.emulator import Emulator
@@ -26,6 +27,7 @@ _DEFAULT_NEW = '{"status": "paid", "total": 9.95}'
 
 @click.group(
     "generate-event",
+    cls=SuggestingGroup,
     epilog="""\b
 Examples:
   triggerkit generate-event dynamodb insert | triggerkit invoke app:handlers -e -

@@ -242,7 +242,7 @@ def print_failure(one: Found, sought: Sought) -> None:
     target = " TARGET" if sought.is_file else f" {sought.said}".rstrip()
     click.echo(
         f"\nrun it again:\n  triggerkit failures show {failure.number}{place} --event | "
-        f"triggerkit invoke{target} -n {failure.trigger} -e -\n"
+        f"triggerkit invoke{target} -t {failure.trigger} -e -\n"
     )
 
 

@@ -13,24 +13,24 @@ from triggerkit.cli.flags import configuration_flags, flag, logging_flags, switc
     "invoke",
     epilog="""\b
 Examples:
-  triggerkit invoke app:handlers -n process_user_table -e event.json
+  triggerkit invoke app:handlers -t process_user_table -e event.json
   triggerkit invoke app:handlers -e event.json --pdb
-  triggerkit tail dynamodb://orders -n 1 --as-event | triggerkit invoke app:handlers -e -
+  triggerkit tail orders -n 1 --as-event | triggerkit invoke app:handlers -e -
 
 \b
 Exit codes:
   0 done   2 usage   12 the handler raised or reported failed records""",
 )
 @configuration_flags
-@flag("--name", "-n", metavar="NAME", help="The trigger; may be left out when there is only one.")
 @flag("--event", "-e", metavar="FILE", required=True, help="A JSON file; - is stdin.")
 @switch("--pdb", help="In a terminal: open the debugger where the handler raised.")
 @logging_flags
-def command(name: str | None, event: str, **given: Any) -> int:
+def command(event: str, **given: Any) -> int:
     """Call the handler of one trigger with the event of a file; prints what it returns.
 
-    What the handler prints and logs goes to stderr, its result as JSON to stdout.
+    -t names the trigger, unless there is only one. What the handler prints and logs goes to
+    stderr, its result as JSON to stdout.
     """
     from triggerkit.cli.invoking import invoke
 
-    return invoke(name, event, given)
+    return invoke(event, given)

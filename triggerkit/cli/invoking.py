@@ -44,17 +44,17 @@ _MACHINERY = (
 FIRST_ATTEMPT = 1
 
 
-def invoke(name: str | None, event_file: str, given: Mapping[str, Any]) -> int:
-    """Call the handler of trigger `name`; the exit code. `given` are the command's parameters.
+def invoke(event_file: str, given: Mapping[str, Any]) -> int:
+    """Call the handler of the trigger that is selected; the exit code. `given` are the command's parameters.
 
     Raises:
-        UsageError: no such trigger, or no such event; and all that `load` raises.
+        UsageError: more than one trigger is selected, or no such event; and all that `load` raises.
     """
     if given["pdb"]:
         refuse_debugger(event_file)
     set_up_logging(given)
     loaded = load(read_flags(given))
-    plan = choose(loaded.settings.mappings, name)
+    plan = choose(loaded.settings.mappings)
     event = read_event(event_file)
     with redirect_stdout(sys.stderr):
         result = asyncio.run(call(plan, event))
@@ -96,16 +96,14 @@ def debug(error: BaseException) -> None:
     pdb.post_mortem(frames)
 
 
-def choose(plans: Sequence[MappingPlan], name: str | None) -> MappingPlan:
-    """The trigger of that name, or the only one. Raises UsageError."""
+def choose(plans: Sequence[MappingPlan]) -> MappingPlan:
+    """The only trigger there is. Raises UsageError: there are several."""
     names = sorted({plan.name for plan in plans})
-    if name is None and len(names) == 1:
-        return plans[0]
-    for plan in plans:
-        if plan.name == name:
-            return plan
-    what = "there are several triggers" if name is None else f"no trigger is named {name!r}"
-    raise UsageError(what, hint=f"choose one with --name: {', '.join(names)}")
+    if len(names) > 1:
+        raise UsageError(
+            "there are several triggers", hint=f"choose one with -t NAME: {', '.join(names)}"
+        )
+    return plans[0]
 
 
 def read_event(file: str) -> object:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from triggerkit.cli.flags import configuration_flags, json_flag, read_flags, switch
+from triggerkit.cli.flags import configuration_flags, json_flag, read_flags, verbose_flag
 from triggerkit.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ Examples:
   triggerkit list --env prod --json""",
 )
 @configuration_flags
-@switch("--verbose", "-v", help="Every option, also those at their default.")
+@verbose_flag("every option, also those at their default")
 @json_flag
 def command(**given: Any) -> None:
     """List the triggers of TARGET, their sources and options, and where each value came from."""

@@ -14,9 +14,14 @@ from typing import Any, NoReturn
 import click
 
 from triggerkit import __version__
-from triggerkit.errors import InternalError, TargetError, TriggerkitError
-
-EXIT_INTERRUPTED = 130
+from triggerkit.cli.groups import SuggestingGroup
+from triggerkit.errors import (
+    EXIT_CODES,
+    EXIT_INTERRUPTED,
+    InternalError,
+    TargetError,
+    TriggerkitError,
+)
 
 COMMANDS = {
     "check": ("check", "Check target, configuration and locators."),
@@ -39,7 +44,7 @@ COMMANDS = {
 """Name on the command line: module under `triggerkit.cli`, one line of help."""
 
 
-class LazyGroup(click.Group):
+class LazyGroup(SuggestingGroup):
     """Imports a command's module when the command is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
@@ -78,14 +83,12 @@ Examples:
   triggerkit run app:handlers
   triggerkit run app:handlers --burst --state memory:
   triggerkit list app:handlers -v
-  triggerkit tail dynamodb://orders
+  triggerkit tail orders
 
 \b
 Exit codes:
-  0 ok or drained   1 a fault of triggerkit   2 usage or import
-  3 stream (credentials, permission, not there)   4 state   5 no triggers
-  12 a handler failed or records were discarded   13 a simulated world failed
-  130 interrupted""",
+"""
+    + "\n".join(f"  {code:<4} {words}" for code, words in EXIT_CODES.items()),
 )
 @click.version_option(__version__, prog_name="triggerkit")
 def cli() -> None:

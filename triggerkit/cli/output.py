@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-EXIT_DECLINED = 130
+from triggerkit.errors import UsageError
 
 if TYPE_CHECKING:
     from triggerkit.runtime.logs import LogLevel
@@ -76,4 +76,4 @@ def confirm(question: str) -> None:
         agreed = False
     if not agreed:
         click.echo("nothing was done (--yes answers where nobody can be asked)", err=True)
-        raise click.exceptions.Exit(EXIT_DECLINED)
+        raise click.exceptions.Exit(UsageError.exit_code)

@@ -6,7 +6,14 @@ from typing import Any
 
 import click
 
-from triggerkit.cli.flags import access_flags, change_flags, flag, typed_switch
+from triggerkit.cli.flags import (
+    access_flags,
+    change_flags,
+    config_of_dev_flag,
+    flag,
+    table_argument,
+    typed_switch,
+)
 
 
 @click.command(
@@ -19,11 +26,11 @@ Examples:
   triggerkit put orders --delete '{"id": "1"}'
   triggerkit put orders '{"id": "1"}' --aws --region eu-west-1""",
 )
-@click.argument("table")
+@table_argument
 @click.argument("item", metavar="[JSON]", required=False)
 @flag("--file", metavar="FILE", type=click.Path(), help="Read the items from a file; - is stdin.")
 @click.option("--delete", metavar="JSON", help="Delete the item with this key instead.")
-@flag("--config", type=click.Path(), help="The configuration file, whose `dev` runs.")
+@config_of_dev_flag
 @typed_switch("--aws", help="Write to AWS, with your credentials.")
 @access_flags
 @change_flags

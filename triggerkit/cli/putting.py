@@ -10,11 +10,10 @@ from typing import Any
 
 import click
 
-from triggerkit.cli.dev_link import enter, require_dev
+from triggerkit.cli.dev_link import OR_AWS, enter, require_dev
 from triggerkit.cli.flags import access_of
 from triggerkit.cli.output import confirm
-from triggerkit.configuration import load_configuration
-from triggerkit.errors import SourceNotFoundError, TriggerkitError, UsageError
+from triggerkit.errors import SourceNotFoundError, TriggerkitError, UsageError, nearest
 from triggerkit.runtime.dev_tables import asking, check_keys_of, keys_of
 from triggerkit.runtime.item_json import Item, read_item, read_items, same_item
 
@@ -91,8 +90,7 @@ def connect(given: Mapping[str, Any]) -> tuple[Any, str]:
             "--profile, --region and --endpoint-url are for AWS",
             hint="add --aws, or leave them out",
         )
-    configuration = load_configuration(given["config"], folder=Path.cwd())
-    link = require_dev(configuration.folder)
+    link = require_dev(given["config"], hint=OR_AWS)
     enter(link)
     client = open_client(open_session(access), "dynamodb", access, attempts=ATTEMPTS)
     return client, f"dev at {link.endpoint_url}"
@@ -148,8 +146,6 @@ def _described(client: Any, table: str, where: str) -> Mapping[str, Any]:
         with asking("dynamodb:DescribeTable", table):
             described: Mapping[str, Any] = client.describe_table(TableName=table)["Table"]
     except SourceNotFoundError:
-        from triggerkit.core.options import nearest
-
         with asking("dynamodb:ListTables", table):
             names = client.list_tables()["TableNames"]
         hint = nearest(table, names) if names else "it has no tables yet"

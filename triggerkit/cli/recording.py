@@ -114,7 +114,7 @@ def read_wanted(given: Mapping[str, Any]) -> Wanted:
         since=given["since"],
         for_seconds=None if given["for_"] is None else read_duration(given["for_"], "--for"),
         follow=given["follow"],
-        count=given["count"],
+        count=given["lines"],
         key=None if given["key"] is None else read_key(given["key"]),
         redaction=read_redaction(given["redact"], given["redact_all_but"], given["keep_prefix"]),
     )

@@ -22,7 +22,8 @@ Examples:
 \b
 Exit codes:
   0 drained   2 usage   3 stream   4 state   5 no triggers
-  12 records were discarded (--burst)   130 interrupted twice""",
+  12 records were discarded (--burst)   14 the drain ran out of time
+  130 interrupted twice""",
 )
 @configuration_flags
 @switch("--burst", help="Read to the tip of every stream, save, and exit.")

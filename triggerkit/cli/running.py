@@ -12,10 +12,14 @@ from typing import Any
 from triggerkit import __version__
 from triggerkit.cli.flags import read_flags
 from triggerkit.cli.loading import Loaded, load
-from triggerkit.cli.main import EXIT_INTERRUPTED
 from triggerkit.cli.output import set_up_logging
 from triggerkit.core.options import read_options
-from triggerkit.errors import HandlerError, NoTriggersError
+from triggerkit.errors import (
+    EXIT_DRAIN_EXPIRED,
+    EXIT_INTERRUPTED,
+    HandlerError,
+    NoTriggersError,
+)
 from triggerkit.invokers.capture import capture_streams
 from triggerkit.runtime.clock import SystemClock
 from triggerkit.runtime.logs import get_logger, settle, share_terminal
@@ -84,6 +88,8 @@ async def run_worker(
     discarded = sum(counts.records_discarded for counts in worker.counts)
     log.info("stopped", records_done=done, records_discarded=discarded)
     settle()
+    if worker.drain_expired:
+        return EXIT_DRAIN_EXPIRED
     return HandlerError.exit_code if flags.burst and discarded else 0
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from triggerkit.cli.flags import flag, json_flag, switch, variable
+from triggerkit.cli.flags import flag, json_flag, variable, verbose_flag
 
 
 @click.command(
@@ -40,7 +40,7 @@ stale, stall, throttle; all.""",
 @flag("--writes", type=click.IntRange(1), default=40, show_default=True, help="A world's writes.")
 @flag("--items", type=click.Path(), help="JSON items to write; else they are made up.")
 @flag("--cassette", multiple=True, metavar="FILE", help="Play what `record` wrote instead.")
-@switch("--verbose", "-v", help="Show the log, and what handlers print.")
+@verbose_flag("the log, and what handlers print")
 @json_flag
 def command(**given: Any) -> None:
     """Run the triggers of TARGET through random worlds, on virtual tables and in virtual time.

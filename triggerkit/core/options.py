@@ -7,7 +7,6 @@ Values are strict: text is not turned into numbers here; `--set` has its own ste
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Literal, TypeAlias
@@ -23,7 +22,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from triggerkit.errors import OptionError
+from triggerkit.errors import OptionError, nearest
 
 StartingPosition: TypeAlias = Literal["TRIM_HORIZON", "LATEST", "AT_TIMESTAMP"]
 Isolation: TypeAlias = Literal["none", "process"]
@@ -280,7 +279,8 @@ def canonical(given: Mapping[str, object], *, where: str = "") -> dict[str, obje
         option = name if name in MappingOptions.model_fields else _OURS.get(name)
         if option is None:
             raise OptionError(
-                f"{_prefix(where)}unknown option {name!r}", hint=_nearest_option(name)
+                f"{_prefix(where)}unknown option {name!r}",
+                hint=nearest(name, (*OPTION_NAMES, *_OURS)),
             )
         if option in found:
             raise OptionError(
@@ -345,17 +345,6 @@ def check_honoured(
             f"{_prefix(where)}on_failure={options.on_failure!r}: this version writes to files only",
             hint="use on_failure='file:failures.jsonl'",
         )
-
-
-def nearest(name: str, known: Sequence[str]) -> str:
-    """A hint for a name that does not exist: the nearest one, or all of them."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
-
-
-def _nearest_option(name: str) -> str:
-    close = difflib.get_close_matches(name, (*OPTION_NAMES, *_OURS), n=1, cutoff=0.6)
-    return nearest(name, close or OPTION_NAMES)
 
 
 def _unnest(name: str, value: object, where: str) -> object:

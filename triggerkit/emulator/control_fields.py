@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 from triggerkit.emulator.engine import Emulator
 from triggerkit.emulator.errors import validation
+from triggerkit.errors import nearest
 
 MOST_TIMES = 10_000
 MOST_SECONDS = 366 * 24 * 3600.0
@@ -30,9 +30,7 @@ class Fields:
         """Refuse members that this verb does not have."""
         for name in self.given:
             if name not in known:
-                near = get_close_matches(name, known, 1)
-                advice = f"did you mean {near[0]!r}?" if near else f"it has {_listed(known)}"
-                raise validation(f"{self.verb} has no member {name!r}; {advice}")
+                raise validation(f"{self.verb} has no member {name!r}; {nearest(name, known)}")
 
     def has(self, name: str) -> bool:
         """Tell whether a member is given and not null."""

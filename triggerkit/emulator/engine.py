@@ -41,6 +41,7 @@ from triggerkit.emulator.streams import StreamsApi
 from triggerkit.emulator.tables import TablesApi
 from triggerkit.emulator.time_to_live import Sweeper, TimeToLiveApi
 from triggerkit.emulator.transactions import TransactionsApi
+from triggerkit.errors import nearest
 
 DYNAMODB = "DynamoDB_20120810"
 STREAMS = "DynamoDBStreams_20120810"
@@ -313,7 +314,9 @@ class Emulator:
         if stream is None and table is None:
             stream = self._site.store.stream(kinesis_arn(self._site, name))
         if stream is None:
-            raise not_found(f"{name} is neither a stream nor a table with a stream")
+            known = sorted({one.table_name for one in self._site.store.streams()})
+            hint = nearest(name, known)
+            raise not_found(f"{name} is neither a stream nor a table with a stream; {hint}")
         return stream
 
 

@@ -8,10 +8,11 @@ stream that was read in a dialect can be read without it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from enum import Enum
 from types import MappingProxyType
 from typing import Final
+
+from triggerkit.errors import nearest
 
 
 class Quirk(Enum):
@@ -177,6 +178,5 @@ def _named(name: str) -> frozenset[Quirk]:
     names = {quirk.value: quirk for quirk in Quirk}
     if name in names:
         return frozenset({names[name]})
-    near = get_close_matches(name, [*PROFILES, *names], 1)
-    advice = f"did you mean {near[0]!r}?" if near else f"profiles: {', '.join(sorted(PROFILES))}"
-    raise ValueError(f"there is no quirk or profile {name!r}; {advice}")
+    hint = nearest(name, [*sorted(PROFILES), *names])
+    raise ValueError(f"there is no quirk or profile {name!r}; {hint}")

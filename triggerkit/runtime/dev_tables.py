@@ -19,8 +19,7 @@ from triggerkit.aws.clients import refusal_of
 from triggerkit.aws.errors import VALIDATION, client_side_error
 from triggerkit.configuration import Configuration
 from triggerkit.core.locators import resolve
-from triggerkit.core.options import nearest
-from triggerkit.errors import UsageError
+from triggerkit.errors import UsageError, nearest
 from triggerkit.runtime.item_json import Item, read_items
 
 VIEW_TYPES: Final = ("NEW_AND_OLD_IMAGES", "NEW_IMAGE", "OLD_IMAGE", "KEYS_ONLY")

@@ -12,13 +12,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
+from triggerkit.errors import (
+    EXIT_DRAIN_EXPIRED,
+    EXIT_INTERRUPTED,
+    InternalError,
+    UsageError,
+    ending_in_words,
+)
 from triggerkit.runtime.logs import get_logger
 
 log = get_logger()
 
 WAITS_FOR_CHANGE = 75
-"""How a worker ends whose code must be corrected first (sysexits: EX_TEMPFAIL)."""
-INTERRUPTED = 130
+"""How a worker ends whose code must be corrected first; told to its parent only."""
 STOP_NOTICE_SECONDS = 1.0
 """Ctrl-C reaches the worker and us; it may have ended before we have heard."""
 
@@ -59,6 +65,7 @@ class Reloader:
         self._stopping = asyncio.Event()
         self._next_change: asyncio.Future[Sequence[Path] | None] | None = None
         self._has_run = False
+        self._drain_expired = False
 
     def stop(self) -> None:
         """Let the worker end; `run` returns then."""
@@ -69,7 +76,7 @@ class Reloader:
         self._has_run = True
 
     async def run(self) -> int:
-        """Run workers until stopped; the exit code.
+        """Run workers until stopped; the exit code: 14 if the last one did not drain in its time.
 
         A first worker that fails for another reason than its code ends it all, with that exit code.
         """
@@ -79,8 +86,8 @@ class Reloader:
                 child = await self._start()
                 code = await self._while_running(child, stopped)
                 if code is not None and await self._is_over(code, stopped):
-                    return 0 if self._stopping.is_set() else code
-            return 0
+                    return self._code_at_stop() if self._stopping.is_set() else _exit_code(code)
+            return self._code_at_stop()
         finally:
             for waiting in (stopped, self._next_change):
                 if waiting is not None:
@@ -96,6 +103,7 @@ class Reloader:
                 change = self._change()
                 await _first(ended, stopped, change)
                 if ended.done():
+                    self._drain_expired = ended.result() == EXIT_DRAIN_EXPIRED
                     return ended.result()
                 if stopped.done():
                     await self._end(child, ended)
@@ -109,9 +117,13 @@ class Reloader:
                 child.kill()
                 await ended
 
+    def _code_at_stop(self) -> int:
+        return EXIT_DRAIN_EXPIRED if self._drain_expired else 0
+
     async def _end(self, child: Child, ended: asyncio.Future[int]) -> None:
         child.stop()
         await asyncio.wait({ended}, timeout=self._drain_seconds)
+        self._drain_expired = not ended.done() or ended.result() == EXIT_DRAIN_EXPIRED
         if not ended.done():
             log.warning(
                 "worker_killed",
@@ -122,26 +134,28 @@ class Reloader:
 
     async def _is_over(self, code: int, stopped: Stopped) -> bool:
         """Whether nothing is to follow a worker that ended by itself; else a change has come."""
-        if code in (0, INTERRUPTED) or code < 0:
+        if code in (0, EXIT_INTERRUPTED, EXIT_DRAIN_EXPIRED) or code < 0:
             await asyncio.wait({stopped}, timeout=STOP_NOTICE_SECONDS)
             if stopped.done():
                 return True
         elif code != WAITS_FOR_CHANGE and not self._has_run:
             return True
+        how = "its code failed" if code == WAITS_FOR_CHANGE else ending_in_words(code)
+        if self._change() is None:
+            log.warning("worker_ended", ending=how, message=f"the worker has ended: {how}")
+            return True
         log.warning(
             "waiting_for_change",
-            exit_code=code,
-            message="the worker has ended; it starts again when a file changes",
+            ending=how,
+            message=f"the worker has ended: {how}; it starts again when a file changes",
         )
-        while True:
-            change = self._change()
-            if change is None:
-                return True
+        while (change := self._change()) is not None:
             await _first(stopped, change)
             if stopped.done():
                 return True
             if self._taken_change():
                 return False
+        return True
 
     def _change(self) -> asyncio.Future[Sequence[Path] | None] | None:
         """The next change, one wait for all workers; None when there will be none."""
@@ -193,3 +207,10 @@ def _told(files: Sequence[Path]) -> str:
     names = sorted({path.name for path in files})
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     return f"{shown} changed: draining, then starting again"
+
+
+def _exit_code(code: int) -> int:
+    """The exit code of `dev` for that of a worker, which a signal may have killed."""
+    if code == WAITS_FOR_CHANGE:
+        return UsageError.exit_code
+    return code if code >= 0 else InternalError.exit_code

@@ -15,8 +15,7 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
 
-from triggerkit.core.options import nearest
-from triggerkit.errors import TargetError, TriggerkitError
+from triggerkit.errors import TargetError, TriggerkitError, nearest
 from triggerkit.triggers import Triggers
 
 _EXAMPLE = "write TARGET as module:attribute, such as app:handlers"

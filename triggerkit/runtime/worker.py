@@ -93,6 +93,8 @@ class Worker:
         self._deadlines: list[ActingDeadline] = []
         self._stop_asked = asyncio.Event()
         self.on_ready: Callable[[], None] = lambda: None
+        self.drain_expired = False
+        """Whether the drain ran out of time, so that records will be delivered again."""
 
     @property
     def counts(self) -> tuple[Counts, ...]:
@@ -307,6 +309,7 @@ class Worker:
             deadline.drain_until(ends_at)
         if await self._stopped_within(StopReason.REQUESTED, self._flags.drain_timeout_seconds):
             return
+        self.drain_expired = True
         log.warning(
             "drain_expired",
             message="handlers still run, or the state cannot be written:"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, assert_never, cast, get_args
 
-from triggerkit.errors import UsageError
+from triggerkit.errors import UsageError, nearest
 
 Kind: TypeAlias = Literal["text", "table", "number", "choice", "switch"]
 
@@ -228,9 +227,3 @@ def _texts(told: Mapping[str, object], key: str, where: str) -> tuple[str, ...]:
 
 def _loose(said: str) -> str:
     return re.sub(r"[\s-]+", "_", said).lower()
-
-
-def nearest(name: str, known: Sequence[str]) -> str:
-    """What may have been meant; else all that is known."""
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]}?" if close else f"known: {', '.join(known) or 'none'}"

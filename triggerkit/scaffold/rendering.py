@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from triggerkit.errors import UsageError
-from triggerkit.scaffold.blueprints import DESCRIPTION, Blueprint, nearest
+from triggerkit.errors import UsageError, nearest
+from triggerkit.scaffold.blueprints import DESCRIPTION, Blueprint
 
 SUFFIX = ".template"
 _PLACE = re.compile(r"@@\{|@\{(?P<name>[^}\n]*)\}?")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-from triggerkit.errors import UsageError
-from triggerkit.scaffold.blueprints import DESCRIPTION, Blueprint, nearest, read_blueprint
+from triggerkit.errors import UsageError, nearest
+from triggerkit.scaffold.blueprints import DESCRIPTION, Blueprint, read_blueprint
 
 ENTRY_POINTS = "triggerkit.blueprints"
 

@@ -79,7 +79,12 @@ class StreamsApi:
     @property
     def place(self) -> str:
         """Region and endpoint, for errors."""
-        return f"{self.region} ({self._dynamodb.meta.endpoint_url})"
+        return f"{self.region} ({self.endpoint_url})"
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where tables are asked for."""
+        return str(self._dynamodb.meta.endpoint_url)
 
     @property
     def region(self) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 
 from triggerkit.aws.errors import RESOURCE_NOT_FOUND, VALIDATION, AwsError
 from triggerkit.errors import (
@@ -13,6 +12,7 @@ from triggerkit.errors import (
     SourceNotFoundError,
     StreamDisabledError,
     TriggerkitError,
+    nearest,
 )
 from triggerkit.sources._lineage import StreamArn, parse_stream_arn
 from triggerkit.sources._streams_api import StreamsApi, Table
@@ -55,10 +55,11 @@ async def find_table(api: StreamsApi, name: str) -> Table:
             ) from refusal
         if refusal.code != RESOURCE_NOT_FOUND:
             raise
-        near = await _near_names(api, name)
+        names = await _table_names(api)
         raise SourceNotFoundError(
             f"table {name!r} does not exist in {api.place}",
-            hint=f"did you mean {near}?" if near else "check the name, the Region and endpoint_url",
+            hint=f"{nearest(name, names) if names else 'correct the name'}; "
+            "or check the Region and endpoint_url",
         ) from refusal
 
 
@@ -99,9 +100,8 @@ async def _active(api: StreamsApi, name: str, table: Table) -> str:
     return table.stream_arn
 
 
-async def _near_names(api: StreamsApi, name: str) -> str:
+async def _table_names(api: StreamsApi) -> tuple[str, ...]:
     try:
-        names = await api.table_names()
+        return await api.table_names()
     except (AwsError, TriggerkitError):
-        return ""  # only a courtesy: without the permission there is no suggestion
-    return ", ".join(difflib.get_close_matches(name, names, n=3))
+        return ()  # only a courtesy: without the permission there is no suggestion

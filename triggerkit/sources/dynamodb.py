@@ -6,6 +6,7 @@ turned off and can still be read among them; a stream's ARN means that one only.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 from triggerkit.aws.errors import translated
@@ -28,7 +29,7 @@ from triggerkit.sources._opening import (
 )
 from triggerkit.sources._reader import DynamoDBShardReader, ShardConnection
 from triggerkit.sources._streams_api import StreamsApi, StreamShape
-from triggerkit.sources._tables import find_stream, turn_on
+from triggerkit.sources._tables import find_stream, find_table, turn_on
 from triggerkit.sources._track import Sharing
 
 KEYS = frozenset({"transport"})
@@ -210,6 +211,38 @@ async def describe_stream(locator: Locator, services: Services) -> StreamShape:
             await api.close()
 
 
+@dataclass(frozen=True, slots=True)
+class TablePlace:
+    """Where a table is, and the view type of its stream; that is empty while the stream is off."""
+
+    table: str
+    account: str
+    region: str
+    endpoint_url: str
+    view_type: str
+
+    def __str__(self) -> str:
+        return f"{self.table} (account {self.account}, Region {self.region}, {self.endpoint_url})"
+
+
+async def find_table_place(locator: Locator, services: Services) -> TablePlace:
+    """Ask for the table that a locator names.
+
+    Raises:
+        LocatorError: the locator is no table's. SourceNotFoundError, CredentialsError,
+        PermissionDeniedError, EndpointUnreachableError: as `Source.prepare`.
+    """
+    target = _table_of(locator)
+    with translated():
+        api = await connect_api(access_of(locator, target, services), services)
+        try:
+            table = await find_table(api, target.table)
+            *_, region, account, _ = table.arn.split(":", 5)
+            return TablePlace(target.table, account, region, api.endpoint_url, table.view_type)
+        finally:
+            await api.close()
+
+
 async def enable_stream(locator: Locator, services: Services, view_type: str) -> str:
     """Turn a table's stream on; its ARN, once it can be read. On with the same view type is fine.
 
@@ -217,15 +250,20 @@ async def enable_stream(locator: Locator, services: Services, view_type: str) ->
         OptionError: no such view type. LocatorError: the locator is no table's.
         SourceNotFoundError: no such table. SourceError: it is on with another view type.
     """
-    check_keys(locator, KEYS)
-    target = target_of(locator)
-    if target.stream is not None:
-        raise LocatorError(
-            f"{locator.text!r} is a stream", hint=f"name the table: dynamodb://{target.table}"
-        )
+    target = _table_of(locator)
     with translated():
         api = await connect_api(access_of(locator, target, services), services)
         try:
             return await turn_on(api, target.table, view_type)
         finally:
             await api.close()
+
+
+def _table_of(locator: Locator) -> Target:
+    check_keys(locator, KEYS)
+    target = target_of(locator)
+    if target.stream is not None:
+        raise LocatorError(
+            f"{locator.text!r} is a stream", hint=f"name the table: dynamodb://{target.table}"
+        )
+    return target

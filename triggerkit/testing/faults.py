@@ -11,8 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from random import Random
 from typing import Final, Protocol
 
-from triggerkit.core.options import nearest
-from triggerkit.errors import UsageError
+from triggerkit.errors import UsageError, nearest
 
 FAULTS: Final[Mapping[str, str]] = {
     "expire": "all shard iterators expire",
