@@ -104,6 +104,10 @@ class Context(Protocol[R_co]):
         """Milliseconds until this call may no longer take effect; never below 0."""
         ...
 
+    def w3c(self) -> dict[str, str]:
+        """The W3C trace context of the call: empty for stream events."""
+        ...
+
     def log(self, msg: str) -> None:
         """Write a line to the log."""
         ...

@@ -141,7 +141,7 @@ def test_a_sync_handler_that_returns_a_coroutine_has_failed() -> None:
 
     outcome = outcome_of(lambda change: inner(), rows("a"))
     assert isinstance(outcome, RecordsEnded)
-    assert "nobody awaits" in outcome.failed[0].failure.error_message
+    assert outcome.failed[0].failure.error_type == "Runtime.MarshalError"
 
 
 # --- how records end ------------------------------------------------------------------------------

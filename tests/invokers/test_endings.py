@@ -65,12 +65,19 @@ def test_a_result_that_lambda_could_not_send_is_a_failure(
     assert (failure.error_type, failure.error_message) == (error_type, message)
 
 
-def test_a_sync_handler_that_returns_a_coroutine_is_told_to_be_async() -> None:
+def test_a_sync_handler_that_returns_something_to_await_is_told_to_be_async() -> None:
     async def inner() -> None: ...
 
-    failure = failure_of(outcome_of(lambda event, context: inner(), is_async=False))
-    assert failure.error_type == "Runtime.MarshalError"
-    assert "declare it with async def" in failure.error_message
+    async def scene(stage: Stage) -> None:
+        future = asyncio.get_running_loop().create_future()
+        for returned, name in ((inner(), "coroutine"), (future, "Future")):
+            handler = lambda event, context, returned=returned: returned  # noqa: E731
+            outcome = await stage.invoker(handler).invoke(invocation())
+            message = f"Unable to marshal response: Object of type {name} is not JSON serializable"
+            assert failure_of(outcome).error_message.replace("_asyncio.", "") == message
+        assert all("async def" in told["hint"] for told in stage.log.named("handler_failed"))
+
+    on_stage(scene)
 
 
 class NamedLikeThisError(Exception):
@@ -84,7 +91,11 @@ class NamedLikeThisError(Exception):
         (NamedLikeThisError("bad order"), "NamedLikeThisError", "bad order"),
         (KeyError("id"), "KeyError", "'id'"),
         (TimeoutError("its own"), "TimeoutError", "its own"),
-        (asyncio.CancelledError("its own"), "CancelledError", "its own"),
+        (
+            asyncio.CancelledError("its own"),
+            "Runtime.ExitError",
+            "RequestId: id Error: Runtime exited with error: exit status 1",
+        ),
         (
             SystemExit(),
             "Runtime.ExitError",
@@ -110,7 +121,11 @@ class NamedLikeThisError(Exception):
             "Runtime.ExitError",
             "RequestId: id Error: Runtime exited with error: signal: interrupt",
         ),
-        (BaseException("bare"), "BaseException", "bare"),
+        (
+            BaseException("bare"),
+            "Runtime.ExitError",
+            "RequestId: id Error: Runtime exited with error: exit status 1",
+        ),
     ],
     ids=lambda value: repr(value) if isinstance(value, BaseException) else "",
 )

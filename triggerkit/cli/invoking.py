@@ -30,6 +30,7 @@ from triggerkit.errors import HandlerError, UsageError
 from triggerkit.invokers.capture import capturing
 from triggerkit.invokers.context import InvocationContext
 from triggerkit.invokers.endings import ending_of_result, without_own_frames
+from triggerkit.invokers.responses import Fault, response_of
 from triggerkit.runtime.clock import monotonic_seconds
 from triggerkit.runtime.handlers import event_handler_of
 from triggerkit.runtime.logs import get_logger
@@ -67,10 +68,10 @@ def invoke(event_file: str, given: Mapping[str, Any]) -> int:
         return HandlerError.exit_code
     outcome = read_outcome(plan, event, result)
     if isinstance(outcome, Succeeded):
-        print_json(result)
+        show_answer(result)
         return 0
     if isinstance(outcome, PartlyFailed):
-        print_json(result)
+        show_answer(result)
     click.echo(f"triggerkit: handler {plan.name!r}: {describe(outcome)}", err=True)
     return HandlerError.exit_code
 
@@ -253,6 +254,17 @@ def read_outcome(plan: MappingPlan, event: object, result: object) -> Outcome:
     reports = typing is not None and typing.wish.unit == "batch"  # what `Batch.fail` answers
     reports = reports or plan.options.report_batch_item_failures
     return ending_of_result(result, batch, "", reports=reports)
+
+
+def show_answer(result: object) -> None:
+    """What Lambda would answer for a result that it can send, to stdout."""
+    body = response_of(result, "")
+    if isinstance(body, Fault):
+        return
+    try:
+        print_json(json.loads(body))
+    except ValueError:  # bytes, which Lambda sends as they are
+        click.echo(body)
 
 
 def describe(outcome: Outcome) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import math
 from collections.abc import Callable
 from contextlib import suppress
@@ -32,6 +33,7 @@ ShownRecords: TypeAlias = Literal["none", "keys", "full"]
 
 CANCELLED = NotInvoked("cancelled: the worker stops or has lost the lease")
 """A cancelled call costs no attempt: its records were not refused, they go to whoever is next."""
+NOT_AWAITED = "nobody awaits what this handler returned: declare it with async def"
 LATE = NotInvoked("past the time until when this worker may act")
 """Decided in time, but the process stood still before the handler began: others may have the shard."""
 
@@ -96,11 +98,13 @@ class Ending:
     """How one call of the handler ended, and what it raised.
 
     `invalid`: the record does not fit the handler's type, so that no other call can pass.
+    `hint`: what would help, where that is known.
     """
 
     outcome: Outcome
     error: BaseException | None = None
     invalid: bool = False
+    hint: str = ""
 
 
 class Called(Protocol):
@@ -172,7 +176,7 @@ class Callee:
             if isinstance(value, Ending):
                 return value
             result = self.handler(value, self._context(invocation, number))
-            return Ending(self._outcome_of(result, invocation))
+            return self._ending_of(result, invocation)
         except BaseException as error:  # noqa: BLE001 - SystemExit must not end the thread
             return Ending(ending_of_error(error, invocation.request_id), error)
 
@@ -206,7 +210,7 @@ class Callee:
             ticket.let_go()
         if limit.expired():  # it swallowed its cancelling: Lambda would have killed it
             return self._timed_out(invocation)
-        return Ending(self._outcome_of(result, invocation))
+        return self._ending_of(result, invocation)
 
     def told(self, ending: Ending, invocation: Invocation) -> Outcome:
         """Log an attempt that failed; its outcome."""
@@ -221,9 +225,7 @@ class Callee:
                     message=f"this record cannot be handled: {failure.error_message}",
                 )
             case Failed(retry_after_seconds=None):
-                self._tell(
-                    outcome, invocation, None if error is None else without_own_frames(error)
-                )
+                self._tell(outcome, invocation, ending)
             case Failed(failure=failure) | GivenUp(failure=failure):
                 # Retry and Discard are words of the handler, not faults
                 self.log.warning(
@@ -255,22 +257,24 @@ class Callee:
         context.log_stream_name = self.log_stream_name
         return context
 
-    def _outcome_of(self, result: object, invocation: Invocation) -> Outcome:
-        if not (self.reads_result or asyncio.iscoroutine(result)):
-            return Succeeded()
+    def _ending_of(self, result: object, invocation: Invocation) -> Ending:
+        is_awaitable = inspect.isawaitable(result)
+        if not (self.reads_result or is_awaitable):
+            return Ending(Succeeded())
         reports = self.settings.report_batch_item_failures
         outcome = ending_of_result(result, invocation.batch, invocation.request_id, reports=reports)
         if asyncio.iscoroutine(result):
             result.close()  # else Python warns later that it was never awaited
-        return outcome
+        return Ending(outcome, hint=NOT_AWAITED if is_awaitable else "")
 
     def _timed_out(self, invocation: Invocation) -> Ending:
         return Ending(timed_out(invocation.request_id, self.settings.timeout_seconds or 0.0))
 
-    def _tell(
-        self, outcome: Failed, invocation: Invocation, error: BaseException | None = None
-    ) -> None:
-        fields: dict[str, object] = {} if error is None else {"exc_info": error}
+    def _tell(self, outcome: Failed, invocation: Invocation, ending: Ending) -> None:
+        fields: dict[str, object] = {"hint": ending.hint} if ending.hint else {}
+        error = ending.error
+        if error is not None:
+            fields["exc_info"] = without_own_frames(error)
         if isinstance(error, TriggerkitError) and error.hint:
             fields["hint"] = error.hint  # an image that is missing or does not fit
         if self.settings.shown_records != "none":

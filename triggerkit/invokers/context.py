@@ -61,6 +61,10 @@ class InvocationContext(Generic[R]):
             return LONGEST_CALL_MILLISECONDS
         return max(0, int(remaining * 1000))
 
+    def w3c(self) -> dict[str, str]:
+        """The W3C trace context of the call: empty for stream events."""
+        return {}
+
     def log(self, msg: object) -> None:
         """Write a line to the log, with the context of this call."""
         sys.stdout.write(f"{msg}\n")

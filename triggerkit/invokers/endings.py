@@ -1,4 +1,4 @@
-"""How a call of a handler ended, in Lambda's words. Rule: whatever user code does is an outcome.
+"""How a call of a handler ended, in Lambda's words: whatever user code does is an outcome.
 
 Error types and texts are those of Lambda's Python runtime (lambda-contract 8.3).
 """
@@ -6,11 +6,8 @@ Error types and texts are those of Lambda's Python runtime (lambda-contract 8.3)
 from __future__ import annotations
 
 import contextlib
-import json
-from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
 
 from triggerkit.core.model import Batch, LastFailure
 from triggerkit.core.outcome import (
@@ -22,25 +19,18 @@ from triggerkit.core.outcome import (
     Succeeded,
     read_response,
 )
+from triggerkit.invokers.responses import Fault, exit_fault, response_of, value_in
 
-RESPONSE_LIMIT_BYTES = 6_291_556
 _HERE = Path(__file__).parent
 _RUNTIME_FILES = (f"{_HERE}/", str(_HERE.parent / "triggers.py"), contextlib.__file__)
 
 
-class Fault(NamedTuple):
-    """An error type and its message, as they appear in logs and outcomes."""
-
-    error_type: str
-    error_message: str
-
-
 def ending_of_result(result: object, batch: Batch, request_id: str, *, reports: bool) -> Outcome:
     """The outcome of a call that returned `result`; `reports`: batchItemFailures count (F-10)."""
-    fault = response_fault(result)
-    if fault is not None:
-        return Failed(LastFailure(request_id, *fault))  # F-4
-    return read_response(result, batch, request_id) if reports else Succeeded()
+    body = response_of(result, request_id)
+    if isinstance(body, Fault):
+        return Failed(LastFailure(request_id, *body))  # F-4
+    return read_response(value_in(body), batch, request_id) if reports else Succeeded()
 
 
 def ending_of_error(error: BaseException, request_id: str) -> Failed | GivenUp:
@@ -61,43 +51,36 @@ def ending_of_error(error: BaseException, request_id: str) -> Failed | GivenUp:
 
 
 def fault_of(error: BaseException, request_id: str) -> Fault:
-    """What `error` is called: its class without module and its text (H-7), or a process exit (H-10)."""
+    """What `error` is called: its class without module and its text (H-7), or a process exit (H-10).
+
+    On Lambda whatever is no `Exception` ends the process.
+    """
     match error:
-        case SystemExit(code=None | 0):
-            why = "Runtime exited without providing a reason"
-        case SystemExit(code=int() as status):
-            why = f"Runtime exited with error: exit status {status}"
-        case SystemExit():  # a text: Python prints it and exits with 1
-            why = "Runtime exited with error: exit status 1"
-        case KeyboardInterrupt():
-            why = "Runtime exited with error: signal: interrupt"
-        case _:
+        case Exception():
             return Fault(type(error).__name__, _text_of(error))
-    return Fault("Runtime.ExitError", f"RequestId: {request_id} Error: {why}")
+        case SystemExit():
+            return exit_fault(_exit_status(error.code), request_id)
+        case KeyboardInterrupt():
+            why = f"RequestId: {request_id} Error: Runtime exited with error: signal: interrupt"
+            return Fault("Runtime.ExitError", why)
+        case _:
+            return exit_fault(1, request_id)
+
+
+def _exit_status(code: object) -> int:
+    """What a process exits with after `sys.exit(code)`."""
+    if code is None:
+        return 0
+    if not isinstance(code, int):
+        return 1  # Python prints it
+    fits = -(2**63) <= code < 2**63
+    return (code if fits else -1) & 0xFF
 
 
 def timed_out(request_id: str, timeout_seconds: float) -> Failed:
     """The outcome of a call that was cancelled at its timeout (H-9)."""
     text = f"RequestId: {request_id} Error: Task timed out after {timeout_seconds:.2f} seconds"
     return Failed(LastFailure(request_id, "Sandbox.Timedout", text))
-
-
-def response_fault(result: object) -> Fault | None:
-    """Why Lambda could not send `result` as a response; None for one that it could (H-4, H-11)."""
-    if result is None or isinstance(result, bytes):
-        return None
-    try:
-        text = json.dumps(result, default=_encode_number, ensure_ascii=False)
-        size_bytes = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-    except Exception as error:  # noqa: BLE001 - a result may run any code when it is encoded
-        return Fault("Runtime.MarshalError", f"Unable to marshal response: {error}")
-    if size_bytes > RESPONSE_LIMIT_BYTES:
-        return Fault(
-            "Function.ResponseSizeTooLarge",
-            "Response payload size exceeded maximum allowed payload size "
-            f"({RESPONSE_LIMIT_BYTES} bytes).",
-        )
-    return None
 
 
 def without_own_frames(error: BaseException) -> BaseException:
@@ -118,16 +101,6 @@ def _user_frames(frames: TracebackType | None) -> TracebackType | None:
     while frames and frames.tb_frame.f_code.co_filename.startswith(_RUNTIME_FILES):
         frames = frames.tb_next
     return frames
-
-
-def _encode_number(value: object) -> object:
-    if isinstance(value, Decimal):
-        return float(value)
-    name = type(value).__name__
-    told = f"Object of type {name} is not JSON serializable"
-    if name == "coroutine":
-        told += ": nobody awaits what this handler returned; declare it with async def"
-    raise TypeError(told)
 
 
 def _text_of(error: BaseException) -> str:
