@@ -57,13 +57,15 @@ class Services:
     """What the runtime lends an adapter when it opens it.
 
     `defaults` are the locator keys given for the whole process (`region`, `profile`, `endpoint_url`);
-    a key in the locator wins. `base_path` is the folder that relative paths start from.
+    a key in the locator wins. `base_path` is the folder that relative paths start from. Adapters of one
+    process keep in `shared` what they have in common, such as AWS sessions, under keys of their own.
     """
 
     run: Runner
     clock: Clock
     defaults: Mapping[str, str] = field(default_factory=dict)
     base_path: str = "."
+    shared: dict[object, object] = field(default_factory=dict)
 
 
 class ShardReader(Protocol):

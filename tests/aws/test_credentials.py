@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import CredentialRetrievalError
 from sources.fakes import inline
 
-from triggerkit.aws.credentials import KeyRing
+from triggerkit.aws.credentials import KeyRing, RenewableCredentials
 from triggerkit.aws.signing import Keys
 from triggerkit.errors import CredentialsError
 
@@ -33,6 +33,8 @@ class Frozen(NamedTuple):
 class Renewing:
     """Credentials that botocore renews by itself; `broken` makes the next looks fail."""
 
+    method = "custom-process"
+
     def __init__(self) -> None:
         self.found = self.looked = self.version = 0
         self.broken = False
@@ -53,9 +55,9 @@ class Renewing:
 def check(use: Callable[[KeyRing, Renewing, MovableLoop], Coroutine[Any, Any, None]]) -> None:
     async def bounded() -> None:
         credentials = Renewing()
-        ring = KeyRing(inline, credentials.find)
         loop = asyncio.get_running_loop()
         assert isinstance(loop, MovableLoop)
+        ring = KeyRing(inline, RenewableCredentials(credentials.find, loop.time))
         try:
             await use(ring, credentials, loop)
         finally:
@@ -115,7 +117,7 @@ def test_refused_keys_are_renewed_once_for_all_who_were_refused() -> None:
     async def use(ring: KeyRing, credentials: Renewing, loop: MovableLoop) -> None:
         refused = await ring.keys()
         credentials.version = 1
-        await asyncio.gather(*(ring.renew(refused) for _ in range(20)))
+        await asyncio.gather(*(ring.renew(refused, "ExpiredToken") for _ in range(20)))
         assert credentials.found == 2
         assert (await ring.keys()).access_key == "AKID1"
 

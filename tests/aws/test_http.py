@@ -16,7 +16,7 @@ import pytest
 from aiohttp import web
 from sources.fakes import MovableClock, inline
 
-from triggerkit.aws.credentials import KeyRing
+from triggerkit.aws.credentials import KeyRing, RenewableCredentials
 from triggerkit.aws.errors import AwsError
 from triggerkit.aws.http import FastTransport, load_fast_transport
 from triggerkit.aws.signing import Keys, Scope, signed
@@ -41,6 +41,8 @@ class Frozen(NamedTuple):
 
 class Rotating:
     """Credentials that are others each time they are found."""
+
+    method = "custom-process"
 
     def __init__(self) -> None:
         self.found = 0
@@ -85,7 +87,7 @@ class Exchange:
 
     def transport(self, url: str, tls: ssl.SSLContext | None = None) -> FastTransport:
         endpoint = Endpoint(url, SCOPE, certificates="", behind_proxy=False)
-        ring = KeyRing(inline, self.credentials.find)
+        ring = KeyRing(inline, RenewableCredentials(self.credentials.find))
         return FastTransport(endpoint, tls, ring, self.clock, "stream s")
 
 

@@ -10,8 +10,10 @@ from emulator.kit import TABLE, stream_on
 from sources.fakes import MovableClock, inline, opened
 
 from triggerkit.aws.botocore_transport import BotocoreTransport
-from triggerkit.aws.clients import Access, ControlPlane, open_client
+from triggerkit.aws.clients import ControlPlane, open_client
+from triggerkit.aws.credentials import RenewableCredentials
 from triggerkit.aws.intact import refuse_damaged_replies
+from triggerkit.aws.sessions import Access
 from triggerkit.aws.transport import Transport
 from triggerkit.emulator import Emulator, Server, attach, detach
 from triggerkit.ports import Services, Source
@@ -59,7 +61,8 @@ class AttachedConnector:
     async def transport(self, api: StreamsApi, arn: StreamArn) -> Transport:
         client = open_client(session(), "dynamodbstreams", Access(), attempts=1)
         attach(client, self._emulator)
-        return BotocoreTransport(client, self._services, arn.text)
+        credentials = RenewableCredentials(session().get_credentials)
+        return BotocoreTransport(client, credentials, self._services, arn.text)
 
 
 class AttachedWorld:

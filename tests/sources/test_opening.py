@@ -12,15 +12,14 @@ import pytest
 from sources.fakes import opened, services
 
 from triggerkit.aws.botocore_transport import BotocoreTransport
-from triggerkit.aws.clients import (
+from triggerkit.aws.clients import open_client, service_time
+from triggerkit.aws.http import FastTransport
+from triggerkit.aws.sessions import (
     Access,
-    open_client,
     open_session,
     resolve_credentials,
-    service_time,
     trusted_certificates,
 )
-from triggerkit.aws.http import FastTransport
 from triggerkit.aws.signing import Scope
 from triggerkit.aws.transport import Transport, TransportChoice, resolve_endpoint
 from triggerkit.core.locators import parse

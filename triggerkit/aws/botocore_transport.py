@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from triggerkit.aws.clients import date_of, refusal_of, service_time
-from triggerkit.aws.errors import client_side_error
+from triggerkit.aws.clients import service_time
+from triggerkit.aws.credentials import RenewableCredentials
+from triggerkit.aws.errors import client_side_error, date_of, refusal_of
 from triggerkit.aws.transport import GET_RECORDS, Reply, check_body, damaged
 from triggerkit.ports import Services
 
@@ -18,15 +19,20 @@ _BODY = "TriggerkitBody"
 class BotocoreTransport:
     """A boto3 client of its own, limited to one attempt a call; calls go through the runner."""
 
-    def __init__(self, client: Any, services: Services, thing: str) -> None:
+    def __init__(
+        self, client: Any, credentials: RenewableCredentials, services: Services, thing: str
+    ) -> None:
         self._client = client
+        self._credentials = credentials
         self._services = services
         self._thing = thing
         client.meta.events.register("before-parse.dynamodb-streams.GetRecords", _keep_body)
 
     async def get_records(self, iterator: str, limit: int) -> Reply:
         """See `Transport`."""
-        reply = await self._services.run(lambda: self._call(iterator, limit))
+        reply = await self._services.run(
+            lambda: self._credentials.retried(lambda: self._call(iterator, limit))
+        )
         if reply.service_seconds:
             self._services.clock.observe_service_time(reply.service_seconds)
         return reply

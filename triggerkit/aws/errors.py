@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from triggerkit.errors import (
     CredentialsError,
@@ -22,15 +22,30 @@ from triggerkit.errors import (
     TriggerkitError,
 )
 
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
+
 EXPIRED_ITERATOR = "ExpiredIteratorException"
 RESOURCE_NOT_FOUND = "ResourceNotFoundException"
 TRIMMED = "TrimmedDataAccessException"
 VALIDATION = "ValidationException"
 
 STALE_CREDENTIALS = frozenset(
-    {"ExpiredToken", "ExpiredTokenException", "UnrecognizedClientException"}
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidToken",
+        "TokenRefreshRequired",
+        "UnrecognizedClient",
+        "UnrecognizedClientException",
+    }
 )
 """Codes after which other credentials may do: they expired or were rotated while the process ran."""
+
+DOUBTFUL_SIGNATURE = frozenset({"InvalidSignatureException", "SignatureDoesNotMatch"})
+"""Codes of a wrong secret (a credentials file read while it was written), and of a wrong clock as well."""
 
 
 class _Meaning(NamedTuple):
@@ -52,14 +67,8 @@ _MEANINGS = (
     ),
     _Meaning(
         CredentialsError,
-        "renew the credentials (`aws sts get-caller-identity` shows which are in use)",
-        frozenset(
-            {
-                "InvalidClientTokenId",
-                "MissingAuthenticationTokenException",
-                "MissingAuthenticationToken",
-            }
-        )
+        "the service does not take these credentials (`aws sts get-caller-identity` tells whose they are)",
+        frozenset({"MissingAuthenticationTokenException", "MissingAuthenticationToken"})
         | STALE_CREDENTIALS,
     ),
     _Meaning(
@@ -67,14 +76,13 @@ _MEANINGS = (
         "check the secret key and the host's clock: a signature is good for five minutes",
         frozenset(
             {
-                "InvalidSignatureException",
-                "SignatureDoesNotMatch",
                 "IncompleteSignatureException",
                 "IncompleteSignature",
                 "RequestTimeTooSkewed",
                 "RequestExpired",
             }
-        ),
+        )
+        | DOUBTFUL_SIGNATURE,
     ),
     _Meaning(
         ThrottledError,
@@ -139,7 +147,8 @@ _KINDS: tuple[tuple[type[TriggerkitError], Mapping[str, str]], ...] = (
 class AwsError(Exception):
     """An AWS error answer.
 
-    `status` is HTTP's, `date` its header; `thing` is what was asked about, in the user's words.
+    `status` is HTTP's, `date` its header; `thing` is what was asked about, in the user's words. `hint` is
+    for who knows more than the code says; it is empty otherwise.
     """
 
     def __init__(
@@ -152,11 +161,17 @@ class AwsError(Exception):
         self.action = action
         self.thing = thing
         self.date = date
+        self.hint = ""
 
     @property
     def passing(self) -> bool:
         """A fault of the service (HTTP 5xx) that a second try may not meet."""
         return self.status >= 500 and self.code not in _BY_CODE
+
+    @property
+    def about_credentials(self) -> bool:
+        """Whether a request signed with other credentials may be answered."""
+        return self.code in STALE_CREDENTIALS or self.code in DOUBTFUL_SIGNATURE
 
     def error(self) -> SourceError:
         """The error of ours that says the same."""
@@ -164,8 +179,22 @@ class AwsError(Exception):
         said = f": {self.text}" if self.text else ""
         return meaning.error(
             f"{self.action} on {self.thing}: {self.code or f'HTTP {self.status}'}{said}",
-            hint=meaning.hint.format(action=self.action, thing=self.thing),
+            hint=self.hint or meaning.hint.format(action=self.action, thing=self.thing),
         )
+
+
+def date_of(metadata: Mapping[str, Any]) -> str:
+    """The `Date` header in botocore's `ResponseMetadata`."""
+    return str(metadata.get("HTTPHeaders", {}).get("date", ""))
+
+
+def refusal_of(error: ClientError, action: str, thing: str) -> AwsError:
+    """What botocore raised for an error answer, in our words."""
+    fault = error.response.get("Error", {})
+    metadata: Mapping[str, Any] = error.response.get("ResponseMetadata", {})
+    status = int(metadata.get("HTTPStatusCode", 0))
+    code, text = str(fault.get("Code", "")), str(fault.get("Message", ""))
+    return AwsError(code, text, status, action=action, thing=thing, date=date_of(metadata))
 
 
 @contextmanager

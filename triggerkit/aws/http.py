@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from triggerkit.aws.clients import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, service_time
 from triggerkit.aws.credentials import KeyRing
-from triggerkit.aws.errors import STALE_CREDENTIALS, AwsError
+from triggerkit.aws.errors import AwsError
 from triggerkit.aws.signing import Keys, signed
 from triggerkit.aws.transport import GET_RECORDS, Endpoint, Reply, check_body, damaged
 from triggerkit.errors import EndpointUnreachableError
@@ -64,10 +64,16 @@ class FastTransport:
         try:
             return await self._post(body, keys)
         except AwsError as refusal:
-            if refusal.code not in STALE_CREDENTIALS:
+            if not refusal.about_credentials:
                 raise
-        await self._key_ring.renew(keys)
-        return await self._post(body, await self._key_ring.keys())
+            if not await self._key_ring.renew(keys, refusal.code):
+                self._key_ring.explain(refusal, renewed=False)
+                raise
+        try:
+            return await self._post(body, await self._key_ring.keys())
+        except AwsError as refusal:
+            self._key_ring.explain(refusal, renewed=True)
+            raise
 
     async def close(self) -> None:
         """Close connections and end the look for credentials."""

@@ -78,12 +78,12 @@ def connect(given: Mapping[str, Any]) -> tuple[Any, str]:
     Raises:
         UsageError: no `dev` runs, or a flag about AWS is given without --aws. SourceError.
     """
-    from triggerkit.aws.clients import Access, open_client, open_session
+    from triggerkit.aws.clients import AwsSession
+    from triggerkit.aws.sessions import Access
 
     access = Access(**access_of(given))
     if given["aws"]:
-        session = open_session(access)
-        client = open_client(session, "dynamodb", access, attempts=ATTEMPTS)
+        client = AwsSession(access).client("dynamodb", attempts=ATTEMPTS)
         return client, f"AWS ({client.meta.region_name}, {client.meta.endpoint_url})"
     if access != Access():
         raise UsageError(
@@ -92,7 +92,7 @@ def connect(given: Mapping[str, Any]) -> tuple[Any, str]:
         )
     link = require_dev(given["config"], hint=OR_AWS)
     enter(link)
-    client = open_client(open_session(access), "dynamodb", access, attempts=ATTEMPTS)
+    client = AwsSession(access).client("dynamodb", attempts=ATTEMPTS)
     return client, f"dev at {link.endpoint_url}"
 
 

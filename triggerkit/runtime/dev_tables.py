@@ -15,8 +15,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Final
 
-from triggerkit.aws.clients import refusal_of
-from triggerkit.aws.errors import VALIDATION, client_side_error
+from triggerkit.aws.errors import VALIDATION, client_side_error, refusal_of
 from triggerkit.configuration import Configuration
 from triggerkit.core.locators import resolve
 from triggerkit.errors import UsageError, nearest

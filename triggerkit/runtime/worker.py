@@ -91,6 +91,7 @@ class Worker:
         self._journals: list[Journal] = []
         self._sources: dict[str, tuple[Source, SharedListing]] = {}
         self._deadlines: list[ActingDeadline] = []
+        self._shared: dict[object, object] = {}
         self._stop_asked = asyncio.Event()
         self.on_ready: Callable[[], None] = lambda: None
         self.drain_expired = False
@@ -279,6 +280,7 @@ class Worker:
             clock=self._clock,
             defaults=self._flags.locator_defaults,
             base_path=str(self._settings.base_path),
+            shared=self._shared,
         )
 
     # --- the life -------------------------------------------------------------------------------

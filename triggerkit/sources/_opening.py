@@ -6,19 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from triggerkit.aws.botocore_transport import BotocoreTransport
-from triggerkit.aws.clients import (
-    CONTROL_PLANE_ATTEMPTS,
-    Access,
-    ControlPlane,
-    open_client,
-    open_session,
-    resolve_credentials,
-    trusted_certificates,
-)
+from triggerkit.aws.clients import CONTROL_PLANE_ATTEMPTS, ControlPlane, session_of
 from triggerkit.aws.credentials import KeyRing
 from triggerkit.aws.errors import client_side_error
 from triggerkit.aws.http import FastTransport, load_fast_transport
 from triggerkit.aws.intact import refuse_damaged_replies
+from triggerkit.aws.sessions import Access, trusted_certificates
 from triggerkit.aws.transport import (
     GET_RECORDS,
     Endpoint,
@@ -115,16 +108,16 @@ class Connecting:
 
 async def connect_api(access: Access, services: Services) -> StreamsApi:
     """Clients for the control plane. Raises CredentialsError, LocatorError, SourceError."""
+    session = session_of(access, services)
 
     def connect() -> StreamsApi:
-        session = open_session(access)
         tables, streams = (
-            open_client(session, service, access, attempts=CONTROL_PLANE_ATTEMPTS)
+            session.client(service, attempts=CONTROL_PLANE_ATTEMPTS)
             for service in ("dynamodb", "dynamodbstreams")
         )
         for client in (tables, streams):
             refuse_damaged_replies(client)
-        return StreamsApi(ControlPlane(services), tables, streams)
+        return StreamsApi(ControlPlane(services, session.attempt), tables, streams)
 
     return await services.run(connect)
 
@@ -137,16 +130,14 @@ async def connect_transport(
     Raises:
         CredentialsError, SourceError, LocatorError: the endpoint cannot be resolved.
     """
-    thing = arn.text
+    thing, session = arn.text, session_of(access, services)
     if choice != "botocore":
         endpoint, tls = await services.run(lambda: _fast_endpoint(api, access, arn))
         if choice == "fast" or endpoint.plain:
-            key_ring = KeyRing(services.run, lambda: resolve_credentials(access))
+            key_ring = KeyRing(services.run, session.credentials)
             return FastTransport(endpoint, tls, key_ring, services.clock, thing)
-    client = await services.run(
-        lambda: open_client(open_session(access), "dynamodbstreams", access, attempts=1)
-    )
-    return BotocoreTransport(client, services, thing)
+    client = await services.run(lambda: session.client("dynamodbstreams", attempts=1))
+    return BotocoreTransport(client, session.credentials, services, thing)
 
 
 def _fast_endpoint(
