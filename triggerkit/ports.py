@@ -189,12 +189,17 @@ class LeaseStore(Protocol):
         ...
 
     async def finish(
-        self, lease: Lease, children: tuple[Lease, ...] | None, session: SessionId
+        self,
+        lease: Lease,
+        children: tuple[Lease, ...] | None,
+        session: SessionId,
+        take: frozenset[ShardId] | None = None,
     ) -> tuple[Lease, ...]:
         """One transaction: SHARD_END and `children` on the parent, no owner; missing child rows created.
 
-        A child created by this call whose parents are all finished is owned by `session` at once; a
-        merge child with an unfinished parent is created unowned; an existing row is left as it is.
+        A child of `take` (None: every child) that is created by this call and whose parents are all finished is
+        owned by `session` at once. Any other is created unowned, also a merge child with an unfinished parent.
+        An existing row is left as it is.
 
         Returns:
             The children that `session` owns now. Raises LeaseLostError.

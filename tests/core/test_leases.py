@@ -34,7 +34,6 @@ from triggerkit.core.leases import (
     missing_leases,
     new_lease,
     preferred,
-    quota,
     ready_leases,
 )
 from triggerkit.core.lineage import ShardGraph
@@ -426,13 +425,6 @@ def test_rule_4_a_finished_row_without_children_is_a_to_do(
 # --- who takes what -------------------------------------------------------------------------------
 
 FLEET = [SessionId(f"worker-{i}") for i in range(5)]
-
-
-@pytest.mark.parametrize(
-    ("count", "workers", "share"), [(0, 3, 0), (1, 3, 1), (7, 3, 3), (6, 3, 2), (5, 0, 5)]
-)
-def test_a_quota_is_the_even_share_rounded_up(count: int, workers: int, share: int) -> None:
-    assert quota(count, workers) == share
 
 
 def test_every_worker_computes_the_same_preference_in_any_order() -> None:

@@ -83,14 +83,14 @@ MUTANTS = (
     Mutant(
         "only a direct child proves that a shard is over",
         "core/lineage.py",
-        "                stack.extend(self.children(child))\n",
-        "",
+        "                    stack.append(parent)\n        return frozenset",
+        "                    pass\n        return frozenset",
         "grandparents whose rows are gone are read again from the start",
     ),
     Mutant(
         "a parent without a row counts as done",
         "core/leases.py",
-        "return listed is not None and listed.has_descendant(parent, passed)",
+        "return parent in self._over",
         "return True",
         "a child whose parent's row is not written yet is delivered before it",
     ),
@@ -263,9 +263,9 @@ MUTANTS = (
     Mutant(
         "a take that failed stays reserved",
         "core/coordinator.py",
-        "                self._writing.discard(shard)\n                self._doubtful.add(shard)\n"
-        "                agenda.survey_at_seconds",
-        "                self._doubtful.add(shard)\n                agenda.survey_at_seconds",
+        "                self._taking.discard(shard)\n                self._doubtful.add(shard)\n"
+        "                schedule.survey_at_seconds",
+        "                self._doubtful.add(shard)\n                schedule.survey_at_seconds",
         "one throttled write, and this worker never takes that shard",
     ),
     Mutant(

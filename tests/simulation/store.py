@@ -90,7 +90,11 @@ class SimStore:
         self._put("release", lease.owner, released, token)
 
     def finish(
-        self, lease: Lease, children: tuple[Lease, ...] | None, session: SessionId
+        self,
+        lease: Lease,
+        children: tuple[Lease, ...] | None,
+        session: SessionId,
+        take: frozenset[ShardId] | None = None,
     ) -> tuple[Lease, ...]:
         row, token = self._held(lease, "finish")
         if not (row.under == token and row.verb == "finish"):
@@ -102,7 +106,7 @@ class SimStore:
             self._put("finish", session, replace(ended, lost_reason=lease.lost_reason), token)
             for child in children or ():
                 if child.shard not in self.rows:
-                    self._bear(child, session, lease.shard)
+                    self._bear(child, session, lease.shard, take)
         born = [self.rows[child.shard] for child in children or () if child.shard in self.rows]
         return tuple(
             row.lease
@@ -174,10 +178,13 @@ class SimStore:
             return row, token
         raise Lost
 
-    def _bear(self, child: Lease, session: SessionId, parent: ShardId) -> None:
+    def _bear(
+        self, child: Lease, session: SessionId, parent: ShardId, take: frozenset[ShardId] | None
+    ) -> None:
         rows = [self.rows.get(shard) for shard in child.parents]
         ready = all(row is not None and row.lease.finished for row in rows)
-        lease = replace(child, owner=session, counter=1) if ready else replace(child, owner=None)
+        taken = ready and (take is None or child.shard in take)
+        lease = replace(child, owner=session, counter=1) if taken else replace(child, owner=None)
         self._put(f"born of {parent}", session, lease, None)
 
     def _put(

@@ -134,8 +134,10 @@ class Rewinding(SimStore):
 class Hurried(SimStore):
     """Begins the children of a shard at LATEST."""
 
-    def _bear(self, child: Lease, session: SessionId, parent: ShardId) -> None:
-        super()._bear(replace(child, checkpoint=LATEST), session, parent)
+    def _bear(
+        self, child: Lease, session: SessionId, parent: ShardId, take: frozenset[ShardId] | None
+    ) -> None:
+        super()._bear(replace(child, checkpoint=LATEST), session, parent, take)
 
 
 class Postponing(SimStore):

@@ -374,10 +374,9 @@ class SimWorker:
                 match decision:
                     case Save(position=position):
                         return Saved(shard, tenure, store.advance(lease, position))
-                    case Finish(children=children):
-                        return Finished(
-                            shard, tenure, store.finish(lease, children, tenure.session)
-                        )
+                    case Finish(children=children, take=take):
+                        taken = store.finish(lease, children, tenure.session, take)
+                        return Finished(shard, tenure, taken)
                     case Release(position=position):
                         store.release(lease, position)
                         return Released(shard, tenure)

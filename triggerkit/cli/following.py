@@ -275,4 +275,4 @@ class Following:
             return True
         graph = ShardGraph((await self._source.list_shards()).shards)
         parents = frozenset(child.parents)
-        return not any(shard in parents or graph.has_descendant(shard, parents) for shard in unread)
+        return unread.isdisjoint(parents | graph.ancestors_of(parents))

@@ -1,4 +1,4 @@
-"""What this worker should hold of one mapping. Rule: it never takes an unready shard, nor one whose owner may live.
+"""What this worker should hold of one mapping: never an unready shard, nor one whose owner may live.
 
 Absorb a survey or a change of sessions, then derive what should be under way and is not. Every write is
 conditional, so two coordinators that decide the same at once are harmless.
@@ -6,12 +6,13 @@ conditional, so two coordinators that decide the same at once are harmless.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import assert_never
 
-from triggerkit.core.decisions import Create, Decision, Forget, Survey, Take
+from triggerkit.core.decisions import Create, Decision, Finish, Forget, Survey, Take
 from triggerkit.core.leases import (
     TOMBSTONE_SECONDS,
     childless,
@@ -20,11 +21,10 @@ from triggerkit.core.leases import (
     held_back,
     missing_leases,
     preferred,
-    quota,
-    ready_leases,
 )
 from triggerkit.core.lineage import ShardGraph
 from triggerkit.core.model import (
+    Children,
     Lease,
     Listing,
     Now,
@@ -46,6 +46,8 @@ from triggerkit.core.reports import (
     TakeFailed,
     Taken,
 )
+from triggerkit.core.rows import LeaseRows
+from triggerkit.core.shares import EvenShares, Offer, Offers
 
 NEVER = float("inf")
 
@@ -66,16 +68,19 @@ class Cadence:
     longest_search_seconds: float = 30.0
 
 
-class _Errand(Enum):
+class _Pending(Enum):
     SURVEY = "survey"
     CREATE = "create"
 
 
 @dataclass(slots=True)
-class _Agenda:
+class _Schedule:
     """When the coordinator looks around next (monotonic seconds)."""
 
     survey_at_seconds: float = 0.0
+    """Somebody asked for a survey."""
+    routine_at_seconds: float = NEVER
+    """The next survey without a reason; it waits for the next listing while there is nothing to find."""
     listing_at_seconds: float = 0.0
     takes_at_seconds: float = 0.0
     create_at_seconds: float = 0.0
@@ -84,7 +89,7 @@ class _Agenda:
     recheck_at_seconds: float = NEVER
     last_recheck_at_seconds: float = NEVER
     """Behind the last end that is known; the first one does not wait for it."""
-    under_way: set[_Errand] = field(default_factory=set)
+    under_way: set[_Pending] = field(default_factory=set)
 
     def recheck(self, at_seconds: float) -> None:
         """List the shards then, whatever earlier listings find."""
@@ -101,19 +106,34 @@ class _Agenda:
 
 
 @dataclass(frozen=True, slots=True)
-class _Offer:
-    """A free lease, and since when this worker has seen it free with that counter."""
-
-    counter: int
-    since_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
 class _Listed:
-    """The last complete listing; `at_seconds` is service time."""
+    """The last complete listing. `at_seconds` is service time, `seen_at_seconds` monotonic.
+
+    `first_seen_seconds` (monotonic) is when each shard was listed first.
+    """
 
     graph: ShardGraph
     at_seconds: float
+    seen_at_seconds: float
+    first_seen_seconds: Mapping[ShardId, float]
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """A shard whose end is being written: its children, and those of them that this worker may take with it."""
+
+    children: tuple[Lease, ...] | None
+    granted: frozenset[ShardId] | None
+
+    @property
+    def births(self) -> int:
+        """How many shards will follow it."""
+        return len(self.children or ())
+
+    @property
+    def grants(self) -> int:
+        """How many of them this worker will hold."""
+        return self.births if self.granted is None else len(self.granted)
 
 
 class LeaseCoordinator:
@@ -123,20 +143,30 @@ class LeaseCoordinator:
         self._prefix = prefix
         self._start = start
         self._cadence = cadence
-        self._agenda = _Agenda()
-        self._rows: dict[ShardId, Lease] = {}
+        self._schedule = _Schedule()
+        self._rows = LeaseRows()
         self._listed: _Listed | None = None
         self._surveyed_at_seconds = NEVER
         self._sessions: Sessions | None = None
-        self._offers: dict[ShardId, _Offer] = {}
         self._missing: tuple[Lease, ...] = ()
-        self._writing: set[ShardId] = set()  # a Take or a Forget is under way
+        self._childless: frozenset[ShardId] = frozenset()
+        self._taking: set[ShardId] = set()  # a Take is under way
+        self._forgetting: set[ShardId] = set()
         self._doubtful: set[ShardId] = set()  # rows that are not as surveyed: the next survey tells
+        self._ending: dict[ShardId, _End] = {}
+        self._births = self._grants = 0  # the sums over those
+        self._offers = Offers(cadence.lease_seconds)
+        self._must_offer_all = True  # rows or workers have changed as a whole
+        self._to_offer: list[ShardId] = []  # rows that have changed since
+        self._others: Counter[SessionId] = (
+            Counter()
+        )  # how many shards each of the other workers holds
+        self._has_absent_owner = False  # of a ready lease: a later read of the sessions tells
 
     @property
     def rows(self) -> Collection[Lease]:
         """The leases as last surveyed; those held here are ahead of it."""
-        return self._rows.values()
+        return self._rows.all
 
     @property
     def surveyed(self) -> bool:
@@ -148,59 +178,61 @@ class LeaseCoordinator:
         """When to be woken at the latest (monotonic)."""
         if self._sessions is None:
             return NEVER  # nothing may be done before this worker's session is known
-        agenda = self._agenda
-        wake_at = agenda.takes_at_seconds
-        if _Errand.SURVEY not in agenda.under_way:
-            wake_at = min(wake_at, agenda.survey_at_seconds)
-        if self._missing and _Errand.CREATE not in agenda.under_way:
-            wake_at = min(wake_at, agenda.create_at_seconds)
+        schedule = self._schedule
+        wake_at = schedule.takes_at_seconds
+        if _Pending.SURVEY not in schedule.under_way:
+            wake_at = min(wake_at, self._survey_at_seconds)
+        if self._missing and _Pending.CREATE not in schedule.under_way:
+            wake_at = min(wake_at, schedule.create_at_seconds)
         return wake_at
 
     def absorb_sessions(self, sessions: Sessions, now: Now) -> None:
         """Learn who lives; a change makes the leases worth a look at once."""
         known = self._sessions
         changed = known is None or (known.live, known.dead) != (sessions.live, sessions.dead)
+        if changed or self._has_absent_owner or (known and known.known != sessions.known):
+            self._must_offer_all = True
         self._sessions = sessions
-        self._agenda.takes_at_seconds = now.monotonic_seconds
+        self._schedule.takes_at_seconds = now.monotonic_seconds
         if changed:
-            self._agenda.survey_at_seconds = now.monotonic_seconds
+            self._schedule.survey_at_seconds = now.monotonic_seconds
 
     def absorb(self, report: CoordinatorReport, now: Now) -> None:
         """Record what a report says."""
-        agenda = self._agenda
-        agenda.takes_at_seconds = now.monotonic_seconds
+        schedule = self._schedule
+        schedule.takes_at_seconds = now.monotonic_seconds
         match report:
             case Surveyed(leases=leases, listing=listing):
                 self._absorb_survey(leases, listing, now)
             case SurveyFailed(wait_seconds=wait):
-                agenda.under_way.discard(_Errand.SURVEY)
-                agenda.survey_at_seconds = now.monotonic_seconds + wait
+                schedule.under_way.discard(_Pending.SURVEY)
+                schedule.survey_at_seconds = now.monotonic_seconds + wait
             case Created():
-                agenda.under_way.discard(_Errand.CREATE)
+                schedule.under_way.discard(_Pending.CREATE)
                 self._missing = ()
-                agenda.survey_at_seconds = now.monotonic_seconds
+                schedule.survey_at_seconds = now.monotonic_seconds
             case CreateFailed(wait_seconds=wait):
                 # others may have created rows meanwhile: what is missing then, the next listing tells
-                agenda.under_way.discard(_Errand.CREATE)
-                agenda.create_at_seconds = NEVER
-                agenda.listing_at_seconds = now.monotonic_seconds + wait
-                agenda.survey_at_seconds = now.monotonic_seconds + wait
+                schedule.under_way.discard(_Pending.CREATE)
+                schedule.create_at_seconds = NEVER
+                schedule.listing_at_seconds = now.monotonic_seconds + wait
+                schedule.survey_at_seconds = now.monotonic_seconds + wait
             case Taken(lease=lease):
-                self._writing.discard(lease.shard)
-                self._rows[lease.shard] = lease
+                self._taking.discard(lease.shard)
+                self._put(lease)
             case Forgotten(shard=shard):
-                self._writing.discard(shard)
-                self._rows.pop(shard, None)
+                self._forgetting.discard(shard)
+                self._rows.drop(shard)
             case NotTaken(shard=shard):
-                self._writing.discard(shard)
+                self._taking.discard(shard)
                 self._doubtful.add(shard)
-            case (
-                TakeFailed(shard=shard, wait_seconds=wait)
-                | ForgetFailed(shard=shard, wait_seconds=wait)
-            ):
-                self._writing.discard(shard)
+            case TakeFailed(shard=shard, wait_seconds=wait):
+                self._taking.discard(shard)
                 self._doubtful.add(shard)
-                agenda.survey_at_seconds = now.monotonic_seconds + wait
+                schedule.survey_at_seconds = now.monotonic_seconds + wait
+            case ForgetFailed(shard=shard, wait_seconds=wait):
+                self._forgetting.discard(shard)
+                schedule.survey_at_seconds = now.monotonic_seconds + wait
             case _:
                 assert_never(report)
 
@@ -210,105 +242,235 @@ class LeaseCoordinator:
         An answer that took long may be told behind what became of a child: this worker found it as its own,
         and takes it, or has held it since.
         """
-        self._rows[finished.shard] = finished
+        end = self._forget_end(finished.shard)
+        self._put(finished)
         fresh = tuple(child for child in taken if not self._has_gone_on(child))
         for child in fresh:
-            self._rows[child.shard] = child
-        self._agenda.recheck(now.monotonic_seconds + self._cadence.recheck_seconds)
-        self.look_again(now)
+            self._put(child)
+        self._recheck_behind(finished.shard, now)
+        self._schedule.takes_at_seconds = now.monotonic_seconds
+        if not fresh and not (end and end.children):
+            self.search_now(now)
+        elif end and any(self._is_in_question(child.shard, end) for child in end.children or ()):
+            self._schedule.survey_at_seconds = now.monotonic_seconds
         return fresh
+
+    def _is_in_question(self, child: ShardId, end: _End) -> bool:
+        """Whether only a survey tells what became of a child at its parent's end."""
+        row = self._rows.get(child)
+        if row is None:  # it was there already or has another parent, unless it was left to others
+            return end.granted is None or child in end.granted
+        # another parent may have been finished by another worker meanwhile
+        return not self._is_alone and not row.finished and child not in self._rows.ready
 
     def _has_gone_on(self, lease: Lease) -> bool:
         known = self._rows.get(lease.shard)
-        return lease.shard in self._writing or (known is not None and known.counter > lease.counter)
+        return lease.shard in self._taking or (known is not None and known.counter > lease.counter)
+
+    def _put(self, lease: Lease) -> None:
+        self._offers.drop(lease.shard)
+        self._to_offer += self._rows.put(lease)
+
+    def let_go(self, shard: ShardId, now: Now) -> None:
+        """A shard is not held here any more, or a call of an earlier tenure that blocked it came back."""
+        self._forget_end(shard)
+        self._to_offer.append(shard)
+        self.look_again(now)
 
     def look_again(self, now: Now) -> None:
-        """Something changed that a survey shows, or a shard is blocked no more."""
-        self._agenda.takes_at_seconds = now.monotonic_seconds
-        self._agenda.survey_at_seconds = now.monotonic_seconds
+        """Something changed that a survey shows."""
+        self._schedule.takes_at_seconds = now.monotonic_seconds
+        self._schedule.survey_at_seconds = now.monotonic_seconds
+
+    # --- the end of a shard -----------------------------------------------------------------------
+
+    def children_of(self, shard: ShardId) -> Children | None:
+        """The children that the last complete listing names; None when it names none.
+
+        A sibling that was listed later is found by the listing that `_recheck_behind` asks for.
+        """
+        if self._listed is None:
+            return None
+        graph = self._listed.graph
+        children = graph.children(shard)
+        return Children(tuple(graph[child] for child in children)) if children else None
+
+    def grant(self, finish: Finish, held: int) -> Finish:
+        """The same decision, with the children that this worker may take; the others are left to others.
+
+        Whoever is alone takes all. A child that has a row already is offered like any other lease.
+        """
+        shard, children = finish.lease.shard, finish.children
+        self._forget_end(shard)
+        granted: frozenset[ShardId] | None = None
+        if self._sessions is not None and not self._is_alone:
+            new = [child.shard for child in children or () if child.shard not in self._rows]
+            births = self._births + len(children or ()) - len(self._ending) - 1
+            shares = self._even_shares(self._sessions, births)
+            room = shares.most(self._sessions.me) - (self._mine(held) - 1)
+            granted = frozenset(new[: max(0, room)])
+        end = self._ending[shard] = _End(children, granted)
+        self._births += end.births
+        self._grants += end.grants
+        return replace(finish, take=granted)
+
+    def _forget_end(self, shard: ShardId) -> _End | None:
+        end = self._ending.pop(shard, None)
+        if end is not None:
+            self._births -= end.births
+            self._grants -= end.grants
+        return end
+
+    def _mine(self, held: int) -> int:
+        """How many shards this worker holds once what is under way is done."""
+        return held - len(self._ending) + self._grants + len(self._taking)
+
+    def _even_shares(self, sessions: Sessions, births: int = 0) -> EvenShares:
+        return EvenShares(len(self._rows.ready) + births, sessions.live, self._others)
+
+    @property
+    def _is_alone(self) -> bool:
+        """No other worker lives, drains or is silent."""
+        return self._sessions is not None and len(self._sessions.known) == 1
+
+    # --- deriving ---------------------------------------------------------------------------------
 
     def derive(self, now: Now, is_blocked: Callable[[ShardId], bool], held: int) -> list[Decision]:
         """What should be under way and is not."""
-        agenda = self._agenda
+        schedule = self._schedule
         decisions: list[Decision] = []
         if self._sessions is None:
             return decisions
-        create_is_due = agenda.create_at_seconds <= now.monotonic_seconds
-        if self._missing and create_is_due and _Errand.CREATE not in agenda.under_way:
-            agenda.under_way.add(_Errand.CREATE)
+        create_is_due = schedule.create_at_seconds <= now.monotonic_seconds
+        if self._missing and create_is_due and _Pending.CREATE not in schedule.under_way:
+            schedule.under_way.add(_Pending.CREATE)
             decisions.append(Create(self._missing))
-        if agenda.takes_at_seconds <= now.monotonic_seconds:
-            agenda.takes_at_seconds = NEVER  # what changes it is a report, or an offer's time
+        if schedule.takes_at_seconds <= now.monotonic_seconds:
+            schedule.takes_at_seconds = NEVER  # what changes it is a report, or an offer's time
             decisions.extend(self._takes(now, is_blocked, held))
         if (
-            _Errand.SURVEY not in agenda.under_way
-            and agenda.survey_at_seconds <= now.monotonic_seconds
+            _Pending.SURVEY not in schedule.under_way
+            and self._survey_at_seconds <= now.monotonic_seconds
         ):
-            agenda.under_way.add(_Errand.SURVEY)
-            agenda.survey_at_seconds = NEVER  # whoever asks meanwhile gets another one behind it
-            decisions.append(Survey(agenda.listing_at_seconds <= now.monotonic_seconds))
+            schedule.under_way.add(_Pending.SURVEY)
+            if schedule.survey_at_seconds <= now.monotonic_seconds:
+                schedule.survey_at_seconds = (
+                    NEVER  # whoever asks meanwhile gets another one behind it
+                )
+            schedule.routine_at_seconds = NEVER
+            decisions.append(Survey(schedule.listing_at_seconds <= now.monotonic_seconds))
         return decisions
+
+    @property
+    def _survey_at_seconds(self) -> float:
+        schedule = self._schedule
+        routine_at = schedule.routine_at_seconds
+        if self._is_settled:
+            routine_at = max(routine_at, schedule.listing_at_seconds)
+        return min(schedule.survey_at_seconds, routine_at)
+
+    @property
+    def _is_settled(self) -> bool:
+        """Nobody else writes these rows, and each is held here, finished, or waits for one that is."""
+        return self._is_alone and not (
+            len(self._offers)
+            or self._to_offer
+            or self._rows.stuck
+            or self._doubtful
+            or self._missing
+            or self._has_absent_owner
+        )
 
     def forgets(self, is_blocked: Callable[[ShardId], bool], listing: Listing) -> list[Decision]:
         """Rows to delete after a complete listing."""
         old = [
             lease
             for lease in forgettable(self.rows, listing)
-            if lease.shard not in self._writing and not is_blocked(lease.shard)
+            if lease.shard not in self._forgetting and not is_blocked(lease.shard)
         ]
-        self._writing.update(lease.shard for lease in old)
+        self._forgetting.update(lease.shard for lease in old)
         return [Forget(lease) for lease in old]
 
     def _absorb_survey(self, leases: tuple[Lease, ...], listing: Listing | None, now: Now) -> None:
-        agenda = self._agenda
-        agenda.under_way.discard(_Errand.SURVEY)
-        next_at_seconds = now.monotonic_seconds + self._cadence.lease_seconds
-        agenda.survey_at_seconds = min(agenda.survey_at_seconds, next_at_seconds)
+        schedule = self._schedule
+        schedule.under_way.discard(_Pending.SURVEY)
+        schedule.routine_at_seconds = now.monotonic_seconds + self._cadence.lease_seconds
         self._doubtful.clear()
         self._surveyed_at_seconds = now.monotonic_seconds
-        known = {lease.shard for lease in childless(self.rows)}
         ended = {lease.shard for lease in self.rows if lease.finished}
-        self._rows = {lease.shard: lease for lease in leases}
+        if listing is not None and listing.complete:
+            self._listed = self._take_in(listing, now)
+        listed = self._listed
+        graph, at_seconds = (listed.graph, listed.at_seconds) if listed else (None, 0.0)
+        self._rows.replace(leases, graph, at_seconds)
+        self._must_offer_all = True
+        known = self._childless
+        self._childless = frozenset(lease.shard for lease in childless(leases))
         if listing is not None:
             self._absorb_listing(listing, now)
-        elif any(lease.shard not in known for lease in childless(self.rows)):
+        elif not self._childless <= known:
             self.search_now(now)  # another worker ended a shard, and may be gone since
-        elif not agenda.search_seconds and self._has_unknown_parent():
+        elif not schedule.search_seconds and self._has_unknown_parent():
             self.search_now(now)  # a lease that is younger than the last listing
-        self._recheck_behind({lease.shard for lease in leases if lease.finished} - ended, now)
+        for lease in leases:
+            if lease.finished and lease.shard not in ended and self._looks_behind(lease.shard):
+                self._recheck_behind(lease.shard, now)
 
-    def _recheck_behind(self, ended: Collection[ShardId], now: Now) -> None:
-        """Others ended these shards, and may be gone before a child that is listed late appears.
+    def _looks_behind(self, shard: ShardId) -> bool:
+        """Others ended this shard, and may be gone before a child that is listed late appears.
 
         One of those who live looks again: DescribeStream is limited, so it is not everybody.
         """
         sessions = self._sessions
-        if sessions is not None and any(
-            preferred(shard, sessions.live) == sessions.me for shard in ended
-        ):
-            self._agenda.recheck(now.monotonic_seconds + self._cadence.recheck_seconds)
+        return sessions is not None and preferred(shard, sessions.live) == sessions.me
+
+    def _recheck_behind(self, shard: ShardId, now: Now) -> None:
+        """List the shards a minute after a child was seen first: its sibling may be listed later.
+
+        A listing that was made so long after its child appeared tells all there is to know.
+        """
+        wait_seconds, listed = self._cadence.recheck_seconds, self._listed
+        children = listed.graph.children(shard) if listed is not None else ()
+        recheck_at = now.monotonic_seconds + wait_seconds
+        if listed is not None and children:
+            recheck_at = wait_seconds + max(listed.first_seen_seconds[each] for each in children)
+            created = [listed.graph[child].created_seconds for child in children]
+            is_old = all(
+                each is not None and listed.at_seconds - each >= wait_seconds for each in created
+            )
+            if is_old or recheck_at <= listed.seen_at_seconds:
+                return
+        self._schedule.recheck(max(recheck_at, now.monotonic_seconds))
+
+    def _take_in(self, listing: Listing, now: Now) -> _Listed:
+        before = self._listed.first_seen_seconds if self._listed is not None else {}
+        seen_at = now.monotonic_seconds
+        first_seen = {shard.id: before.get(shard.id, seen_at) for shard in listing.shards}
+        graph = ShardGraph(listing.shards)
+        return _Listed(graph, listing.service_seconds, seen_at, first_seen)
 
     def _absorb_listing(self, listing: Listing, now: Now) -> None:
-        agenda, cadence = self._agenda, self._cadence
+        schedule, cadence = self._schedule, self._cadence
         if not listing.complete:
-            agenda.listing_at_seconds = now.monotonic_seconds + cadence.first_search_seconds
+            schedule.listing_at_seconds = now.monotonic_seconds + cadence.first_search_seconds
             return
-        self._listed = _Listed(ShardGraph(listing.shards), listing.service_seconds)
-        if _Errand.CREATE not in agenda.under_way:
+        if _Pending.CREATE not in schedule.under_way:
             self._missing = missing_leases(
                 listing, self.rows, self._prefix, self._start_at(listing)
             )
-            agenda.create_at_seconds = now.monotonic_seconds
+            schedule.create_at_seconds = now.monotonic_seconds
         if self._is_something_missing(listing):
-            agenda.search_seconds = min(
-                max(cadence.first_search_seconds, 2 * agenda.search_seconds),
+            schedule.search_seconds = min(
+                max(cadence.first_search_seconds, 2 * schedule.search_seconds),
                 cadence.longest_search_seconds,
             )
-            agenda.listed(now.monotonic_seconds, now.monotonic_seconds + agenda.search_seconds)
-            agenda.survey_at_seconds = min(agenda.survey_at_seconds, agenda.listing_at_seconds)
+            schedule.listed(now.monotonic_seconds, now.monotonic_seconds + schedule.search_seconds)
+            schedule.survey_at_seconds = min(
+                schedule.survey_at_seconds, schedule.listing_at_seconds
+            )
         else:
-            agenda.search_seconds = 0.0
-            agenda.listed(now.monotonic_seconds, now.monotonic_seconds + cadence.audit_seconds)
+            schedule.search_seconds = 0.0
+            schedule.listed(now.monotonic_seconds, now.monotonic_seconds + cadence.audit_seconds)
 
     def _start_at(self, listing: Listing) -> Position:
         if self._start.kind is PositionKind.LATEST:
@@ -323,8 +485,8 @@ class LeaseCoordinator:
             return True
         newly_related = {parent for lease in self._missing for parent in lease.parents}
         return any(
-            lease.shard not in newly_related and self._may_have_children(lease, listing)
-            for lease in childless(self.rows)
+            shard not in newly_related and self._may_have_children(self._rows[shard], listing)
+            for shard in self._childless
         )
 
     def _has_unknown_parent(self) -> bool:
@@ -342,41 +504,78 @@ class LeaseCoordinator:
 
     def search_now(self, now: Now) -> None:
         """A shard ended without children: list the shards soon, then ever more rarely."""
-        agenda = self._agenda
-        agenda.search_seconds = 0.0
+        schedule = self._schedule
+        schedule.search_seconds = 0.0
         soon = now.monotonic_seconds + self._cadence.first_search_seconds
-        agenda.listing_at_seconds = min(agenda.listing_at_seconds, soon)
-        agenda.survey_at_seconds = min(agenda.survey_at_seconds, soon)
+        schedule.listing_at_seconds = min(schedule.listing_at_seconds, soon)
+        schedule.survey_at_seconds = min(schedule.survey_at_seconds, soon)
 
     def _takes(self, now: Now, is_blocked: Callable[[ShardId], bool], held: int) -> list[Decision]:
-        sessions, agenda = self._sessions, self._agenda
+        sessions, schedule = self._sessions, self._schedule
         if sessions is None or sessions.deadline_seconds <= now.monotonic_seconds:
             return []
-        listed = self._listed
-        graph, at_seconds = (listed.graph, listed.at_seconds) if listed else (None, 0.0)
-        ready = ready_leases(self.rows, graph, at_seconds)
-        free = [lease for lease in ready if self._is_free(lease, sessions)]
-        self._note_offers(free, now)
-        unfinished = sum(1 for lease in self.rows if not lease.finished)
-        mine = held + len(self._writing)
-        share = quota(unfinished, len(sessions.live))
+        if self._must_offer_all or self._to_offer:
+            self._offer(sessions, now, is_blocked, held)
+        most = self._even_shares(sessions).most(sessions.me)
         takes: list[Decision] = []
-        for lease in sorted(free, key=lambda lease: self._named(lease, sessions)):
-            if lease.shard in self._writing or lease.shard in self._doubtful:
-                continue
-            if is_blocked(lease.shard):
-                continue
-            may_take_at = self._may_take_at(lease, sessions, over=mine >= share)
-            if now.monotonic_seconds < may_take_at:
-                agenda.takes_at_seconds = min(agenda.takes_at_seconds, may_take_at)
-                continue
-            mine += 1
-            self._writing.add(lease.shard)
-            takes.append(Take(lease, sessions.me))
-        return takes
+        while True:
+            within_share = self._is_alone or self._mine(held) < most
+            next_at = self._offers.next_at_seconds(within_share=within_share)
+            if next_at > now.monotonic_seconds:
+                schedule.takes_at_seconds = min(schedule.takes_at_seconds, next_at)
+                return takes
+            shard = self._offers.pop(within_share=within_share)
+            if not is_blocked(shard):
+                self._taking.add(shard)
+                takes.append(Take(self._rows[shard], sessions.me))
 
-    def _named(self, lease: Lease, sessions: Sessions) -> tuple[bool, ShardId]:
-        return preferred(lease.shard, sessions.live) != sessions.me, lease.shard
+    def _offer(
+        self, sessions: Sessions, now: Now, is_blocked: Callable[[ShardId], bool], held: int
+    ) -> None:
+        """Look for free leases among the rows that changed, and say who is to take which.
+
+        Every worker that sees the same rows says the same.
+        """
+        if self._must_offer_all:
+            self._count_others(sessions)
+        shards = self._rows.ready if self._must_offer_all else self._to_offer
+        free = [
+            self._rows[shard]
+            for shard in sorted(shards)
+            if shard in self._rows.ready
+            and shard not in self._taking
+            and shard not in self._doubtful
+            and not is_blocked(shard)
+            and self._is_free(self._rows[shard], sessions)
+        ]
+        holds = {**self._others, sessions.me: self._mine(held)}
+        shares = EvenShares(len(self._rows.ready), sessions.live, holds)
+        offers: dict[ShardId, Offer] = {}
+        for lease in free:
+            heir = sessions.me if self._is_alone else shares.assign(lease.shard)
+            since = self._offers.since(lease.shard, lease.counter, now.monotonic_seconds)
+            is_ours, names_us = heir == sessions.me, lease.owner == sessions.me
+            offers[lease.shard] = Offer(lease.counter, since, is_ours, names_us)
+        if self._must_offer_all:
+            self._offers.replace(offers)
+        else:
+            for shard, offer in offers.items():
+                self._offers.put(shard, offer)
+        self._must_offer_all = False
+        self._to_offer.clear()
+
+    def _count_others(self, sessions: Sessions) -> None:
+        """How many shards each of the other workers holds, by the rows."""
+        owners = Counter(self._rows[shard].owner for shard in self._rows.ready)
+        self._others = Counter(
+            {
+                owner: count
+                for owner, count in owners.items()
+                if owner is not None and owner in sessions.live and owner != sessions.me
+            }
+        )
+        gone = owners.keys() - sessions.known - sessions.dead - {None, sessions.me}
+        self._has_absent_owner = bool(gone)
 
     def _is_free(self, lease: Lease, sessions: Sessions) -> bool:
         owner: SessionId | None = lease.owner
@@ -384,24 +583,3 @@ class LeaseCoordinator:
             return True
         # absent counts only if the sessions were read after the row was: its owner may be newer than they
         return owner not in sessions.known and sessions.read_at_seconds > self._surveyed_at_seconds
-
-    def _note_offers(self, free: list[Lease], now: Now) -> None:
-        offers: dict[ShardId, _Offer] = {}
-        for lease in free:
-            seen = self._offers.get(lease.shard)
-            if seen is None or seen.counter != lease.counter:
-                seen = _Offer(lease.counter, now.monotonic_seconds)
-            offers[lease.shard] = seen
-        self._offers = offers
-
-    def _may_take_at(self, lease: Lease, sessions: Sessions, *, over: bool) -> float:
-        """At once when it falls to this worker; later when others were to take it and did not.
-
-        A row that already names this session was written by a call whose answer may still be on its way.
-        """
-        wait_seconds = 0.0
-        if lease.owner == sessions.me or (over and len(sessions.live) > 1):
-            wait_seconds = 3 * self._cadence.lease_seconds
-        elif preferred(lease.shard, sessions.live) != sessions.me:
-            wait_seconds = self._cadence.lease_seconds
-        return self._offers[lease.shard].since_seconds + wait_seconds

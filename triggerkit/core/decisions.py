@@ -17,6 +17,7 @@ from triggerkit.core.model import (
     Position,
     Session,
     SessionId,
+    ShardId,
     Tenure,
 )
 
@@ -112,14 +113,16 @@ class FindChildren:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """In one transaction: SHARD_END on the parent, rows for its children; take those that are ready.
+    """In one transaction: SHARD_END on the parent, rows for its children; take those of `take` that are ready.
 
-    `children` None: none are listed yet; the row becomes a persistent to-do (leases.md 6.6 rule 4).
+    `children` None: none are listed yet; the row becomes a persistent to-do (leases.md 6.6 rule 4). `take` None:
+    all of them; the children that are not taken are left to other workers.
     """
 
     lease: Lease
     tenure: Tenure
     children: tuple[Lease, ...] | None
+    take: frozenset[ShardId] | None = None
 
 
 @dataclass(frozen=True, slots=True)

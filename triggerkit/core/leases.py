@@ -1,4 +1,4 @@
-"""Lease policy as pure functions. Rule: one survey in, lease changes out; parents come first.
+"""Lease policy as pure functions: which rows to create, to take and to delete.
 
 Source: leases.md 6.6 (lineage rules), 6.5 (liveness), 6.7 (who takes what). No row is created for a shard
 whose records were already read, and none is taken before all of its parents are finished.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Mapping
-from math import ceil
 
 from triggerkit.core.lineage import ShardGraph
 from triggerkit.core.model import (
@@ -54,19 +53,17 @@ def missing_leases(
     horizon, whatever the start rule was. `start` at LATEST or AT_TIMESTAMP carries its time.
     """
     rows = {lease.shard: lease for lease in leases}
+    if all(shard.id in rows for shard in listing.shards):
+        return ()
     graph = ShardGraph(listing.shards)
     latest = start.kind is PositionKind.LATEST
     if not rows and latest:
-        leaves = sorted(graph.leaves())
-        service_seconds = listing.service_seconds
-        if not all(_is_consistent(shard, graph, set(), service_seconds) for shard in graph):
-            return ()  # what looks like two leaves may be one line with a link missing
-        # a leaf that is closed already has children that are not listed yet: its row leads to them
-        return tuple(new_lease(prefix, graph[leaf], start) for leaf in leaves)
+        return _first_leases_at_latest(graph, listing.service_seconds, prefix, start)
     pinned = _first_pin(rows.values()) if latest else None
     passed = _passed(rows.values())
     if _lacks_a_link(graph, passed, rows, listing.service_seconds):
         return ()  # what comes before it cannot be told from what is needed
+    over = graph.ancestors_of(passed)
     planned: set[ShardId] = {*rows, *passed}
     held: set[ShardId] = set()
     led_to: set[ShardId] = set()  # behind a row, which a listing that was older took for a leaf
@@ -76,7 +73,7 @@ def missing_leases(
         if any(parent in rows or parent in led_to for parent in shard.parents):
             led_to.add(shard_id)
         # rule 3: a descendant that has started proves that this shard was finished
-        if shard_id in planned or graph.has_descendant(shard_id, passed):
+        if shard_id in planned or shard_id in over:
             continue
         if not held.isdisjoint(shard.parents) or not _is_consistent(
             shard, graph, planned, listing.service_seconds
@@ -102,15 +99,21 @@ def missing_leases(
 def held_back(listing: Listing, leases: Iterable[Lease]) -> tuple[ShardId, ...]:
     """Listed shards that need a row and get none: their parents are missing from the listing (rule 3)."""
     rows = {lease.shard: lease for lease in leases}
-    graph = ShardGraph(listing.shards)
+    without = [shard.id for shard in listing.shards if shard.id not in rows]
+    if not without:
+        return ()
     passed = _passed(rows.values())
-    return tuple(
-        shard.id
-        for shard in graph
-        if shard.id not in rows
-        and shard.id not in passed
-        and not graph.has_descendant(shard.id, passed)
-    )
+    over = ShardGraph(listing.shards).ancestors_of(passed)
+    return tuple(shard for shard in without if shard not in passed and shard not in over)
+
+
+def _first_leases_at_latest(
+    graph: ShardGraph, service_seconds: float, prefix: str, start: Position
+) -> tuple[Lease, ...]:
+    if not all(_is_consistent(shard, graph, set(), service_seconds) for shard in graph):
+        return ()  # what looks like two leaves may be one line with a link missing
+    # a leaf that is closed already has children that are not listed yet: its row leads to them
+    return tuple(new_lease(prefix, graph[leaf], start) for leaf in sorted(graph.leaves()))
 
 
 def _passed(leases: Iterable[Lease]) -> frozenset[ShardId]:
@@ -168,32 +171,57 @@ def is_past_parents(lease: Lease) -> bool:
     return has_started(lease) or lease.checkpoint.kind is PositionKind.LATEST
 
 
-def ready_leases(
-    leases: Iterable[Lease], listed: ShardGraph | None, listed_at_seconds: float
-) -> tuple[Lease, ...]:
-    """Unfinished leases all of whose parents are finished, so that the order of each key is kept (S-1).
+class Readiness:
+    """Which leases may start, so that the order of each key is kept: none of their parents is unfinished (S-1).
 
     A parent without a row counts as finished when another of its descendants has started, or when it was
-    trimmed: only a complete listing that is newer than the lease can tell. `listed_at_seconds` is the
-    service time of `listed`.
+    trimmed: only a complete listing that is newer than the lease can tell. `rows` may go on changing: a parent's
+    row is looked up when it is asked about. `listed_at_seconds` is the service time of `listed`.
     """
-    rows = {lease.shard: lease for lease in leases}
-    passed = _passed(rows.values())
 
-    def is_done(parent: ShardId, lease: Lease) -> bool:
-        row = rows.get(parent)
+    __slots__ = ("_listed", "_listed_at_seconds", "_over", "_rows")
+
+    def __init__(
+        self, rows: Mapping[ShardId, Lease], listed: ShardGraph | None, listed_at_seconds: float
+    ) -> None:
+        self._rows = rows
+        self._listed = listed
+        self._listed_at_seconds = listed_at_seconds
+        self._over: frozenset[ShardId] = frozenset()
+        if listed is not None:
+            self._over = listed.ancestors_of(_passed(rows.values()))
+
+    def first_unfinished(self, lease: Lease, start: int = 0) -> int | None:
+        """The index of the first parent, from `start` on, that `lease` waits for; None when it may start."""
+        if has_started(lease):
+            return None
+        parents = lease.parents
+        waits_for = (i for i in range(start, len(parents)) if not self._is_done(parents[i], lease))
+        return next(waits_for, None)
+
+    def _is_done(self, parent: ShardId, lease: Lease) -> bool:
+        row = self._rows.get(parent)
         if row is not None:
             return row.finished  # also before a row at LATEST: two workers may have begun at once
         if lease.checkpoint.kind is PositionKind.LATEST:
             return True
+        listed = self._listed
         if listed is None or parent in listed:
-            return listed is not None and listed.has_descendant(parent, passed)
-        return _is_trimmed_before(lease, listed, listed_at_seconds)
+            return parent in self._over
+        return _is_trimmed_before(lease, listed, self._listed_at_seconds)
 
-    def is_ready(lease: Lease) -> bool:
-        return has_started(lease) or all(is_done(parent, lease) for parent in lease.parents)
 
-    return tuple(lease for lease in rows.values() if not lease.finished and is_ready(lease))
+def ready_leases(
+    leases: Iterable[Lease], listed: ShardGraph | None, listed_at_seconds: float
+) -> tuple[Lease, ...]:
+    """The unfinished leases that may start; see `Readiness`."""
+    rows = {lease.shard: lease for lease in leases}
+    readiness = Readiness(rows, listed, listed_at_seconds)
+    return tuple(
+        lease
+        for lease in rows.values()
+        if not lease.finished and readiness.first_unfinished(lease) is None
+    )
 
 
 def _is_trimmed_before(lease: Lease, listed: ShardGraph, listed_at_seconds: float) -> bool:
@@ -260,11 +288,6 @@ def childless(leases: Iterable[Lease]) -> tuple[Lease, ...]:
         for lease in rows
         if lease.finished and not lease.children and lease.shard not in parents
     )
-
-
-def quota(shards: int, workers: int) -> int:
-    """How many shards a worker takes before it leaves the rest to others."""
-    return ceil(shards / max(1, workers))
 
 
 def preferred(shard: ShardId, sessions: Iterable[SessionId]) -> SessionId | None:

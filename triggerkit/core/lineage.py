@@ -1,4 +1,4 @@
-"""The shard graph of one listing. Rule: it knows shape, never owners.
+"""The shard graph of one listing: which shards came out of which.
 
 A parent that is not listed is no part of the graph: whether it was trimmed or is only missing from this
 listing is for `leases` to judge (leases.md 6.6 rule 3).
@@ -67,15 +67,19 @@ class ShardGraph:
                 stack.extend(parent for parent in parents if parent not in state)
         return tuple(ordered)
 
-    def has_descendant(self, shard: ShardId, among: frozenset[ShardId]) -> bool:
-        """Whether a transitive child of `shard` is one of `among`."""
-        seen: set[ShardId] = set()
-        stack = list(self.children(shard))
+    def ancestors_of(self, among: Iterable[ShardId]) -> frozenset[ShardId]:
+        """Every shard that has a transitive child among these, listed or only named as a parent.
+
+        One pass over the graph, however many shards are asked about.
+        """
+        found: set[ShardId] = set()
+        stack = [shard for shard in among if shard in self._shards]
         while stack:
-            child = stack.pop()
-            if child in among:
-                return True
-            if child not in seen:
-                seen.add(child)
-                stack.extend(self.children(child))
-        return False
+            shard = stack.pop()
+            for parent in self._shards[shard].parents:
+                if parent == shard or parent in found:
+                    continue
+                found.add(parent)
+                if parent in self._shards:
+                    stack.append(parent)
+        return frozenset(found)

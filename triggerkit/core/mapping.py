@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from triggerkit.core.consumer import ConsumerSettings, ShardConsumer
 from triggerkit.core.coordinator import Cadence, LeaseCoordinator
-from triggerkit.core.decisions import Decision, Invoke
+from triggerkit.core.decisions import Decision, FindChildren, Finish, Invoke
 from triggerkit.core.model import (
     SHARD_END,
     Lease,
@@ -25,6 +25,7 @@ from triggerkit.core.model import (
 )
 from triggerkit.core.phases import Phase
 from triggerkit.core.reports import (
+    ChildrenFound,
     ConsumerReport,
     Created,
     CreateFailed,
@@ -116,7 +117,7 @@ class EventSourceMapping:
             if not self._calls[report.shard]:
                 del self._calls[report.shard]
                 if report.shard not in self.consumers:
-                    self.coordinator.look_again(now)
+                    self.coordinator.let_go(report.shard, now)
         consumer = self.consumers.get(report.shard)
         if consumer is None or consumer.tenure != report.tenure:
             self.stale_reports += 1
@@ -135,8 +136,6 @@ class EventSourceMapping:
     ) -> None:
         finished = finished_row(consumer.lease)
         fresh = self.coordinator.absorb_end(finished, taken, now)
-        if not taken:
-            self.coordinator.search_now(now)
         for lease in fresh:
             self._start(lease, now, decisions)
 
@@ -199,16 +198,37 @@ class EventSourceMapping:
     def _derive(self, consumer: ShardConsumer, now: Now, decisions: list[Decision]) -> None:
         deadline = self._sessions.deadline_seconds if self._sessions else -NEVER
         self._paused = self._paused or deadline <= now.monotonic_seconds
-        for decision in consumer.derive(now, deadline):
-            if isinstance(decision, Invoke):
-                self._calls[decision.lease.shard] += 1
-            decisions.append(decision)
         shard = consumer.lease.shard
-        if consumer.phase in (Phase.FINISHED, Phase.STOPPED):
-            del self.consumers[shard]
-            self.coordinator.look_again(now)
-        else:
-            self._schedule(consumer)
+        for decision in self._derived(consumer, now, deadline):
+            match decision:
+                case Invoke():
+                    self._calls[shard] += 1
+                    decisions.append(decision)
+                case Finish():
+                    decisions.append(self.coordinator.grant(decision, len(self.consumers)))
+                case _:
+                    decisions.append(decision)
+        match consumer.phase:
+            case Phase.FINISHED:
+                del self.consumers[shard]
+            case Phase.STOPPED:
+                del self.consumers[shard]
+                self.coordinator.let_go(shard, now)
+            case _:
+                self._schedule(consumer)
+
+    def _derived(self, consumer: ShardConsumer, now: Now, deadline: float) -> list[Decision]:
+        """What the shard wants done; children that the listing names are not asked for."""
+        decisions = consumer.derive(now, deadline)
+        for index, decision in enumerate(decisions):
+            if isinstance(decision, FindChildren):
+                shard = decision.lease.shard
+                children = self.coordinator.children_of(shard)
+                if children is not None:
+                    del decisions[index]
+                    consumer.absorb(ChildrenFound(shard, decision.tenure, children), now)
+                    return [*decisions, *consumer.derive(now, deadline)]
+        return decisions
 
     def __iter__(self) -> Iterator[ShardConsumer]:
         return iter(self.consumers.values())

@@ -17,6 +17,7 @@ from triggerkit.core.model import (
     Position,
     PositionKind,
     SessionId,
+    ShardId,
 )
 from triggerkit.errors import InternalError, LeaseLostError
 
@@ -112,13 +113,18 @@ def release(table: Table, lease: Lease, position: Position) -> None:
 
 
 def finish(
-    table: Table, lease: Lease, children: tuple[Lease, ...] | None, session: SessionId
+    table: Table,
+    lease: Lease,
+    children: tuple[Lease, ...] | None,
+    session: SessionId,
+    take: frozenset[ShardId] | None = None,
 ) -> tuple[Lease, ...]:
     """End the shard: SHARD_END, children's ids and no owner on the parent, missing child rows created.
 
-    A child created here is owned at once, as if created and then taken (counter 1), when none of its
-    parents has an unfinished row. `lease` may be an unowned finished row whose children were found late
-    (leases.md 6.6 rule 4); its token is then (no owner, counter).
+    A child of `take` (None: every child) that is created here is owned at once, as if created and then taken
+    (counter 1), when none of its parents has an unfinished row. Any other is created unowned.
+    `lease` may be an unowned finished row whose children were found late (leases.md 6.6 rule 4); its token is
+    then (no owner, counter).
 
     Returns:
         The children that `session` got by this write, in the order given.
@@ -140,7 +146,7 @@ def finish(
         table.put(Row(ended, nonce))
         for child in children or ():
             if table.row(child.key) is None:
-                table.put(Row(_newborn(table, prefix, child, session), born))
+                table.put(Row(_newborn(table, prefix, child, session, take), born))
     rows = (table.row(child.key) for child in children or ())
     return tuple(
         row.lease
@@ -160,11 +166,17 @@ def forget(table: Table, lease: Lease) -> bool:
     return True
 
 
-def _newborn(table: Table, prefix: str, child: Lease, session: SessionId) -> Lease:
+def _newborn(
+    table: Table,
+    prefix: str,
+    child: Lease,
+    session: SessionId,
+    take: frozenset[ShardId] | None,
+) -> Lease:
     rows = (table.row(LeaseKey(prefix + parent)) for parent in child.parents)
     # a parent without a row may only be late: whoever surveys the listing decides then
     ready = all(row is not None and row.lease.finished for row in rows)
-    if ready:
+    if ready and (take is None or child.shard in take):
         return replace(child, owner=session, counter=1, switches=1)
     return replace(child, owner=None, counter=0, switches=0)
 

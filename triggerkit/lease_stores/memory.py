@@ -9,7 +9,7 @@ from __future__ import annotations
 from threading import Lock
 
 from triggerkit.core.locators import Locator, check_keys
-from triggerkit.core.model import Lease, LeaseKey, Position, Session, SessionId
+from triggerkit.core.model import Lease, LeaseKey, Position, Session, SessionId, ShardId
 from triggerkit.errors import LocatorError
 from triggerkit.lease_stores import _rows, _sessions
 from triggerkit.lease_stores._rename import rename
@@ -115,11 +115,15 @@ class MemoryLeaseStore:
             return _rows.advance(self._table, lease, position)
 
     async def finish(
-        self, lease: Lease, children: tuple[Lease, ...] | None, session: SessionId
+        self,
+        lease: Lease,
+        children: tuple[Lease, ...] | None,
+        session: SessionId,
+        take: frozenset[ShardId] | None = None,
     ) -> tuple[Lease, ...]:
         """End the shard; the children that `session` got. Raises LeaseLostError."""
         with self._lock:
-            return _rows.finish(self._table, lease, children, session)
+            return _rows.finish(self._table, lease, children, session, take)
 
     async def release(self, lease: Lease, position: Position) -> None:
         """Last checkpoint and no owner. Raises LeaseLostError."""

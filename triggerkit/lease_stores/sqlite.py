@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from triggerkit.core.locators import Locator, check_keys
-from triggerkit.core.model import Lease, Position, PositionKind, Session, SessionId
+from triggerkit.core.model import Lease, Position, PositionKind, Session, SessionId, ShardId
 from triggerkit.errors import LocatorError
 from triggerkit.lease_stores import _processes, _rows, _sessions
 from triggerkit.lease_stores._rename import rename
@@ -94,10 +94,14 @@ class SqliteLeaseStore:
         return await self._write(lambda table: _rows.advance(table, lease, position), durability)
 
     async def finish(
-        self, lease: Lease, children: tuple[Lease, ...] | None, session: SessionId
+        self,
+        lease: Lease,
+        children: tuple[Lease, ...] | None,
+        session: SessionId,
+        take: frozenset[ShardId] | None = None,
     ) -> tuple[Lease, ...]:
         """End the shard; the children that `session` got. Raises LeaseLostError."""
-        return await self._write(lambda table: _rows.finish(table, lease, children, session))
+        return await self._write(lambda table: _rows.finish(table, lease, children, session, take))
 
     async def release(self, lease: Lease, position: Position) -> None:
         """Last checkpoint and no owner. Raises LeaseLostError."""

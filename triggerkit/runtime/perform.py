@@ -205,8 +205,8 @@ class Performer:
             case FindChildren():
                 children = await self.ports.source.children(lease.shard)
                 return ChildrenFound(lease.shard, tenure, children)
-            case Finish(children=rows):
-                taken = await store.finish(lease, rows, tenure.session)
+            case Finish(children=rows, take=take):
+                taken = await store.finish(lease, rows, tenure.session, take)
                 await self._close_reader(lease.shard)
                 return Finished(lease.shard, tenure, taken)
             case Release(position=position):

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from triggerkit.core.model import Lease, Position, Session, SessionId
+from triggerkit.core.model import Lease, Position, Session, SessionId, ShardId
 from triggerkit.ports import LeaseStore
 from triggerkit.testing.ledger import Ledger
 from triggerkit.testing.line import Line
@@ -70,10 +70,16 @@ class LinkedStore:
         return await self._write_row(lease, lambda: self._store.advance(lease, position))
 
     async def finish(
-        self, lease: Lease, children: tuple[Lease, ...] | None, session: SessionId
+        self,
+        lease: Lease,
+        children: tuple[Lease, ...] | None,
+        session: SessionId,
+        take: frozenset[ShardId] | None = None,
     ) -> tuple[Lease, ...]:
         """See `LeaseStore`."""
-        return await self._write_row(lease, lambda: self._store.finish(lease, children, session))
+        return await self._write_row(
+            lease, lambda: self._store.finish(lease, children, session, take)
+        )
 
     async def release(self, lease: Lease, position: Position) -> None:
         """See `LeaseStore`."""

@@ -48,6 +48,44 @@ class Finishing:
 
         run(scene(rig.open()))
 
+    def test_g3_only_the_children_that_are_asked_for_are_owned(self, rig: LeaseStoreRig) -> None:
+        """The others are there for other workers, in the same transaction."""
+
+        async def scene(store: LeaseStore) -> None:
+            lease = await owned(store, new_lease("s1"))
+            children = (new_lease("s2", "s1"), new_lease("s3", "s1"))
+            wanted = frozenset({children[1].shard})
+            (taken,) = await store.finish(lease, children, ANNA, wanted)
+            assert taken == replace(children[1], owner=ANNA, counter=1, switches=1)
+            assert await stored(store, children[0]) == children[0]
+            assert (await stored(store, lease)).children == tuple(c.shard for c in children)
+            left = await store.take(children[0], BERT)
+            assert left is not None
+            assert left.owner == BERT
+
+        run(scene(rig.open()))
+
+    def test_g3_a_finish_may_take_no_child(self, rig: LeaseStoreRig) -> None:
+        async def scene(store: LeaseStore) -> None:
+            lease = await owned(store, new_lease("s1"))
+            child = new_lease("s2", "s1")
+            assert await store.finish(lease, (child,), ANNA, frozenset()) == ()
+            assert await stored(store, child) == child
+            assert (await stored(store, lease)).finished
+
+        run(scene(rig.open()))
+
+    def test_g3_a_merge_child_that_is_asked_for_still_waits_for_its_other_parent(
+        self, rig: LeaseStoreRig
+    ) -> None:
+        async def scene(store: LeaseStore) -> None:
+            await owned(store, new_lease("p2"), BERT)
+            lease, child = await owned(store, new_lease("p1")), new_lease("c", "p1", "p2")
+            assert await store.finish(lease, (child,), ANNA, frozenset({child.shard})) == ()
+            assert await stored(store, child) == child
+
+        run(scene(rig.open()))
+
     def test_an_existing_child_row_is_left_as_it_is_and_not_given(self, rig: LeaseStoreRig) -> None:
         async def scene(store: LeaseStore) -> None:
             unowned = await created(store, new_lease("s2", "s1"))

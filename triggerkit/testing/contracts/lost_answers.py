@@ -131,6 +131,21 @@ class LostAnswerContract:
 
         run(scene(rig.open()))
 
+    def test_g3_a_repeated_finish_that_asks_for_other_children_gives_those_of_the_first(
+        self, rig: LeaseStoreRig
+    ) -> None:
+        """The share of a worker may change between the write and its repetition."""
+
+        async def scene(store: LeaseStore) -> None:
+            lease = await owned(store, new_lease("s1"))
+            children = (new_lease("s2", "s1"), new_lease("s3", "s1"))
+            (first,) = await store.finish(lease, children, ANNA, frozenset({children[0].shard}))
+            again = await store.finish(lease, children, ANNA, frozenset({children[1].shard}))
+            assert again == (first,)
+            assert await stored(store, children[1]) == children[1]
+
+        run(scene(rig.open()))
+
     def test_a_repeated_finish_does_not_give_a_child_again_that_moved_on(
         self, rig: LeaseStoreRig
     ) -> None:

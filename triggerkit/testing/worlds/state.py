@@ -17,6 +17,7 @@ from triggerkit.core.model import (
     Session,
     SessionId,
     SessionState,
+    ShardId,
 )
 from triggerkit.errors import InternalError
 from triggerkit.lease_stores._sessions import UNWRITTEN_BEAT
@@ -201,13 +202,17 @@ class ToldStore:
         return self._state.change("advance", lease.owner, lambda: store.advance(lease, position))
 
     async def finish(
-        self, lease: Lease, children: tuple[Lease, ...] | None, session: SessionId
+        self,
+        lease: Lease,
+        children: tuple[Lease, ...] | None,
+        session: SessionId,
+        take: frozenset[ShardId] | None = None,
     ) -> tuple[Lease, ...]:
         """See `LeaseStore`."""
         store = self._state.store
         made = children or ()
         return self._state.change(
-            "finish", session, lambda: store.finish(lease, children, session), made
+            "finish", session, lambda: store.finish(lease, children, session, take), made
         )
 
     async def release(self, lease: Lease, position: Position) -> None:
@@ -294,10 +299,14 @@ class WiredStore:
         return await self._write(lambda: self._told.advance(lease, position))
 
     async def finish(
-        self, lease: Lease, children: tuple[Lease, ...] | None, session: SessionId
+        self,
+        lease: Lease,
+        children: tuple[Lease, ...] | None,
+        session: SessionId,
+        take: frozenset[ShardId] | None = None,
     ) -> tuple[Lease, ...]:
         """See `LeaseStore`."""
-        return await self._write(lambda: self._told.finish(lease, children, session))
+        return await self._write(lambda: self._told.finish(lease, children, session, take))
 
     async def release(self, lease: Lease, position: Position) -> None:
         """See `LeaseStore`."""

@@ -1,0 +1,198 @@
+"""Workers on virtual time over a stream that answers at once: engine and core alone are what takes time.
+
+Used by the benchmark of shards and by the tests of scale and fair shares.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from triggerkit.core.consumer import ConsumerSettings
+from triggerkit.core.coordinator import Cadence
+from triggerkit.core.mapping import EventSourceMapping
+from triggerkit.core.membership import Membership
+from triggerkit.core.model import (
+    TRIM_HORIZON,
+    Children,
+    Listing,
+    Page,
+    Position,
+    Shard,
+    ShardId,
+    StopReason,
+)
+from triggerkit.core.options import MappingOptions
+from triggerkit.core.outcome import Outcome, Succeeded
+from triggerkit.ports import Event, Invocation, LeaseStore
+from triggerkit.runtime.deadline import ActingDeadline
+from triggerkit.runtime.engine import Engine, RunningMapping
+from triggerkit.runtime.journal import Journal
+from triggerkit.runtime.listings import SharedListing
+from triggerkit.runtime.perform import MappingPorts, MembershipPerformer, Performer
+from triggerkit.testing.clock import VirtualClock
+
+PREFIX = "app@dev:orders:stream:"
+
+
+class InstantStream:
+    """Shards by id, which the test makes. A shard with children is closed, and ends with the read `polls`."""
+
+    def __init__(self, clock: VirtualClock, polls: int = 1, *, timed: bool = False) -> None:
+        self.shards: dict[ShardId, Shard] = {}
+        self.reads: Counter[ShardId] = Counter()
+        self.listings = 0
+        """How often all shards were listed."""
+        self.searches = 0
+        """How often the children of one shard were asked for."""
+        self._clock = clock
+        self._polls = polls
+        self._timed = timed
+        self._children: dict[ShardId, list[ShardId]] = {}
+
+    def add(self, name: str, *parents: ShardId) -> ShardId:
+        """One more shard; its parents are closed by it."""
+        shard = ShardId(name)
+        created_seconds = self._clock.now_seconds() if self._timed else None
+        self.shards[shard] = Shard(shard, parents, created_seconds=created_seconds)
+        for parent in parents:
+            self.shards[parent] = replace(self.shards[parent], closed=True)
+            self._children.setdefault(parent, []).append(shard)
+        return shard
+
+    def add_chain(self, length: int, name: str = "link") -> None:
+        """Shards of which each but the first came out of the one before."""
+        parents: tuple[ShardId, ...] = ()
+        for number in range(length):
+            parents = (self.add(f"{name}-{number:06}", *parents),)
+
+    def roll(self, shard: ShardId, children: int = 1) -> list[ShardId]:
+        """Close a shard; its children."""
+        return [self.add(f"{shard}.{number}", shard) for number in range(children)]
+
+    @property
+    def open(self) -> list[ShardId]:
+        """The shards that are not closed."""
+        return [shard.id for shard in self.shards.values() if not shard.closed]
+
+    def children_of(self, shard: ShardId) -> tuple[Shard, ...]:
+        """Those that came out of it."""
+        return tuple(self.shards[child] for child in self._children.get(shard, ()))
+
+    def read(self, shard: ShardId) -> Page:
+        """An empty page."""
+        self.reads[shard] += 1
+        ended = self.shards[shard].closed and self.reads[shard] >= self._polls
+        return Page(ended=ended, service_seconds=self._clock.now_seconds())
+
+
+@dataclass(frozen=True)
+class InstantReader:
+    """Implements `ports.ShardReader`."""
+
+    stream: InstantStream
+    shard: ShardId
+
+    async def fetch(self, position: Position, limit: int) -> Page:
+        del position, limit
+        return self.stream.read(self.shard)
+
+    async def close(self) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class InstantSource:
+    """Implements `ports.Source`."""
+
+    stream: InstantStream
+    clock: VirtualClock
+    kind: Literal["change", "record"] = "change"
+    arn: str = "arn:aws:dynamodb:us-east-1:000000000000:table/orders/stream/1"
+    name: str = "stream"
+    iam_actions: tuple[str, ...] = ()
+
+    async def prepare(self) -> None:
+        pass
+
+    async def list_shards(self) -> Listing:
+        self.stream.listings += 1
+        return Listing(tuple(self.stream.shards.values()), True, self.clock.now_seconds())
+
+    async def children(self, shard: ShardId) -> Children:
+        self.stream.searches += 1
+        return Children(self.stream.children_of(shard))
+
+    def open(self, shard: ShardId) -> InstantReader:
+        return InstantReader(self.stream, shard)
+
+    def shard_name(self, shard: ShardId) -> str:
+        return shard
+
+    def shard_arn(self, shard: ShardId) -> str:
+        return f"{self.arn}/{shard}"
+
+    def to_event(self, raw: bytes, shard: ShardId) -> Event:
+        raise AssertionError("no record is ever read")
+
+    async def close(self) -> None:
+        pass
+
+
+class NoInvoker:
+    """Implements `ports.Invoker` for a stream without records."""
+
+    async def invoke(self, invocation: Invocation) -> Outcome:
+        del invocation
+        return Succeeded()
+
+    async def cancel(self, request_id: str) -> None:
+        del request_id
+
+
+class InstantWorker:
+    """A worker with one mapping a prefix; `start` and `stop` are to be called on the loop."""
+
+    def __init__(
+        self,
+        stream: InstantStream,
+        store: LeaseStore,
+        clock: VirtualClock,
+        prefixes: Iterable[str] = (PREFIX,),
+    ) -> None:
+        self.membership = Membership(store.fresh_session())
+        self.session = self.membership.me.id
+        deadline = ActingDeadline(clock)
+        source = InstantSource(stream, clock)
+        listing = SharedListing(source, clock)
+        self.machines: dict[str, EventSourceMapping] = {}
+        mappings: list[RunningMapping] = []
+        for prefix in prefixes:
+            settings = ConsumerSettings(prefix, MappingOptions(), 0.0)
+            machine = self.machines[prefix] = EventSourceMapping(TRIM_HORIZON, settings, Cadence())
+            ports = MappingPorts(prefix, prefix, source, listing, store, NoInvoker(), None)
+            performer, journal = Performer(ports, clock), Journal(prefix, source, clock)
+            mappings.append(RunningMapping(prefix, machine, performer, journal))
+        beats = MembershipPerformer(store, clock)
+        self._store = store
+        self.engine = Engine(self.membership, beats, tuple(mappings), clock, deadline)
+
+    def start(self) -> None:
+        self.engine.start()
+
+    def held(self, prefix: str = PREFIX) -> set[ShardId]:
+        """The shards that this worker holds now."""
+        return set(self.machines[prefix].consumers)
+
+    async def stop(self) -> None:
+        """Let go of everything, and leave."""
+        self.engine.stop(StopReason.REQUESTED)
+        await self.engine.wait_stopped()
+        await self.engine.close()
+        await self._store.leave(self.membership.me)
+
+    async def crash(self) -> None:
+        """No more signs of life; nothing is released."""
+        await self.engine.close()

@@ -1,0 +1,124 @@
+"""How the shards of one mapping are shared out among the workers that live, and when a free lease may be taken.
+
+Nobody leads: every worker computes the same from the same rows. Each may hold the even share; where it does not
+come out even, as many as are left over may hold one more. Source: leases.md 6.7.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from triggerkit.core.leases import preferred
+from triggerkit.core.model import SessionId, ShardId
+
+NEVER = float("inf")
+GRACE_INTERVALS = 3
+"""After so many intervals a free lease is taken by any worker, however many it holds: nothing stays unread."""
+
+
+class EvenShares:
+    """The shares of `live` in so many `shards`, of which each of them `holds` some."""
+
+    __slots__ = ("_holds", "_live", "_share", "_spare")
+
+    def __init__(
+        self, shards: int, live: Iterable[SessionId], holds: Mapping[SessionId, int]
+    ) -> None:
+        self._live = sorted(live)
+        self._share, self._spare = divmod(shards, max(1, len(self._live)))
+        self._holds = {session: holds.get(session, 0) for session in self._live}
+
+    def most(self, session: SessionId) -> int:
+        """How many `session` may hold beside what the others hold; 0 when it is not among the live."""
+        if session not in self._holds:
+            return 0
+        return self._share + (self._spare_without(session) > 0)
+
+    def assign(self, shard: ShardId) -> SessionId | None:
+        """Who is to take a free shard, which counts as held from then on; None when all have their share."""
+        holds = self._holds
+        open_to = [session for session in self._live if holds[session] < self._share]
+        if not open_to and self._spare_without(None) > 0:
+            open_to = [session for session in self._live if holds[session] == self._share]
+        heir = preferred(shard, open_to)
+        if heir is not None:
+            holds[heir] += 1
+        return heir
+
+    def _spare_without(self, session: SessionId | None) -> int:
+        """How many more may hold one above the share."""
+        above = sum(
+            1 for other, held in self._holds.items() if held > self._share and other != session
+        )
+        return self._spare - above
+
+
+class Offer(NamedTuple):
+    """A free lease: since when (monotonic) this worker has seen it free with that counter, and whose it is.
+
+    `is_ours`: it falls to this worker. `names_us`: its row names this worker already, so a write of its own may
+    still be on its way.
+    """
+
+    counter: int
+    since_seconds: float
+    is_ours: bool
+    names_us: bool
+
+
+class Offers:
+    """The free leases, in the order in which this worker may take them."""
+
+    def __init__(self, interval_seconds: float) -> None:
+        self._interval_seconds = interval_seconds
+        self._offers: dict[ShardId, Offer] = {}
+        self._within: list[tuple[float, bool, ShardId, Offer]] = []
+        """Heap by when to take it below the own share; an entry may be out of date."""
+        self._beyond: list[tuple[float, bool, ShardId, Offer]] = []
+        """Heap by when to take it above the own share."""
+
+    def __len__(self) -> int:
+        return len(self._offers)
+
+    def since(self, shard: ShardId, counter: int, now_seconds: float) -> float:
+        """Since when the shard is on offer with that counter: from now on, unless it was before."""
+        known = self._offers.get(shard)
+        return (
+            known.since_seconds if known is not None and known.counter == counter else now_seconds
+        )
+
+    def replace(self, offers: Mapping[ShardId, Offer]) -> None:
+        """These are all."""
+        self._offers = {}
+        self._within, self._beyond = [], []
+        for shard, offer in offers.items():
+            self.put(shard, offer)
+
+    def put(self, shard: ShardId, offer: Offer) -> None:
+        """One more, or the same one changed."""
+        self._offers[shard] = offer
+        beyond = offer.since_seconds + GRACE_INTERVALS * self._interval_seconds
+        within = offer.since_seconds + (0.0 if offer.is_ours else self._interval_seconds)
+        if offer.names_us:
+            within = beyond
+        heapq.heappush(self._within, (within, not offer.is_ours, shard, offer))
+        heapq.heappush(self._beyond, (beyond, not offer.is_ours, shard, offer))
+
+    def drop(self, shard: ShardId) -> None:
+        """It is free no more, as far as this worker knows."""
+        self._offers.pop(shard, None)
+
+    def next_at_seconds(self, *, within_share: bool) -> float:
+        """When the next one may be taken (monotonic)."""
+        heap = self._within if within_share else self._beyond
+        while heap and self._offers.get(heap[0][2]) != heap[0][3]:
+            heapq.heappop(heap)
+        return heap[0][0] if heap else NEVER
+
+    def pop(self, *, within_share: bool) -> ShardId:
+        """The next one, which is on offer no more. To be called when `next_at_seconds` told a time."""
+        _, _, shard, _ = heapq.heappop(self._within if within_share else self._beyond)
+        del self._offers[shard]
+        return shard
