@@ -1,4 +1,4 @@
-"""`triggerkit simulate`. Rule: handlers run, AWS does not: nothing leaves this process.
+"""`triggerkit simulate`: the flags. Handlers run, and nothing leaves this process.
 
 What handlers print is not shown, and every service of AWS is at an address where nobody listens.
 """
@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from triggerkit.cli.flags import flag, json_flag, variable, verbose_flag
+from triggerkit.cli.flags import flag, json_flag, switch, variable, verbose_flag
 
 
 @click.command(
@@ -24,7 +24,13 @@ Examples:
 
 \b
 Faults: expire, fail, freeze, kill, late, lose, outage, roll, skew, split,
-stale, stall, throttle; all.""",
+stale, stall, throttle; all.
+
+\b
+Exit codes:
+  0 every trigger has done records, and none was given up
+  2 usage, or no item can be made   5 no triggers
+  12 a trigger never succeeded, or records were given up   13 a promise was broken""",
 )
 @click.argument("target", required=False, envvar=variable("--target"))
 @flag("--seeds", type=click.IntRange(1), default=200, show_default=True, help="How many worlds.")
@@ -38,7 +44,12 @@ stale, stall, throttle; all.""",
 )
 @flag("--workers", type=click.IntRange(1), help="How many run; else one to three.")
 @flag("--writes", type=click.IntRange(1), default=40, show_default=True, help="A world's writes.")
-@flag("--items", type=click.Path(), help="JSON items to write; else they are made up.")
+@flag(
+    "--items",
+    type=click.Path(),
+    help="JSON items to write; else they are made as handlers are annotated.",
+)
+@switch("--allow-discards", help="Records that are given up are no failure.")
 @flag("--cassette", multiple=True, metavar="FILE", help="Play what `record` wrote instead.")
 @verbose_flag("the log, and what handlers print")
 @json_flag
@@ -47,6 +58,8 @@ def command(**given: Any) -> None:
 
     Shards split, workers crash, calls are refused. Each record must be done or given up in the end, and
     those of an item in their order. A world that breaks a promise ends with exit code 13, and its seed.
+    Items are made from the types that handlers are annotated with; a trigger that never succeeds, and records
+    that are given up, end with exit code 12. What handlers raised is shown.
     """
     from triggerkit.cli.simulating import simulate
 

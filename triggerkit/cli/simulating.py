@@ -1,4 +1,7 @@
-"""The worlds of `triggerkit simulate`. Rule: the first world that fails is told, with what repeats it."""
+"""The worlds of `triggerkit simulate`: the first one that breaks a promise ends the command and is named.
+
+When all have passed, it tells what handlers raised, and fails where a trigger did nothing.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,10 @@ import io
 import os
 import shlex
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +20,7 @@ import click
 
 from triggerkit.cli.output import print_json
 from triggerkit.configuration import load_configuration
-from triggerkit.errors import SimulationError, UsageError
+from triggerkit.errors import HandlerError, SimulationError, UsageError
 from triggerkit.runtime.item_json import read_items, to_wire
 from triggerkit.runtime.logs import LogSettings, configure_logging
 from triggerkit.runtime.sandbox import sandboxed
@@ -23,17 +28,21 @@ from triggerkit.runtime.target import load_target
 from triggerkit.testing.cassettes import Cassette, load_cassette
 from triggerkit.testing.faults import read_faults
 from triggerkit.testing.plans import read_plans
+from triggerkit.testing.raised import Raised, condensed
 from triggerkit.testing.storm import Storm, Tally
 
+SHOWN_ERRORS = 10
+_IDLE_HINT = "correct the handler; more --writes or --seeds bring more kinds of changes, --items FILE other items"
 NOWHERE = "http://127.0.0.1:9"
 """Nobody listens there: a handler that calls AWS is told so at once."""
 
 
 def simulate(given: Mapping[str, Any]) -> None:
-    """Run the worlds that the flags name, and tell what went through them.
+    """Run the worlds that the flags name, and tell what went through them and what handlers raised.
 
     Raises:
         SimulationError: a promise was broken, or a world came to no rest; names the seed.
+        HandlerError: a trigger never succeeded, or records were given up that may not be.
         TriggerkitError: the target, the configuration or the flags are wrong.
     """
     seeds = range(given["seeds"]) if given["seed"] is None else [given["seed"]]
@@ -53,7 +62,21 @@ def simulate(given: Mapping[str, Any]) -> None:
                     tally += storm.world(seed)
                 except SimulationError as error:
                     raise _named(error, seed, target, given) from error
+                if tally.stuck is not None:
+                    break
+    if tally.stuck is not None and not tally.unsuccessful:
+        raise _named(tally.stuck, seed, target, given) from tally.stuck
     _tell(tally, as_json=given["as_json"])
+    if tally.stuck is not None:
+        stuck = _named(tally.stuck, seed, target, given)
+        raise HandlerError(f"{stuck.message}; {_idle(storm, tally)}", hint=stuck.hint)
+    if tally.unsuccessful:
+        raise HandlerError(_idle(storm, tally), hint=_IDLE_HINT)
+    if tally.discarded and not given["allow_discards"]:
+        raise HandlerError(
+            f"{_counted(tally.discarded, 'record')} were given up",
+            hint="correct the handler, or say that this is meant: --allow-discards",
+        )
 
 
 def _target(given: str | None) -> str:
@@ -83,7 +106,15 @@ def _storm(target: str, given: Mapping[str, Any]) -> Storm:
     cassettes = [_played(Path(file), sorted(sources)) for file in given["cassette"]]
     if cassettes and given["items"]:
         raise UsageError("--cassette and --items contradict each other", hint="give one of them")
-    return Storm(handlers, faults, given["writes"], given["workers"] or 0, items, cassettes)
+    return Storm(
+        handlers,
+        plans.mappings,
+        faults,
+        given["writes"],
+        given["workers"] or 0,
+        items,
+        cassettes,
+    )
 
 
 def _played(file: Path, sources: Sequence[str]) -> tuple[str, Cassette]:
@@ -127,11 +158,58 @@ def _named(
 def _tell(tally: Tally, *, as_json: bool) -> None:
     if as_json:
         names = ("worlds", "records", "calls", "again", "discarded")
-        print_json({name: getattr(tally, name) for name in names})
+        triggers = {name: asdict(one) for name, one in tally.triggers.items()}
+        every = [asdict(one) for one in tally.raised]
+        told = {name: getattr(tally, name) for name in names}
+        print_json({**told, "triggers": triggers, "raised": every})
         return
+    kept = "" if tally.stuck else ", nothing lost, each item in order"
     click.echo(
-        f"{tally.worlds:,} worlds: {tally.records:,} records in {tally.calls:,} calls, nothing lost, "
-        f"each item in order; {tally.again:,} came again, {tally.discarded:,} were given up"
+        f"{_counted(tally.worlds, 'world')}: {tally.records:,} records in {tally.calls:,} calls{kept}; "
+        f"{tally.again:,} came again, {tally.discarded:,} were given up"
+    )
+    if tally.raised:
+        click.echo("\nWhat handlers raised:")
+    raised = condensed(tally.raised)
+    for one in raised[:SHOWN_ERRORS]:
+        click.echo(f"\n{one.times:,} x {one.trigger}: {_shown(one)}")
+        click.echo(textwrap.indent(_printable(one.where), "    "), nl=False)
+    if len(raised) > SHOWN_ERRORS:
+        click.echo(f"\nand {len(raised) - SHOWN_ERRORS:,} other errors; --json has them all")
+
+
+def _shown(one: Raised) -> str:
+    return _printable(f"{one.error_type}: {one.error_message}").replace("\n", " ")
+
+
+def _printable(text: str) -> str:
+    """What handlers raise may hold what somebody wrote into an item: no escapes reach a terminal."""
+    return "".join(
+        each if each.isprintable() or each == "\n" else each.encode("unicode_escape").decode()
+        for each in text
+    )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _idle(storm: Storm, tally: Tally) -> str:
+    """The triggers that have done nothing, each with why."""
+    return "; ".join(
+        _why_idle(storm, name, tally.triggers[name].calls) for name in tally.unsuccessful
+    )
+
+
+def _why_idle(storm: Storm, name: str, calls: int) -> str:
+    if calls:
+        return f"trigger {name!r} never succeeded: {_counted(calls, 'call')}, and none did a record"
+    plans = [plan for plan in storm.plans if plan.name == name]
+    typing = plans[0].trigger.typing
+    kinds = "" if typing is None else f" of the kind {' or '.join(typing.wish.checked_models())}"
+    tables = ", ".join(plan.source_locator.name for plan in plans)
+    return (
+        f"trigger {name!r} was never called: it got no record of {tables}{kinds} that it can read"
     )
 
 

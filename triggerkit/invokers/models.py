@@ -34,20 +34,11 @@ def reader_of(model: Any, where: str) -> Reader:
     Raises:
         HandlerSignatureError: pydantic cannot read into it.
     """
-    if _is_plain(model):
+    adapter = adapter_of(model, where)
+    if adapter is None:
         return _as_it_is
-    try:
-        adapter: TypeAdapter[Any] = TypeAdapter(_readable(model))
-        if not getattr(adapter, "pydantic_complete", True):  # it would tell at the first item
-            adapter.rebuild(raise_errors=True)
-        schema = adapter.core_schema
-    except (PydanticUserError, NameError, TypeError) as error:
-        raise HandlerSignatureError(
-            f"handler {where}: {_name_of(model)} cannot be read from an item: {error}",
-            hint="check the annotations of its fields",
-        ) from error
-    fields = frozenset(_declared(schema))
-    validate = adapter.validate_python
+    fields = frozenset(_declared(adapter.core_schema))
+    validate, name = adapter.validate_python, name_of(model)
 
     def read(item: Item) -> Any:
         try:
@@ -56,11 +47,32 @@ def reader_of(model: Any, where: str) -> Reader:
             problems = error.errors(include_url=False, include_context=False, include_input=False)
         # Outside of `except`: the error of pydantic shows values and must not come along.
         raise ImageMismatchError(
-            f"an item does not fit {_name_of(model)}: {_told(problems, fields)}",
-            hint=f"change {_name_of(model)}, or the program that writes such items",
+            f"an item does not fit {name}: {_told(problems, fields)}",
+            hint=f"change {name}, or the program that writes such items",
         )
 
     return read
+
+
+def adapter_of(model: Any, where: str) -> TypeAdapter[Any] | None:
+    """What reads a `model`, with its schema complete; None for dict, which takes every item.
+
+    Raises:
+        HandlerSignatureError: pydantic cannot read into it.
+    """
+    if _is_plain(model):
+        return None
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(_readable(model))
+        if not getattr(adapter, "pydantic_complete", True):  # it would tell at the first item
+            adapter.rebuild(raise_errors=True)
+        _ = adapter.core_schema
+    except (PydanticUserError, NameError, TypeError) as error:
+        raise HandlerSignatureError(
+            f"handler {where}: {name_of(model)} cannot be read from an item: {error}",
+            hint="check the annotations of its fields",
+        ) from error
+    return adapter
 
 
 def _as_it_is(item: Item) -> Item:
@@ -73,7 +85,8 @@ def _is_plain(model: object) -> bool:
     return get_origin(model) in (dict, Mapping) and get_args(model)[1] in _OPEN
 
 
-def _name_of(model: object) -> str:
+def name_of(model: object) -> str:
+    """The name of a type, as messages show it."""
     return model.__name__ if isinstance(model, type) else str(model)
 
 

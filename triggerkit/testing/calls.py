@@ -6,11 +6,14 @@ import copy
 import functools
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
 from triggerkit.core.changes import Batch
+from triggerkit.core.outcome import Outcome
 from triggerkit.handlers import is_async
+from triggerkit.invokers.endings import fault_of
+from triggerkit.testing.raised import Raised, failures_in, together, traceback_of
 from triggerkit.testing.values import shown_key
 from triggerkit.testing.worlds.true_calls import CALL
 
@@ -92,10 +95,34 @@ class CallBook:
         self._calls: list[Call] = []
         self._failing: Counter[str] = Counter()
         self._failing_late: Counter[str] = Counter()
+        self._failures: list[Raised] = []
 
     def of(self, triggers: frozenset[str]) -> Calls:
         """The calls of these triggers."""
         return Calls([call for call in self._calls if call.trigger in triggers])
+
+    def ended(self, trigger: str, outcome: Outcome) -> None:
+        """A call ended so, or ended before the handler was reached."""
+        self._failures += [
+            Raised(trigger, failure.error_type, failure.error_message)
+            for failure in failures_in(outcome)
+            if failure.error_type != SimulatedFailure.__name__
+        ]
+
+    @property
+    def raised(self) -> tuple[Raised, ...]:
+        """The distinct errors of all calls; what `fail_next` raised is left out."""
+        where: dict[tuple[str, str, str], str] = {}
+        for call in self._calls:
+            if call.error is None:
+                continue
+            type_name, text = fault_of(call.error, "")
+            kind = Raised(call.trigger, type_name, text).kind
+            if kind not in where:
+                where[kind] = traceback_of(call.error)
+        return tuple(
+            replace(one, where=where.get(one.kind, "")) for one in together(self._failures)
+        )
 
     def fail_next(self, trigger: str, times: int, *, late: bool = False) -> None:
         """Let the next calls fail: before the handler is called, or `late`, behind its return."""

@@ -191,6 +191,10 @@ class Ledger:
             if account.awaits(number)
         )
 
+    def has_done(self, trigger: str) -> bool:
+        """Whether the trigger has done any record."""
+        return bool(self._accounts[trigger].done)
+
     def is_pending(self) -> bool:
         """Whether a record is still to be done."""
         self.refresh()

@@ -27,6 +27,7 @@ from triggerkit.testing.fleet import Fleet
 from triggerkit.testing.inspection import Inspection
 from triggerkit.testing.ledger import Delivery, Ledger
 from triggerkit.testing.plans import read_plans
+from triggerkit.testing.raised import Raised
 from triggerkit.testing.replay import Pace, Player
 from triggerkit.testing.tables import SimulatedTable, Tables
 from triggerkit.testing.worker import World
@@ -257,6 +258,24 @@ class Simulation:
     def failures(self) -> tuple[Failure, ...]:
         """The failure records that `on_failure` got, whatever it names."""
         return tuple(self._world.destination.failures)
+
+    @property
+    def raised(self) -> tuple[Raised, ...]:
+        """The distinct errors of all calls, each with how often it was met and one traceback.
+
+        Records that do not fit the annotated type are among them; what `fail_next` raised is not.
+        """
+        return self._world.book.raised
+
+    def has_succeeded(self, trigger: object) -> bool:
+        """Whether a call of the trigger returned and did some of its records.
+
+        Args:
+            trigger: the handler, or the trigger's name.
+        """
+        names = self._named(trigger)
+        returned = any(call.returned for call in self._world.book.of(names))
+        return returned and any(self._ledger.has_done(name) for name in names)
 
     @property
     def records_written(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from triggerkit.core.outcome import Outcome
 from triggerkit.ports import Clock, Invocation, Invoker
+from triggerkit.testing.calls import CallBook
 from triggerkit.testing.inspection import Inspection
 from triggerkit.testing.ledger import Ledger
 from triggerkit.testing.line import Line
@@ -17,10 +18,17 @@ class WatchedInvoker:
     """
 
     def __init__(
-        self, invoker: Invoker, ledger: Ledger, line: Line, clock: Clock, inspection: Inspection
+        self,
+        invoker: Invoker,
+        ledger: Ledger,
+        book: CallBook,
+        line: Line,
+        clock: Clock,
+        inspection: Inspection,
     ) -> None:
         self._invoker = invoker
         self._ledger = ledger
+        self._book = book
         self._inspection = inspection
         self._line = line
         self._clock = clock
@@ -41,6 +49,7 @@ class WatchedInvoker:
         if call is not None:
             self._inspection.ended(call, invocation.batch, outcome)
         self._ledger.ended(invocation.trigger, invocation.batch, outcome)
+        self._book.ended(invocation.trigger, outcome)
         await self._line.way()
         return outcome
 

@@ -189,7 +189,12 @@ class SimulatedWorker:
         await invoker.start()
         self._invokers.append(invoker)
         return WatchedInvoker(
-            invoker, self._world.ledger, self.line, self._clock, self._world.inspection
+            invoker,
+            self._world.ledger,
+            self._world.book,
+            self.line,
+            self._clock,
+            self._world.inspection,
         )
 
     def _mapping(
