@@ -80,17 +80,14 @@ def test_the_last_write_wins(triggerkit_sim, tmp_path):
 def test_a_chaos_test_runs_in_all_its_worlds(tmp_path: Path) -> None:
     tests = CHAOS.replace("SEEDS", "25").replace("BROKEN", "True")
     done = run_pytest(tmp_path, tests, "-s")
-    assert "1 passed" in done.stdout, done.stdout
-    assert [f"world {seed}" in done.stdout.splitlines() for seed in range(26)] == [
-        *[True] * 25,
-        False,
-    ]
+    assert "25 passed" in done.stdout, done.stdout
+    assert [f"world {seed}\n" in done.stdout for seed in range(26)] == [*[True] * 25, False]
 
 
 def test_a_world_that_fails_is_named_and_can_be_repeated(tmp_path: Path) -> None:
     tests = CHAOS.replace("SEEDS", "range(5, 20)").replace("BROKEN", "sim.seed != 9")
     done = run_pytest(tmp_path, tests)
-    assert "1 failed" in done.stdout, done.stdout
+    assert "1 failed, 4 passed, 10 skipped" in done.stdout, done.stdout
     assert "triggerkit_chaos: this is world 9; run it again with" in done.stdout
     wanted = "test_app.py::test_the_last_write_wins"
     assert f"pytest '{wanted}' --triggerkit-seed 9" in done.stdout
@@ -124,6 +121,109 @@ def test_without_fixture():
     assert "2 failed" in done.stdout, done.stdout
     assert "SimulationError: no rest after 3600 simulated seconds: 1 records" in done.stdout
     assert "triggerkit_chaos needs the fixture triggerkit_sim" in done.stdout
+
+
+WRAPPED = """
+import pytest
+from app import handlers
+
+made = []
+
+@pytest.fixture
+def orders(triggerkit_sim):
+    sim = triggerkit_sim(handlers, workers=2)
+    sim.table("orders").put(id="0", n=0)
+    made.append(sim.seed)
+    yield sim
+    assert not sim.lost
+
+@pytest.fixture
+def items():
+    return []
+
+@pytest.mark.triggerkit_chaos(seeds=4)
+def test_wrapped(orders, items, tmp_path, monkeypatch):
+    assert items == [] and list(tmp_path.iterdir()) == []
+    items.append(orders.seed)
+    (tmp_path / "seen").write_text("x")
+    assert orders.seed == made[-1] == len(made) - 1
+    orders.run_until_idle()
+    assert orders.calls("count").keys.count("0") >= 1
+
+@pytest.mark.triggerkit_chaos(seeds=[3, 5])
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.usefixtures("items")
+class TestInAClass:
+    def test_parameters_and_worlds(self, triggerkit_sim, workers):
+        sim = triggerkit_sim(handlers, workers=workers)
+        sim.table("orders").put(id="1", n=1)
+        assert sim.seed in (3, 5)
+"""
+
+
+def test_f8_a_fixture_may_wrap_the_simulation_and_every_world_has_fresh_fixtures(
+    tmp_path: Path,
+) -> None:
+    done = run_pytest(tmp_path, WRAPPED)
+    assert done.returncode == 0, done.stdout
+    assert "8 passed" in done.stdout
+    again = run_pytest(
+        tmp_path, WRAPPED, "test_app.py::TestInAClass", "--triggerkit-seed", "7", "-v"
+    )
+    assert "test_parameters_and_worlds[1-world7] FAILED" in again.stdout  # 7 is none of its seeds
+    assert "pytest 'test_app.py::TestInAClass::test_parameters_and_worlds" in again.stdout
+
+
+def test_f8_a_project_may_override_the_fixture_itself(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text(
+        "import pytest\nfrom app import handlers\n"
+        "@pytest.fixture\ndef triggerkit_sim(triggerkit_sim):\n"
+        "    return lambda: triggerkit_sim(handlers)\n"
+    )
+    tests = (
+        "import pytest\n@pytest.mark.triggerkit_chaos(seeds=range(4, 7))\n"
+        "def test_it(triggerkit_sim):\n"
+        "    sim = triggerkit_sim()\n    print('world', sim.seed)\n"
+        "    sim.table('orders').put(id='1', n=1)\n"
+    )
+    done = run_pytest(tmp_path, tests, "-s")
+    assert "3 passed" in done.stdout, done.stdout
+    assert [f"world {seed}" in done.stdout for seed in (3, 4, 5, 6, 7)] == [
+        *(False, True, True, True, False)
+    ]
+
+
+def test_f8_a_fixture_that_fails_in_a_world_names_it_and_the_other_worlds_are_left_out(
+    tmp_path: Path,
+) -> None:
+    done = run_pytest(
+        tmp_path,
+        """
+import pytest
+from app import handlers
+
+@pytest.fixture
+def orders(triggerkit_sim):
+    sim = triggerkit_sim(handlers)
+    assert sim.seed != 2
+    return sim
+
+@pytest.mark.triggerkit_chaos(seeds=5)
+def test_it(orders):
+    pass
+
+@pytest.mark.triggerkit_chaos(seeds=2)
+def test_other(orders):
+    pass
+
+@pytest.mark.triggerkit_chaos(seeds=2)
+def test_asks_late(request):
+    request.getfixturevalue("orders")
+""",
+    )
+    assert "1 failed, 4 passed, 2 skipped, 1 error" in done.stdout, done.stdout
+    assert "this is world 2; run it again with" in done.stdout
+    assert "as an argument of the test, or of a fixture that it uses" in done.stdout
 
 
 def test_the_plugin_is_found_by_its_entry_point() -> None:
