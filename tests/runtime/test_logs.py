@@ -7,7 +7,7 @@ import json
 import logging
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -218,6 +218,127 @@ def test_the_log_is_not_captured_even_when_the_streams_already_are() -> None:
             logging.getLogger("shop").warning("careful")
             print("hello")
         assert [entry["message"] for entry in entries(err)] == ["careful", "hello"]
+
+
+@contextmanager
+def own_logging() -> Iterator[None]:
+    """Loggers as a new process has them, and as they were afterwards."""
+    root = logging.getLogger()
+    handlers, level, disabled = list(root.handlers), root.level, logging.root.manager.disable
+    known = logging.root.manager.loggerDict
+    before = dict(known)
+    try:
+        root.handlers[:] = []
+        known.clear()
+        yield
+    finally:
+        root.handlers[:], root.level, logging.root.manager.disable = handlers, level, disabled
+        known.clear()
+        known.update(before)
+        root.manager._clear_cache()  # type: ignore[attr-defined]
+
+
+def shop_level(level: int) -> None:
+    logging.getLogger("shop").setLevel(level)
+
+
+def root_level(level: int) -> None:
+    logging.getLogger().setLevel(level)
+
+
+SETUPS: dict[str, Callable[[], object]] = {
+    "nothing": lambda: None,
+    "own debug": lambda: shop_level(logging.DEBUG),
+    "own info": lambda: shop_level(logging.INFO),
+    "own error": lambda: shop_level(logging.ERROR),
+    "root debug": lambda: root_level(logging.DEBUG),
+    "root info": lambda: root_level(logging.INFO),
+    "root error": lambda: root_level(logging.ERROR),
+    "own debug below root error": lambda: (root_level(logging.ERROR), shop_level(logging.DEBUG)),
+    "forced": lambda: logging.basicConfig(level=logging.DEBUG, force=True),
+    "not forced": lambda: logging.basicConfig(level=logging.DEBUG),
+    "disabled": lambda: logging.disable(logging.WARNING),
+}
+
+
+@pytest.mark.parametrize(
+    ("setup", "log_level", "shown"),
+    [
+        ("nothing", "info", "info warning error"),
+        ("nothing", "warning", "warning error"),
+        ("nothing", "debug", "debug info warning error"),
+        ("own debug", "info", "debug info warning error"),
+        ("own debug", "error", "debug info warning error"),
+        ("own info", "warning", "info warning error"),
+        ("own info", "debug", "info warning error"),
+        ("own error", "info", "error"),
+        ("own error", "debug", "error"),
+        ("root debug", "info", "debug info warning error"),
+        ("root info", "info", "info warning error"),
+        ("root info", "warning", "info warning error"),
+        ("root error", "info", "error"),
+        ("root error", "debug", "error"),
+        ("own debug below root error", "info", "debug info warning error"),
+        ("forced", "info", "debug info warning error"),
+        ("not forced", "info", "info warning error"),
+        ("disabled", "debug", "error"),
+    ],
+)
+def test_c4_levels_that_user_code_sets_hold_when_the_log_is_configured_again(
+    setup: str, log_level: str, shown: str
+) -> None:
+    with own_streams() as (_, err), own_logging(), logging_to(err):
+        SETUPS[setup]()  # as a module does while it is imported
+        with logging_to(err, level=log_level), inside_a_call():
+            for level in ("debug", "info", "warning", "error"):
+                logging.getLogger("shop.orders").log(getattr(logging, level.upper()), level)
+        told = [entry["message"].rpartition(":")[2] for entry in entries(err)]
+        assert told == shown.split()
+
+
+def test_c4_noise_is_kept_low_unless_user_code_asks_for_it() -> None:
+    with own_streams() as (_, err), own_logging(), logging_to(err):
+        logging.getLogger().setLevel(logging.DEBUG)
+        logging.getLogger("urllib3").setLevel(logging.INFO)
+        with logging_to(err), inside_a_call():
+            logging.getLogger("botocore.auth").debug("chatter")
+            logging.getLogger("urllib3.pool").info("asked for")
+        assert logging.getLogger("urllib3").level == logging.INFO
+        assert [entry["message"] for entry in entries(err)] == ["asked for"]
+
+
+def test_c4_configuring_again_leaves_what_user_code_made_of_handlers_and_structlog() -> None:
+    with own_streams() as (_, err), own_logging(), logging_to(err):
+        root = logging.getLogger()
+        (ours,) = root.handlers
+        root.removeHandler(ours)
+        mine: list[str] = []
+        structlog.configure(
+            processors=[lambda log, method, entry: mine.append(entry["event"]) or ""]
+        )
+        with logging_to(err):
+            assert root.handlers == []
+            structlog.get_logger().info("seen")
+        assert mine == ["seen"]
+        root.addHandler(ours)
+
+
+def test_c4_a_field_that_user_code_adds_replaces_none_of_ours() -> None:
+    stream = io.StringIO()
+    fields = {"trigger": "mine", "attempt": 9, "app": "mine", "timestamp": "mine", "colour": "red"}
+    with logging_to(stream, fields={"app": "shop"}), inside_a_call():
+        logging.getLogger("shop").warning("one", extra=fields)
+        structlog.get_logger().warning("two", **fields)
+        structlog.contextvars.bind_contextvars(trigger="mine", attempt=9)
+        get_logger().warning("three")
+        structlog.contextvars.clear_contextvars()
+        get_logger().warning("four", records=1)
+    for entry in entries(stream):
+        assert (entry["app"], entry["trigger"], entry["attempt"]) == ("shop", "notify", 2)
+        assert entry["timestamp"].endswith("Z")
+    for entry in entries(stream)[:2]:
+        assert entry["colour"] == "red"
+        assert entry["extra"] == {name: fields[name] for name in fields if name != "colour"}
 
 
 def test_a_powertools_logger_tells_each_line_once() -> None:

@@ -75,7 +75,7 @@ def work(given: Mapping[str, Any], line: ParentLine) -> int:
     Raises:
         TriggerkitError: the code, the configuration or the tables are not as they must be.
     """
-    restore_logging = set_up_logging(given)
+    set_up_logging(given)
     flags = replace(read_flags(given), env_file=None)  # `dev` has read it, before the sandbox
     configuration = load_configuration(flags.config, folder=Path.cwd(), env=flags.env)
     declared = read_tables(configuration, os.environ)
@@ -88,7 +88,6 @@ def work(given: Mapping[str, Any], line: ParentLine) -> int:
     known = {table.name for table in declared}
     named = tables_named(loaded.settings.mappings)
     make_tables(DevTable(name) for name in named if name not in known)
-    restore_logging()
     set_up_logging(given, loaded.settings)
     announce(loaded.settings.mappings)
     worker_flags = WorkerFlags(

@@ -1,14 +1,12 @@
-"""From flags to settings. Rule: all that can be wrong is found here, before anything is touched.
+"""From flags to settings: all that can be wrong is found here, before anything is touched.
 
-What the user's module prints while it is imported goes to stderr: stdout is for what was asked for.
+What the user's module prints while it is imported goes to the log or to stderr: stdout is for what was asked for.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
-from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,8 @@ from typing import Any
 from triggerkit.cli.flags import ConfigurationFlags
 from triggerkit.configuration import Configuration, apply_env_file, load_configuration
 from triggerkit.errors import UsageError
+from triggerkit.invokers.capture import capturing_import
+from triggerkit.runtime.logs import get_logger, writes_lines_for_machines
 from triggerkit.runtime.target import load_target
 from triggerkit.settings import Flags, Settings, build_settings
 from triggerkit.triggers import Triggers
@@ -65,5 +65,5 @@ def _import_target(flags: ConfigurationFlags, configuration: Configuration) -> T
         )
     # relative to where the user stands when the user said it, else to the file that says it
     folder = Path.cwd() if flags.target else configuration.folder
-    with redirect_stdout(sys.stderr):
+    with capturing_import(get_logger() if writes_lines_for_machines() else None):
         return load_target(target, folder=folder)

@@ -36,7 +36,7 @@ DESTINATION_THREADS = 4
 
 def run(given: Mapping[str, Any]) -> int:
     """Run the triggers until stopped; the exit code. `given` are the command's parameters."""
-    restore_logging = set_up_logging(given)
+    set_up_logging(given)
     loaded = load(read_flags(given))
     settings = loaded.settings
     refuse_implicit_state(settings, container_sign(os.environ))
@@ -44,7 +44,6 @@ def run(given: Mapping[str, Any]) -> int:
         raise NoTriggersError(
             "every selected trigger is disabled", hint="set enabled = true on one"
         )
-    restore_logging()
     set_up_logging(given, settings, live=True)
     if not given["no_gc_tuning"]:
         tune_garbage_collector()
@@ -72,7 +71,7 @@ async def run_worker(
     worker = Worker(loaded.settings, flags, Pools(*pools), SystemClock())
     worker.on_ready = lambda: tell_ready(loaded.settings, burst=flags.burst)
     restore_terminal = share_terminal()
-    restore_streams = capture_streams()
+    restore_streams = capture_streams(log)
     stop_on_signals(worker)
     if begin is not None:
         begin(worker)

@@ -14,8 +14,6 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
-from structlog.contextvars import bind_contextvars, unbind_contextvars
-
 from triggerkit.core.outcome import (
     Failed,
     GivenUp,
@@ -27,7 +25,7 @@ from triggerkit.core.outcome import (
 )
 from triggerkit.errors import ImageMismatchError
 from triggerkit.invokers.calls import CANCELLED, LATE, Callee, Ending, Ticket, call_fields
-from triggerkit.invokers.capture import capturing
+from triggerkit.invokers.capture import bind_record, capturing, unbind_record
 from triggerkit.invokers.endings import ending_of_error
 from triggerkit.invokers.typed import AnyChange, TypedHandler, is_misfit
 from triggerkit.ports import Invocation
@@ -70,7 +68,7 @@ class EachCallee:
 
     def _read(self, index: int, invocation: Invocation) -> AnyChange | Ending:
         record, shard, source = invocation.batch.records[index], invocation.shard, invocation.source
-        bind_contextvars(sequence_number=record.sequence_number)
+        bind_record(record.sequence_number)
         try:
             change = self.typed.read(source.to_event(record.raw, shard), source.shard_name(shard))
         except ImageMismatchError as error:
@@ -196,7 +194,7 @@ class _Ends:
         """Of the whole call."""
         unshown = self._bad - SHOWN_FAILURES
         if unshown > 0:
-            unbind_contextvars("sequence_number")
+            unbind_record()
             self._callee.log.warning("more_records_failed", records=unshown)
         if len(self._done) == len(self._invocation.batch):
             return Succeeded()

@@ -50,7 +50,7 @@ class JsonSink:
         if number < self._threshold and entry.get("event") != _OUTPUT:
             return
         stamp = host_time().isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        line = json_line({**self._fields, **entry, "timestamp": stamp, "level": level})
+        line = json_line({**entry, **self._fields, "timestamp": stamp, "level": level})
         with self._lock:
             put(self._stream, f"{line}\n")
 

@@ -1,9 +1,14 @@
-"""Where log entries go. Rule: everything to one stream, one whole line at a time, whoever logs.
+"""Where log entries go: all to one stream, one whole line at a time, whoever logs.
 
-Three roads lead here: our own loggers (`get_logger`), structlog as user code finds it, and the
-standard `logging` module. All get the fields of the call that is under way. Inside a handler a record
-of `logging` counts from the chosen level on; elsewhere, where third parties speak, from WARNING on.
-Our own loggers do not depend on structlog's global configuration, which user code may change.
+Entries come from our own loggers (`get_logger`), from structlog as user code finds it, and from the standard
+`logging` module. All get the fields of the call that is under way, which nothing that user code adds can
+replace. Our own loggers do not depend on structlog's global configuration, which user code may change.
+
+The root logger has one handler before the user's module is imported, as on Lambda, and what that module
+then makes of loggers, levels and handlers holds. A record counts from the level that user code gave its
+logger or the root logger. Where it gave none, it counts from the level of the log inside of calls, and
+from WARNING on elsewhere, where third parties log. A record that a handler of the user's writes to a
+standard stream is a line of output already and is not told again.
 """
 
 from __future__ import annotations
@@ -12,14 +17,14 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn, TextIO, TypeAlias, cast
 
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-from triggerkit.invokers.capture import is_captured, real_stream
+from triggerkit.invokers.capture import ScopedStream, call_here, is_captured, real_stream
 from triggerkit.runtime.log_sinks import (
     JsonSink,
     LogSink,
@@ -34,6 +39,7 @@ LogLevel: TypeAlias = Literal["debug", "info", "warning", "error", "critical"]
 _NUMBERS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _NOISY = ("aiohttp", "asyncio", "boto3", "botocore", "s3transfer", "urllib3")
 _PLAIN_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_PROCESS_FIELDS = frozenset({"timestamp", "level", "app", "env", "worker", "exception"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,30 +59,40 @@ class LogSettings:
 def configure_logging(settings: LogSettings, stream: TextIO) -> Callable[[], None]:
     """Send every log entry of the process to `stream`.
 
-    Colours are used in a terminal, unless NO_COLOR is set. Call it, and `capture_streams`, before the
-    user's module is imported: loggers made there keep the streams and handlers that they find.
+    Colours are used in a terminal, unless NO_COLOR is set. Call it before the user's module is imported, since
+    loggers made there keep the streams and handlers that they find. Called again it changes the stream, the
+    settings and levels of its own, and leaves alone what the module has configured meanwhile.
 
     Returns:
         What brings the former configuration back.
     """
     former_sink, former_structlog = _current.sink, structlog.get_config()
     sink = _current.sink = _make_sink(settings, stream)
-    structlog.configure(
-        processors=_PROCESSORS,
-        wrapper_class=_WRAPPER,
-        context_class=dict,
-        logger_factory=lambda *_: None,
-        cache_logger_on_first_use=False,
-    )
-    restore_root = _take_root(_NUMBERS[settings.level])
+    if former_sink is not None:
+        former_sink.close()  # writes what it holds back
+    else:
+        structlog.configure(
+            processors=_PROCESSORS,
+            wrapper_class=_WRAPPER,
+            context_class=dict,
+            logger_factory=structlog.PrintLoggerFactory(),  # for processors of the user's that render
+            cache_logger_on_first_use=False,
+        )
+    restore_root = _take_root(_NUMBERS[settings.level], first=former_sink is None)
 
     def restore() -> None:
         restore_root()
-        structlog.configure(**former_structlog)
+        if former_sink is None:
+            structlog.configure(**former_structlog)
         sink.close()
         _current.sink = former_sink
 
     return restore
+
+
+def writes_lines_for_machines() -> bool:
+    """Whether the log is JSON lines, among which no other text may stand."""
+    return isinstance(_current.sink, JsonSink)
 
 
 def get_logger() -> FilteringBoundLogger:
@@ -125,14 +141,18 @@ def _make_sink(settings: LogSettings, stream: TextIO) -> LogSink:
     )
 
 
-def _write(level: str, entry: MutableMapping[str, object], *, ours: bool = False) -> None:
+def _write(
+    level: str, entry: MutableMapping[str, object], *, ours: bool = False, chosen: bool = False
+) -> None:
+    """Write an entry; one whose level user code has `chosen` counts at every level of the log."""
+    entry.update(call_here())
     error = entry.pop("exc_info", None)
     if error is not None and error is not False:
         shown = _exception_of(error)
         if shown is not None:
             entry["exception"] = "".join(traceback.format_exception(shown))
     sink = _current.sink or _make_sink(LogSettings(level="warning"), sys.stderr)
-    sink.write(level, _NUMBERS.get(level, 50), entry, ours=ours)
+    sink.write(level, 50 if chosen else _NUMBERS.get(level, 50), entry, ours=ours)
 
 
 def _exception_of(given: object) -> BaseException | None:
@@ -146,8 +166,20 @@ def _exception_of(given: object) -> BaseException | None:
 
 
 def _relay(_: object, method: str, entry: MutableMapping[str, Any]) -> NoReturn:
-    _write(_LEVEL_OF_METHOD.get(method, method), entry)
+    _write(_LEVEL_OF_METHOD.get(method, method), _beside_ours(entry))
     raise structlog.DropEvent
+
+
+def _beside_ours(given: Mapping[str, object]) -> dict[str, object]:
+    """The fields of user code: those that would replace ours are kept under `extra`."""
+    call = call_here()
+    taken = {
+        name: value
+        for name, value in given.items()
+        if name in _PROCESS_FIELDS or (name in call and value != call[name])
+    }
+    beside = {name: value for name, value in given.items() if name not in taken}
+    return {**beside, "extra": taken} if taken else beside
 
 
 def _relay_own(_: object, method: str, entry: MutableMapping[str, Any]) -> NoReturn:
@@ -165,51 +197,98 @@ _WRAPPER = structlog.make_filtering_bound_logger(logging.NOTSET)
 
 
 class _RootHandler(logging.Handler):
-    """Brings the records of the standard `logging` module here, those that the root level passes."""
+    """Brings the records of the standard `logging` module here."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record as an entry with the fields of the call that is under way."""
-        inside = is_captured()
-        if not inside and record.levelno < logging.WARNING:
+        inside, chosen = is_captured(), _has_chosen_level(record.name)
+        if not (inside or chosen or record.levelno >= logging.WARNING) or _is_printed(record):
             return
+        error: object = record.exc_info
         try:
-            message = record.getMessage()
+            if self.formatter is None:
+                message = record.getMessage()
+            else:  # user code has set it: `logging.getLogger().handlers[0].setFormatter(...)`
+                message, error = self.format(record), None
         except Exception:  # noqa: BLE001 - logging's own way with bad format arguments
             self.handleError(record)
             return
         extra = {name: value for name, value in vars(record).items() if name not in _PLAIN_RECORD}
+        context = structlog.contextvars.get_contextvars()
         entry: dict[str, object] = {
-            **structlog.contextvars.get_contextvars(),
-            **extra,
+            **_beside_ours({**context, **extra}),
             "event": "handler_logged" if inside else "logged",
             "message": message,
             "logger": record.name,
-            "exc_info": record.exc_info,
+            "exc_info": error,
         }
-        _write(_level_of(record.levelno), entry)
+        _write(_level_of(record.levelno), entry, chosen=chosen)
 
 
 _root_handler = _RootHandler()
 """One for the process's life: Powertools hangs a filter on it that keeps its lines from coming twice."""
 
 
-def _take_root(threshold: int) -> Callable[[], None]:
+class _OwnLevel(int):
+    """A level that we have set, to be told from one that user code has set."""
+
+
+def _take_root(threshold: int, *, first: bool) -> Callable[[], None]:
     root, handler = logging.getLogger(), _root_handler
     former_level, was_there = root.level, handler in root.handlers
     quiet = [logger for logger in map(logging.getLogger, _NOISY) if logger.level == logging.NOTSET]
     for logger in quiet:
-        logger.setLevel(logging.WARNING)
-    root.addHandler(handler)
-    root.setLevel(threshold)
+        logger.setLevel(_OwnLevel(logging.WARNING))
+    if first:
+        root.addHandler(handler)
+    if first or isinstance(root.level, _OwnLevel):
+        root.setLevel(_OwnLevel(threshold))
 
     def restore() -> None:
-        if not was_there:
+        if first and not was_there:
             root.removeHandler(handler)
-        root.setLevel(former_level)
+        if isinstance(root.level, _OwnLevel):
+            root.setLevel(former_level)
         for logger in quiet:
-            logger.setLevel(logging.NOTSET)
+            if isinstance(logger.level, _OwnLevel):
+                logger.setLevel(logging.NOTSET)
 
     return restore
+
+
+def _has_chosen_level(name: str) -> bool:
+    """Whether user code has set the level from which on records of this logger count."""
+    for logger in _line_of(name):
+        if logger.level:
+            return not isinstance(logger.level, _OwnLevel)
+    return False
+
+
+def _is_printed(record: logging.LogRecord) -> bool:
+    """Whether a handler of the user's writes the record to a standard stream."""
+    for logger in _line_of(record.name):
+        if any(_prints(handler, record) for handler in logger.handlers):
+            return True
+        if not logger.propagate:
+            break
+    return False
+
+
+def _prints(handler: logging.Handler, record: logging.LogRecord) -> bool:
+    if not isinstance(handler, logging.StreamHandler) or record.levelno < handler.level:
+        return False
+    standard = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
+    stream = handler.stream
+    is_standard = isinstance(stream, ScopedStream) or any(stream is each for each in standard)
+    return is_standard and bool(handler.filter(record))
+
+
+def _line_of(name: str) -> Iterator[logging.Logger]:
+    """A logger and those above it, the root logger last."""
+    logger: logging.Logger | None = logging.getLogger(name)
+    while logger is not None:
+        yield logger
+        logger = logger.parent
 
 
 def _level_of(number: int) -> str:

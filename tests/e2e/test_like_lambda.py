@@ -1,0 +1,246 @@
+"""Handlers as they are written for Lambda, run by `triggerkit run`: logging, signals, environment."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from typing import Any
+
+import pytest
+from e2e.harness import Done, Place, Tables
+
+HEAD = """\
+import json, logging, logging.config, os, signal, sys, threading, time
+from triggerkit import Triggers
+"""
+TAIL = """
+handlers = Triggers("shop", maximum_retry_attempts=0, on_failure="file:failures.jsonl")
+handlers.on("dynamodb://orders", name="notify")(handler)
+"""
+
+
+def run(shop: Place, tables: Tables, module: str, *arguments: str, items: int = 1) -> Done:
+    """What `run --burst` tells of a module with a function `handler`, called for each item alone."""
+    tables.put("orders", *(str(number) for number in range(items)))
+    text = HEAD + textwrap.dedent(module) + TAIL
+    shop.write("app.py", text.replace('name="notify")', 'name="notify", batch_size=1)'))
+    return shop.run("run", "app:handlers", "--state", "memory:", "--burst", *arguments)
+
+
+def lines(done: Done) -> list[dict[str, Any]]:
+    """Every line of both streams: all of them are entries of the log."""
+    return [json.loads(line) for line in (done.stdout + done.stderr).splitlines()]
+
+
+LOGGERS = {
+    "a plain logger": """
+        logger = logging.getLogger(__name__)
+        logger.setLevel(logging.INFO)
+        """,
+    "the root logger": """
+        logger = logging.getLogger()
+        logger.setLevel(logging.INFO)
+        """,
+    "a stream handler beside the root's": """
+        logger = logging.getLogger("shop")
+        logger.setLevel(logging.INFO)
+        logger.addHandler(logging.StreamHandler())
+        """,
+    "a stream handler for stdout, alone": """
+        logger = logging.getLogger("shop")
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+        logger.addHandler(logging.StreamHandler(sys.stdout))
+        """,
+    "basicConfig": """
+        logging.basicConfig(level=logging.INFO)
+        logger = logging.getLogger("shop")
+        """,
+    "basicConfig with force": """
+        logging.basicConfig(level=logging.INFO, force=True)
+        logger = logging.getLogger("shop")
+        """,
+    "basicConfig with force and stdout": """
+        logging.basicConfig(level=logging.INFO, force=True, stream=sys.stdout, format="%(message)s")
+        logger = logging.getLogger("shop")
+        """,
+    "dictConfig": """
+        logging.config.dictConfig({
+            "version": 1,
+            "handlers": {"console": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout"}},
+            "root": {"level": "INFO", "handlers": ["console"]},
+        })
+        logger = logging.getLogger("shop")
+        """,
+    "dictConfig of one logger": """
+        logging.config.dictConfig({
+            "version": 1,
+            "disable_existing_loggers": False,
+            "handlers": {"console": {"class": "logging.StreamHandler"}},
+            "loggers": {"shop": {"level": "DEBUG", "handlers": ["console"]}},
+        })
+        logger = logging.getLogger("shop")
+        """,
+    "the root's handlers removed and one's own added": """
+        root = logging.getLogger()
+        for each in list(root.handlers):
+            root.removeHandler(each)
+        logging.basicConfig(level=logging.INFO)
+        logger = logging.getLogger("shop")
+        """,
+    "a formatter for the root's handler": """
+        root = logging.getLogger()
+        root.handlers[0].setFormatter(logging.Formatter("[%(levelname)s] %(message)s"))
+        root.setLevel(logging.INFO)
+        logger = logging.getLogger("shop")
+        """,
+    "Powertools": """
+        from aws_lambda_powertools import Logger
+        logger = Logger(service="shop")
+        """,
+    "structlog": """
+        import structlog
+        logger = structlog.get_logger()
+        """,
+    "structlog through logging": """
+        import structlog
+        logging.basicConfig(level=logging.INFO, force=True, format="%(message)s")
+        structlog.configure(
+            processors=[structlog.stdlib.filter_by_level, structlog.processors.JSONRenderer()],
+            logger_factory=structlog.stdlib.LoggerFactory(),
+            wrapper_class=structlog.stdlib.BoundLogger,
+        )
+        logger = structlog.get_logger("shop")
+        """,
+    "structlog with a configuration of its own": """
+        import structlog
+        structlog.configure(processors=[structlog.processors.JSONRenderer()])
+        logger = structlog.get_logger()
+        """,
+}
+
+
+@pytest.mark.parametrize("setup", LOGGERS.values(), ids=LOGGERS)
+def test_c4_what_a_handler_logs_is_told_once_and_with_its_call(
+    setup: str, shop: Place, tables: Tables
+) -> None:
+    module = (
+        setup
+        + """
+        def handler(event, context):
+            logger.info("saw-it")
+            print("printed-it")
+        """
+    )
+    done = run(shop, tables, module, items=2)
+    assert done.code == 0, done.stderr
+    for word in ("saw-it", "printed-it"):
+        told = [entry for entry in lines(done) if word in json.dumps(entry)]
+        assert len(told) == 2, done.stderr
+        assert {entry["trigger"] for entry in told} == {"notify"}
+        assert len({entry["request_id"] for entry in told}) == 2
+
+
+@pytest.mark.parametrize(
+    ("setup", "level", "is_told"),
+    [
+        ("logging.getLogger('shop').setLevel(logging.DEBUG)", "debug", True),
+        ("logging.getLogger().setLevel(logging.ERROR)", "warning", False),
+    ],
+)
+def test_c4_levels_that_the_handler_s_module_sets_hold(
+    setup: str, level: str, is_told: bool, shop: Place, tables: Tables
+) -> None:
+    module = f"""
+        {setup}
+        def handler(event, context):
+            logging.getLogger("shop.orders").{level}("saw-it")
+        """
+    told = [e for e in lines(run(shop, tables, module)) if e["message"] == "saw-it"]
+    assert [entry["level"] for entry in told] == [level] * is_told
+
+
+def test_c4_the_call_s_own_fields_win_over_what_user_code_adds(shop: Place, tables: Tables) -> None:
+    module = """
+        import structlog
+        fields = {"request_id": "mine", "trigger": "mine", "attempt": 7, "worker": "mine", "app": "mine",
+                  "shard": "mine", "source": "mine", "timestamp": 1, "level": "mine", "order": 5}
+        def handler(event, context):
+            logging.getLogger("shop").warning("saw-it", extra=fields)
+            structlog.get_logger().info("saw-it", **fields)
+            structlog.contextvars.bind_contextvars(request_id="mine", trigger="mine", tenant="t1")
+            logging.getLogger("shop").warning("saw-it")
+            structlog.contextvars.clear_contextvars()
+            logging.getLogger("shop").warning("saw-it")
+            print("saw-it")
+            raise ValueError(context.aws_request_id)
+        """
+    done = run(shop, tables, module)
+    (failed,) = [entry for entry in done.logs if entry["event"] == "handler_failed"]
+    told = [entry for entry in done.logs if "saw-it" in (entry["message"], entry["event"])]
+    assert len(told) == 5
+    for entry in (*told, failed):
+        assert entry["request_id"] == failed["error_message"]
+        assert (entry["trigger"], entry["attempt"]) == ("notify", 1)
+        assert "mine" not in (entry["source"], entry["shard"], entry["worker"])
+        assert (entry["app"], entry["worker"] != "mine", entry["shard"] != "mine") == (
+            "shop",
+            True,
+            True,
+        )
+        assert entry["level"] in ("info", "warning", "error")
+    assert told[0]["order"] == 5
+    assert told[0]["extra"]["request_id"] == "mine"
+    assert told[2]["tenant"] == "t1"
+
+
+def test_c4_no_text_stands_between_the_lines_of_the_log_wherever_it_was_printed(
+    shop: Place, tables: Tables
+) -> None:
+    module = """
+        print("while imported")
+        print("to stderr", file=sys.stderr)
+        stream = logging.StreamHandler()
+        logger = logging.getLogger("shop")
+        logger.addHandler(stream)
+        logger.propagate = False
+        def handler(event, context):
+            def work():
+                print("in a thread")
+                logger.warning("logged in a thread")
+                raise ValueError("raised in a thread")
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join()
+            sys.stdout.buffer.write("as bytes: größer".encode() + b"\\n")
+        """
+    done = run(shop, tables, module)
+    assert done.code == 0
+    messages = [entry["message"] for entry in lines(done)]
+    for word in (
+        "while imported",
+        "to stderr",
+        "in a thread",
+        "logged in a thread",
+        "as bytes: größer",
+    ):
+        assert messages.count(word) == 1
+    assert "ValueError: raised in a thread" in messages
+
+
+def test_c4_what_a_thread_of_the_handler_logs_counts_from_its_logger_s_own_level(
+    shop: Place, tables: Tables
+) -> None:
+    module = """
+        from concurrent.futures import ThreadPoolExecutor
+        logging.getLogger("shop").setLevel(logging.INFO)
+        logging.getLogger("shop").info("while imported")
+        def handler(event, context):
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(logging.getLogger("shop").info, "in a thread").result()
+                pool.submit(logging.getLogger("library").info, "chatter").result()
+        """
+    messages = [entry["message"] for entry in lines(run(shop, tables, module))]
+    assert messages.count("while imported") == 1
+    assert messages.count("in a thread") == 1
+    assert "chatter" not in messages
