@@ -12,6 +12,7 @@ from triggerkit.errors import (
     LocatorError,
     PermissionDeniedError,
     PositionTrimmedError,
+    RequestRefusedError,
     SourceError,
     SourceNotFoundError,
     ThrottledError,
@@ -36,6 +37,9 @@ def refusal(code: str, status: int = 400) -> AwsError:
         ("ProvisionedThroughputExceededException", ThrottledError),
         ("TrimmedDataAccessException", PositionTrimmedError),
         ("InternalServerError", SourceError),
+        ("ValidationException", RequestRefusedError),
+        ("SerializationException", RequestRefusedError),
+        ("UnknownOperationException", RequestRefusedError),
         ("", SourceError),
     ],
 )
@@ -50,7 +54,22 @@ def test_a_text_that_sounds_like_a_code_is_no_code() -> None:
     told = AwsError(
         "ValidationException", "ThrottlingException AccessDenied", 400, action="a", thing="t"
     ).error()
-    assert type(told) is SourceError
+    assert type(told) is RequestRefusedError
+
+
+def test_b6_what_can_never_pass_is_told_as_permanent_with_the_text_of_the_service() -> None:
+    told = AwsError("ValidationException", "Invalid StreamArn", 400, action="a", thing="t").error()
+    assert told.permanent
+    assert "Invalid StreamArn" in told.message
+    assert "tries it again" not in told.hint
+    assert not refusal("InternalServerError").error().permanent
+
+
+def test_e2_a_redirect_is_an_error_that_says_why_it_is_not_followed() -> None:
+    told = refusal("", 307).error()
+    assert type(told) is EndpointUnreachableError
+    assert "redirect" in told.message
+    assert "credentials" in told.hint
 
 
 def test_a_missing_permission_names_the_action_to_allow() -> None:

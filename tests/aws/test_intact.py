@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -86,3 +87,15 @@ def test_an_iterator_that_comes_damaged_is_not_used() -> None:
 def test_a_body_without_checksum_and_length_must_be_text_at_least() -> None:
     assert flaw_of(b'{"Shards":[]}', {}) == ""
     assert flaw_of(b'{"Shards":"\xff"}', {}) == "it is not UTF-8"
+
+
+def test_a_body_is_held_against_its_checksum() -> None:
+    body = b'{"Records":[]}'
+    assert flaw_of(body, {"x-amz-crc32": str(zlib.crc32(body))}) == ""
+    assert "checksum" in flaw_of(body[:-1], {"x-amz-crc32": str(zlib.crc32(body))})
+
+
+def test_without_a_checksum_its_length_must_do() -> None:
+    assert flaw_of(b"four", {"content-length": "4"}) == ""
+    assert flaw_of(b"four", {"content-length": "2", "content-encoding": "gzip"}) == ""
+    assert flaw_of(b"fou", {"content-length": "4"}) == "it has 3 of 4 bytes"

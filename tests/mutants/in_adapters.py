@@ -71,7 +71,7 @@ MUTANTS = (
     Mutant(
         "no paging of DescribeStream",
         "sources/_streams_api.py",
-        "if not last or not fresh:  # paging",
+        "if not last or flaw:  # paging",
         "if True:  # paging",
         "a table with more than a hundred shards loses the rest",
     ),

@@ -21,7 +21,7 @@ from triggerkit.core.model import (
     after,
 )
 from triggerkit.emulator import PROFILES, Damage, Emulator, Quirk, VirtualClock, serve
-from triggerkit.errors import PositionTrimmedError, SourceError
+from triggerkit.errors import ListingUnusableError, PositionTrimmedError, SourceError
 from triggerkit.sources._lineage import SETTLING_SECONDS, shard_name_of
 from triggerkit.testing.contracts.sources import (
     LineageContract,
@@ -85,9 +85,8 @@ def test_an_ignored_filter_finds_children_that_are_listed_before_their_parent(se
     run(use)
 
 
-@pytest.mark.parametrize("repeats", [False, True])
-def test_a_listing_that_ignores_paging_ends(repeats: bool) -> None:
-    quirks = [Quirk.PAGING_IGNORED, *([Quirk.LAST_SHARD_NAMED_ALWAYS] if repeats else [])]
+def test_a_listing_that_ignores_paging_ends() -> None:
+    quirks = [Quirk.PAGING_IGNORED]
     world = AttachedWorld(quirks=quirks)
     for _ in range(3):
         world.split()
@@ -98,21 +97,26 @@ def test_a_listing_that_ignores_paging_ends(repeats: bool) -> None:
 
     listing = run(use)
     assert len(listing.shards) == 7
-    assert listing.complete is not repeats  # what names a last shard may have more
+    assert listing.complete
     assert world.calls("DescribeStream") <= 3
 
 
-def test_a_listing_that_names_a_last_shard_for_ever_still_shows_the_children() -> None:
-    quirks = [Quirk.PAGING_IGNORED, Quirk.LAST_SHARD_NAMED_ALWAYS, Quirk.SHARD_FILTER_IGNORED]
-    world = AttachedWorld(quirks=quirks)
+def test_b3_a_last_shard_that_is_named_for_ever_is_an_error_and_hides_no_children() -> None:
+    world = AttachedWorld()
 
     async def use() -> Children:
         async with opened(world) as source:
             parent = await only_open_shard(source)
             world.split()
+            world.emulator.faults.imitate(
+                Quirk.PAGING_IGNORED, Quirk.LAST_SHARD_NAMED_ALWAYS, Quirk.SHARD_FILTER_IGNORED
+            )
+            with pytest.raises(ListingUnusableError, match="comes a second time"):
+                await source.list_shards()
             return await source.children(parent)
 
     assert len(run(use).shards) == 2
+    assert world.calls("DescribeStream") <= 8
 
 
 def test_children_on_several_pages_are_all_found() -> None:

@@ -13,11 +13,22 @@ from sources.fakes import MovableClock, inline
 from triggerkit.aws.clients import ControlPlane
 from triggerkit.aws.errors import translated
 from triggerkit.core.model import Children, Listing, Shard, ShardId
-from triggerkit.errors import PermissionDeniedError, SourceError, ThrottledError
+from triggerkit.errors import (
+    ListingUnusableError,
+    PermissionDeniedError,
+    SourceError,
+    ThrottledError,
+)
 from triggerkit.ports import Services
 from triggerkit.sources._incarnations import Incarnations
 from triggerkit.sources._lineage import StreamArn, parse_stream_arn, shard_name_of
-from triggerkit.sources._streams_api import StreamsApi, TokenBucket
+from triggerkit.sources._streams_api import (
+    MOST_EMPTY_PAGES,
+    MOST_PAGES,
+    Paging,
+    StreamsApi,
+    TokenBucket,
+)
 
 PREFIX = "arn:aws:dynamodb:eu-west-1:111122223333:table/orders/stream/"
 FIRST = parse_stream_arn(PREFIX + "2025-01-01T00:00:00.000")
@@ -147,12 +158,62 @@ def test_all_pages_of_all_streams_are_listed() -> None:
     assert listing.service_seconds == DATE_SECONDS
 
 
-def test_paging_that_is_ignored_ends_and_the_listing_is_not_complete() -> None:
+def test_b3_a_page_token_that_comes_again_is_an_error_that_names_it() -> None:
     dialect = Dialect(second=CHAIN)
     dialect.paging = "ignored"
-    listing = listed(dialect)
-    assert names(listing.shards) == ["s00", "s01", "s02"]
-    assert not listing.complete
+    with pytest.raises(ListingUnusableError, match="page token 's02' comes a second time") as told:
+        listed(dialect)
+    assert told.value.hint
+    assert len(dialect.described) == 2
+
+
+@pytest.mark.parametrize(
+    ("parents", "named"),
+    [
+        ({"a": "a"}, "1 shards .*: a"),
+        ({"a": "b", "b": "a"}, "2 shards .*: a, b"),
+        ({"root": None, "x": "z", "y": "x", "z": "y", "leaf": "x"}, "3 shards .*: x, z, y"),
+    ],
+)
+def test_b3_a_shard_that_is_its_own_ancestor_is_an_error_that_names_it(
+    parents: dict[str, str | None], named: str
+) -> None:
+    dialect = Dialect(second=parents)
+    dialect.page_shards = 100
+    with pytest.raises(ListingUnusableError, match=named):
+        listed(dialect)
+
+
+def test_b3_pages_without_end_are_given_up() -> None:
+    class Endless(Dialect):
+        def describe_stream(self, **asked: Any) -> dict[str, Any]:
+            self.described.append(asked["StreamArn"])
+            name = f"s{len(self.described)}"
+            shards = [{"ShardId": name}] if self.filter == "fresh" else []
+            return self.answered(
+                {"StreamDescription": {"Shards": shards, "LastEvaluatedShardId": name}}
+            )
+
+    dialect = Endless(second={"x": None})
+    with pytest.raises(ListingUnusableError, match="10 pages in a row say nothing new"):
+        listed(dialect)
+    assert len(dialect.described) == MOST_EMPTY_PAGES
+    dialect.filter = "fresh"
+    paging = Paging()
+    flaws = [paging.flaw(str(number), 1) for number in range(MOST_PAGES)]
+    assert flaws[:-1] == [""] * (MOST_PAGES - 1)
+    assert "no end of it" in flaws[-1]
+
+
+def test_b3_a_listing_of_streams_whose_token_repeats_is_an_error_too() -> None:
+    class Repeating(Dialect):
+        def list_streams(self, **asked: str) -> dict[str, Any]:
+            return self.answered(
+                {"Streams": [{"StreamArn": SECOND.text}], "LastEvaluatedStreamArn": SECOND.text}
+            )
+
+    with pytest.raises(ListingUnusableError, match=r"ListStreams .* comes a second time"):
+        listed(Repeating(second={"x": None}))
 
 
 def test_a_stream_that_ends_between_two_answers_is_left_out() -> None:

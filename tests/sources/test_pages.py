@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import zlib
 from typing import Any
 
 import pytest
 
-from triggerkit.aws.transport import Reply, check_body
+from triggerkit.aws.transport import Reply
 from triggerkit.errors import DamagedReplyError
 from triggerkit.sources._pages import Decoded, decoded
 
@@ -92,23 +91,3 @@ def test_a_reply_without_a_date_is_of_this_moment() -> None:
 def test_what_is_not_whole_is_damaged_and_never_empty(body: bytes) -> None:
     with pytest.raises(DamagedReplyError, match="shard s"):
         decode(body)
-
-
-def test_a_body_is_held_against_its_checksum() -> None:
-    body = b'{"Records":[]}'
-    check_body(body, {"x-amz-crc32": str(zlib.crc32(body))}, "t")
-    with pytest.raises(DamagedReplyError, match="checksum"):
-        check_body(body[:-1], {"x-amz-crc32": str(zlib.crc32(body))}, "t")
-
-
-def test_without_a_checksum_flipped_bytes_show_where_they_are_no_text() -> None:
-    with pytest.raises(DamagedReplyError, match="UTF-8"):
-        check_body(b'{"S":"\xff\xfe"}', {"content-length": "10"}, "t")
-
-
-def test_without_a_checksum_its_length_must_do() -> None:
-    check_body(b"four", {"content-length": "4"}, "t")
-    check_body(b"four", {}, "t")
-    check_body(b"four", {"content-length": "2", "content-encoding": "gzip"}, "t")
-    with pytest.raises(DamagedReplyError, match="3 of 4 bytes"):
-        check_body(b"fou", {"content-length": "4"}, "t")

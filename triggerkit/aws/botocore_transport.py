@@ -10,7 +10,15 @@ from typing import Any
 from triggerkit.aws.clients import service_time
 from triggerkit.aws.credentials import RenewableCredentials
 from triggerkit.aws.errors import client_side_error, date_of, refusal_of
-from triggerkit.aws.transport import GET_RECORDS, Reply, check_body, damaged
+from triggerkit.aws.intact import DamagedBody, checked_body, simplify_error
+from triggerkit.aws.limits import (
+    GET_RECORDS_BYTES,
+    OversizedBody,
+    limit_replies,
+    too_large,
+    within,
+)
+from triggerkit.aws.transport import GET_RECORDS, Reply, damaged
 from triggerkit.ports import Services
 
 _BODY = "TriggerkitBody"
@@ -26,12 +34,16 @@ class BotocoreTransport:
         self._credentials = credentials
         self._services = services
         self._thing = thing
+        limit_replies(client, GET_RECORDS_BYTES)
         client.meta.events.register("before-parse.dynamodb-streams.GetRecords", _keep_body)
 
     async def get_records(self, iterator: str, limit: int) -> Reply:
         """See `Transport`."""
-        reply = await self._services.run(
-            lambda: self._credentials.retried(lambda: self._call(iterator, limit))
+        reply = await within(
+            self._services.run,
+            lambda: self._credentials.retried(lambda: self._call(iterator, limit)),
+            GET_RECORDS,
+            self._thing,
         )
         if reply.service_seconds:
             self._services.clock.observe_service_time(reply.service_seconds)
@@ -55,17 +67,20 @@ class BotocoreTransport:
             raise refusal_of(error, GET_RECORDS, self._thing) from error
         except (IncompleteReadError, ResponseStreamingError) as error:
             raise damaged(self._thing, "it was cut short") from error
+        except DamagedBody as error:
+            raise damaged(self._thing, str(error)) from error
+        except OversizedBody as error:
+            raise too_large(GET_RECORDS, self._thing, error) from error
         except BotoCoreError as error:
             raise client_side_error(error, GET_RECORDS, self._thing) from error
-        body: bytes = answer[_BODY]
-        metadata = answer["ResponseMetadata"]
-        check_body(body, metadata["HTTPHeaders"], self._thing)
-        return Reply(body, service_time(date_of(metadata)))
+        return Reply(answer[_BODY], service_time(date_of(answer["ResponseMetadata"])))
 
 
 def _keep_body(
     response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any
 ) -> None:
-    if response_dict["status_code"] == 200:
-        customized_response_dict[_BODY] = response_dict["body"]
-        response_dict["body"] = b"{}"
+    if simplify_error(response_dict):
+        return
+    body, status, headers = (response_dict[name] for name in ("body", "status_code", "headers"))
+    customized_response_dict[_BODY] = checked_body(body, status, headers, GET_RECORDS_BYTES)
+    response_dict["body"] = b"{}"

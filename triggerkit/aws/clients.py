@@ -10,8 +10,16 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
 
 from triggerkit.aws.credentials import CredentialsProvider, RenewableCredentials
-from triggerkit.aws.errors import VALIDATION, AwsError, client_side_error, date_of, refusal_of
+from triggerkit.aws.errors import (
+    AGAIN,
+    VALIDATION,
+    AwsError,
+    client_side_error,
+    date_of,
+    refusal_of,
+)
 from triggerkit.aws.intact import DamagedBody
+from triggerkit.aws.limits import REPLY_BYTES, OversizedBody, limit_replies, too_large, within
 from triggerkit.aws.sessions import Access, open_session, resolve_credentials
 from triggerkit.errors import DamagedReplyError, LocatorError
 from triggerkit.ports import Services
@@ -23,6 +31,9 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 15.0
 CONTROL_PLANE_ATTEMPTS = 3
 """All botocore attempts of one control-plane call, and how often a damaged reply is asked for anew."""
+
+END_OF_TIMES_SECONDS = 4_102_444_800.0
+"""The year 2100: what is behind it is no time in seconds."""
 
 Answer = Mapping[str, Any]
 
@@ -46,13 +57,15 @@ def open_client(
     )
     make: Callable[..., Any] = session.client
     try:
-        return make(service, endpoint_url=access.endpoint_url or None, config=config)
+        client = make(service, endpoint_url=access.endpoint_url or None, config=config)
     except (BotoCoreError, ValueError) as error:  # a URL that cannot be read is a ValueError
         if isinstance(error, BotoCoreError):
             raise client_side_error(error, "the client", service) from error
         raise LocatorError(
             f"endpoint_url {access.endpoint_url!r}: {error}", hint="write http://HOST:PORT"
         ) from error
+    limit_replies(client, REPLY_BYTES)
+    return client
 
 
 class AwsSession:
@@ -115,7 +128,9 @@ class ControlPlane:
             AwsError: the service answered with an error. SourceError, LocatorError: it did not answer.
         """
         try:
-            answer = await self._services.run(lambda: self._attempt(call, action, thing))
+            answer = await within(
+                self._services.run, lambda: self._attempt(call, action, thing), action, thing
+            )
         except AwsError as refusal:
             self._observe(refusal.date)
             raise
@@ -144,8 +159,10 @@ def _attempt_once(call: Callable[[], Answer], action: str, thing: str) -> Answer
     except DamagedBody as error:
         raise DamagedReplyError(
             f"{action} on {thing}: the reply is damaged: {error}",
-            hint="it is tried again; look at proxies if it goes on",
+            hint=f"{AGAIN}; look at the endpoint, and at proxies before it, if it goes on",
         ) from error
+    except OversizedBody as error:
+        raise too_large(action, thing, error) from error
     except ClientError as error:
         raise refusal_of(error, action, thing) from error
     except ParamValidationError as error:  # an older botocore refuses what only newer ones know
@@ -156,8 +173,9 @@ def _attempt_once(call: Callable[[], Answer], action: str, thing: str) -> Answer
 
 @lru_cache(maxsize=8)  # many answers come within one second and carry the same text
 def service_time(date: str) -> float:
-    """UNIX seconds of an HTTP `Date` header; 0.0 when it is missing or cannot be read."""
+    """UNIX seconds of an HTTP `Date` header; 0.0 when it is missing, cannot be read or cannot be meant."""
     try:
-        return parsedate_to_datetime(date).timestamp()
-    except (TypeError, ValueError):
+        at_seconds = parsedate_to_datetime(date).timestamp()
+    except (TypeError, ValueError, OverflowError):
         return 0.0
+    return at_seconds if 0.0 < at_seconds < END_OF_TIMES_SECONDS else 0.0

@@ -16,6 +16,7 @@ from triggerkit.errors import (
     LocatorError,
     PermissionDeniedError,
     PositionTrimmedError,
+    RequestRefusedError,
     SourceError,
     SourceNotFoundError,
     ThrottledError,
@@ -29,6 +30,8 @@ EXPIRED_ITERATOR = "ExpiredIteratorException"
 RESOURCE_NOT_FOUND = "ResourceNotFoundException"
 TRIMMED = "TrimmedDataAccessException"
 VALIDATION = "ValidationException"
+AGAIN = "a running worker tries it again by itself; a start that ended here has to be repeated"
+"""The hint for what may pass. It is read after a start that was refused, too."""
 
 STALE_CREDENTIALS = frozenset(
     {
@@ -46,6 +49,23 @@ STALE_CREDENTIALS = frozenset(
 
 DOUBTFUL_SIGNATURE = frozenset({"InvalidSignatureException", "SignatureDoesNotMatch"})
 """Codes of a wrong secret (a credentials file read while it was written), and of a wrong clock as well."""
+
+
+REFUSED = frozenset(
+    {
+        VALIDATION,
+        "SerializationException",
+        "InvalidParameterValue",
+        "InvalidParameterCombination",
+        "InvalidParameter",
+        "MissingParameter",
+        "MalformedQueryString",
+    }
+)
+"""Codes of a request that the service calls wrong in itself."""
+UNKNOWN_OPERATION = frozenset(
+    {"UnknownOperationException", "UnknownOperation", "InvalidAction", "NotImplemented"}
+)
 
 
 class _Meaning(NamedTuple):
@@ -86,7 +106,7 @@ _MEANINGS = (
     ),
     _Meaning(
         ThrottledError,
-        "it is tried again; a DynamoDB stream serves at most two readers a shard",
+        f"{AGAIN}; a DynamoDB stream serves at most two readers a shard",
         frozenset(
             {
                 "ThrottlingException",
@@ -107,9 +127,20 @@ _MEANINGS = (
         "records older than the stream's retention (24 hours) are gone",
         frozenset({TRIMMED}),
     ),
+    _Meaning(
+        RequestRefusedError,
+        "the same request fails each time: check the locator; with another service than AWS behind "
+        "endpoint_url, that it is one that serves DynamoDB Streams",
+        REFUSED,
+    ),
+    _Meaning(
+        RequestRefusedError,
+        "this endpoint does not know {action}: let endpoint_url name one that serves DynamoDB and its streams",
+        UNKNOWN_OPERATION,
+    ),
 )
 _BY_CODE = {code: meaning for meaning in _MEANINGS for code in meaning.codes}
-_OTHER = _Meaning(SourceError, "it is tried again", frozenset())
+_OTHER = _Meaning(SourceError, AGAIN, frozenset())
 
 _CREDENTIAL_FAULTS = {
     "NoCredentialsError": "set AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ?profile=NAME; "
@@ -175,6 +206,12 @@ class AwsError(Exception):
 
     def error(self) -> SourceError:
         """The error of ours that says the same."""
+        if 300 <= self.status < 400:
+            return EndpointUnreachableError(
+                f"{self.action} on {self.thing}: the endpoint answers with a redirect (HTTP {self.status})",
+                hint="it is not followed, since credentials would go to another place: "
+                "let endpoint_url name the address that serves DynamoDB",
+            )
         meaning = _BY_CODE.get(self.code, _OTHER)
         said = f": {self.text}" if self.text else ""
         return meaning.error(
@@ -194,6 +231,8 @@ def refusal_of(error: ClientError, action: str, thing: str) -> AwsError:
     metadata: Mapping[str, Any] = error.response.get("ResponseMetadata", {})
     status = int(metadata.get("HTTPStatusCode", 0))
     code, text = str(fault.get("Code", "")), str(fault.get("Message", ""))
+    if code == str(status):  # botocore's way of saying that there was none
+        code = ""
     return AwsError(code, text, status, action=action, thing=thing, date=date_of(metadata))
 
 
@@ -213,4 +252,4 @@ def client_side_error(error: Exception, action: str, thing: str) -> TriggerkitEr
         for name in names:
             if name in hints:
                 return kind(f"{action} on {thing}: {error}", hint=hints[name])
-    return SourceError(f"{action} on {thing}: {error}", hint="it is tried again")
+    return SourceError(f"{action} on {thing}: {error}", hint=AGAIN)

@@ -5,16 +5,25 @@ aiohttp is imported when a transport is made: its import costs about 0.15 s.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from triggerkit.aws import limits
 from triggerkit.aws.clients import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, service_time
 from triggerkit.aws.credentials import KeyRing
 from triggerkit.aws.errors import AwsError
+from triggerkit.aws.intact import DamagedBody, checked_body, error_in
+from triggerkit.aws.limits import (
+    GET_RECORDS_BYTES,
+    OversizedBody,
+    too_large,
+    too_slow,
+)
 from triggerkit.aws.signing import Keys, signed
-from triggerkit.aws.transport import GET_RECORDS, Endpoint, Reply, check_body, damaged
+from triggerkit.aws.transport import GET_RECORDS, Endpoint, Reply, damaged
 from triggerkit.errors import EndpointUnreachableError
 from triggerkit.ports import Clock
 
@@ -88,19 +97,44 @@ class FastTransport:
         at_seconds = self._clock.now().service_seconds
         headers = signed(self._headers, body, keys, self._endpoint.scope, at_seconds)
         try:
-            async with session.post(self._endpoint.url, data=body, headers=headers) as response:
-                answer = await response.read()
+            async with (
+                asyncio.timeout(limits.CALL_SECONDS),
+                session.post(
+                    self._endpoint.url, data=body, headers=headers, allow_redirects=False
+                ) as response,
+            ):
+                answer = await self._read(response)
         except aiohttp.ClientPayloadError as error:
             raise damaged(self._thing, "it was cut short") from error
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except TimeoutError as error:
+            raise too_slow(GET_RECORDS, self._thing) from error
+        except OversizedBody as error:
+            raise too_large(GET_RECORDS, self._thing, error) from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             raise self._unreachable(error) from error
         service_seconds = service_time(response.headers.get("date", ""))
         if service_seconds:
             self._clock.observe_service_time(service_seconds)
-        if response.status != 200:
+        if response.status >= 300:
             raise self._refusal(response.status, response.headers, answer)
-        check_body(answer, response.headers, self._thing)
-        return Reply(answer, service_seconds)
+        try:
+            whole = checked_body(answer, response.status, response.headers, GET_RECORDS_BYTES)
+        except DamagedBody as error:
+            raise damaged(self._thing, str(error)) from error
+        except OversizedBody as error:
+            raise too_large(GET_RECORDS, self._thing, error) from error
+        return Reply(whole, service_seconds)
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        parts: list[bytes] = []
+        size_bytes = 0
+        async for chunk in response.content.iter_any():
+            parts.append(chunk)
+            size_bytes += len(chunk)
+            if size_bytes > GET_RECORDS_BYTES:
+                response.close()  # the rest of it would be taken for the next reply
+                raise OversizedBody(GET_RECORDS_BYTES)
+        return b"".join(parts)
 
     def _open_session(self) -> aiohttp.ClientSession:
         import aiohttp
@@ -116,6 +150,7 @@ class FastTransport:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 # Unzipping costs more than a page's way over the network inside a Region.
                 headers={"Accept-Encoding": "identity", "User-Agent": "triggerkit"},
+                auto_decompress=False,  # it has no limit
                 read_bufsize=READ_BUFFER_BYTES,
             )
         return self._session
@@ -129,13 +164,5 @@ class FastTransport:
         )
 
     def _refusal(self, status: int, headers: Mapping[str, str], body: bytes) -> AwsError:
-        try:
-            fault = json.loads(body)
-        except ValueError:
-            fault = {}
-        if not isinstance(fault, dict):
-            fault = {}
-        kind = fault.get("__type") or fault.get("code") or headers.get("x-amzn-errortype") or ""
-        code = str(kind).rpartition("#")[2].partition(":")[0]
-        text = str(fault.get("message") or fault.get("Message") or "")
+        code, text = error_in(body, headers.get("x-amzn-errortype", ""))
         return AwsError(code, text, status, action=GET_RECORDS, thing=self._thing)

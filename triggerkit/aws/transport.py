@@ -7,12 +7,10 @@ attempt each: the reader repeats.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast
 from urllib.parse import urlsplit
 
-from triggerkit.aws.intact import flaw_of
 from triggerkit.aws.signing import Scope
 from triggerkit.core.locators import Locator
 from triggerkit.errors import DamagedReplyError, LocatorError
@@ -41,6 +39,7 @@ class Transport(Protocol):
 
         Raises:
             AwsError: the service answered with an error.
+            ReplyTooLargeError: the reply is larger than `GET_RECORDS_BYTES`.
             DamagedReplyError: the reply is not what was sent; the same iterator may be used again.
             EndpointUnreachableError: no reply. CredentialsError: none to sign with.
         """
@@ -90,22 +89,12 @@ def chosen_transport(locator: Locator) -> TransportChoice:
     return cast("TransportChoice", choice)
 
 
-def check_body(body: bytes, headers: Mapping[str, str], thing: str) -> None:
-    """Compare a body with its checksum, else with its length and encoding (decision 16).
-
-    Raises:
-        DamagedReplyError: they differ.
-    """
-    why = flaw_of(body, headers)
-    if why:
-        raise damaged(thing, why)
-
-
 def damaged(thing: str, why: str) -> DamagedReplyError:
     """The error for a reply that says nothing: neither records nor the lack of them."""
     return DamagedReplyError(
         f"{GET_RECORDS} on {thing}: the reply is damaged: {why}",
-        hint="it is read again with the same iterator; look at proxies if it goes on",
+        hint="it is read again with the same iterator; look at the endpoint, and at proxies before it, "
+        "if it goes on",
     )
 
 

@@ -16,11 +16,12 @@ from triggerkit.sources._lineage import (
     StreamArn,
     children_of,
     connected,
+    cycle_in,
     lineage,
     parse_stream_arn,
     shard_name_of,
 )
-from triggerkit.sources._streams_api import StreamsApi
+from triggerkit.sources._streams_api import DESCRIBE_STREAM, StreamsApi, unusable
 
 _FILTER_UNKNOWN = frozenset({VALIDATION, "SerializationException", "UnknownOperationException"})
 
@@ -79,6 +80,7 @@ class Incarnations:
                     raise
                 self._forget_unless_named(arn)
                 continue
+            _check(stream)
             streams.append(stream)
             service_seconds = at_seconds or service_seconds
         if not streams:
@@ -87,7 +89,7 @@ class Incarnations:
         shown = connected(streams, service_seconds)
         return Listing(
             lineage(shown),
-            complete=len(shown) == len(streams) and all(stream.whole for stream in streams),
+            complete=len(shown) == len(streams),
             service_seconds=service_seconds,
             live=streams[-1].live,
         )
@@ -154,6 +156,18 @@ class Incarnations:
         """One that is not found is over, unless it was named just now: then it may be too new."""
         if arn.incarnation not in self._named:
             self._gone.add(arn.incarnation)
+
+
+def _check(stream: ListedStream) -> None:
+    """Refuse a listing that would be waited for for ever. Raises ListingUnusableError."""
+    thing = f"stream {stream.arn.text}"
+    if stream.flaw:
+        raise unusable(DESCRIBE_STREAM, thing, stream.flaw)
+    if cycle := cycle_in(stream.shards):
+        shown = ", ".join(name[:100] for name in cycle[:3])
+        raise unusable(
+            DESCRIBE_STREAM, thing, f"{len(cycle)} shards are ancestors of themselves: {shown}"
+        )
 
 
 def _first_behind(shard: ShardId, listing: Listing) -> tuple[Shard, ...]:

@@ -75,12 +75,12 @@ class ListedShard:
 
 @dataclass(frozen=True, slots=True)
 class ListedStream:
-    """One incarnation: its status and all shards that were listed. `whole`: every page was seen."""
+    """One incarnation: its status and all shards that were listed. `flaw`: why not every page was seen."""
 
     arn: StreamArn
     status: str
     shards: tuple[ListedShard, ...]
-    whole: bool = True
+    flaw: str = ""
 
     @property
     def live(self) -> bool:
@@ -111,6 +111,23 @@ def lineage(streams: Sequence[ListedStream]) -> tuple[Shard, ...]:
                 if shard.name not in with_children
             )
     return tuple(shards)
+
+
+def cycle_in(shards: Iterable[ListedShard]) -> tuple[str, ...]:
+    """Shards of which each names the next one as its parent, and the last the first; () if there are none."""
+    parents = {shard.name: shard.parent for shard in shards}
+    done: set[str] = set()
+    for name in parents:
+        line: dict[str, None] = {}
+        at: str | None = name
+        while at is not None and at in parents and at not in done:
+            if at in line:
+                names = tuple(line)
+                return names[names.index(at) :]
+            line[at] = None
+            at = parents[at]
+        done.update(line)
+    return ()
 
 
 def parents_of(

@@ -12,6 +12,7 @@ import msgspec
 
 from triggerkit.aws.transport import Reply, damaged
 from triggerkit.core.model import Record
+from triggerkit.sources._times import END_SECONDS, Told, creation_seconds
 
 
 class _Envelope(msgspec.Struct, rename="pascal", gc=False):
@@ -19,14 +20,39 @@ class _Envelope(msgspec.Struct, rename="pascal", gc=False):
     next_shard_iterator: str | None = None
 
 
+class _Value(msgspec.Struct, gc=False):
+    """One attribute value. It is only looked at: handlers get what came."""
+
+    S: str | None = None
+    N: str | None = None
+    B: str | None = None
+    BOOL: bool | None = None
+    NULL: bool | None = None
+    M: dict[str, _Value] | None = None
+    L: list[_Value] | None = None
+    SS: list[str] | None = None
+    NS: list[str] | None = None
+    BS: list[str] | None = None
+
+
 class _Change(msgspec.Struct, rename="pascal", gc=False):
     sequence_number: str
-    approximate_creation_date_time: float | None = None
+    approximate_creation_date_time: float | str | None = None
     keys: dict[str, msgspec.Raw] | None = None
+    new_image: dict[str, _Value] | None = None
+    old_image: dict[str, _Value] | None = None
+    size_bytes: int | None = None
+    stream_view_type: str | None = None
 
 
 class _Head(msgspec.Struct, gc=False):
     dynamodb: _Change
+    event_id: str | None = msgspec.field(default=None, name="eventID")
+    event_name: str | None = msgspec.field(default=None, name="eventName")
+    event_version: str | None = msgspec.field(default=None, name="eventVersion")
+    event_source: str | None = msgspec.field(default=None, name="eventSource")
+    aws_region: str | None = msgspec.field(default=None, name="awsRegion")
+    user_identity: dict[str, str | None] | None = msgspec.field(default=None, name="userIdentity")
 
 
 class _Heads(msgspec.Struct, rename="pascal", gc=False):
@@ -35,6 +61,9 @@ class _Heads(msgspec.Struct, rename="pascal", gc=False):
 
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
 _HEADS = msgspec.json.Decoder(_Heads)
+_VALUE = msgspec.json.Decoder(_Value)
+LONGEST_NUMBER = 128
+"""Characters of a sequence number; AWS's have at most 40."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +79,8 @@ def decoded(reply: Reply, now_service_seconds: float, thing: str) -> Decoded:
     """Cut a reply into records. A record without a creation time is as old as the reply.
 
     Raises:
-        DamagedReplyError: no JSON, no `Records`, or a record without a sequence number.
+        DamagedReplyError: no JSON, no `Records`, a record without a sequence number, or a member that is not
+            what it has to be; the message names the member.
     """
     service_seconds = reply.service_seconds or now_service_seconds
     try:
@@ -58,25 +88,35 @@ def decoded(reply: Reply, now_service_seconds: float, thing: str) -> Decoded:
         if not envelope.records:
             return Decoded((), envelope.next_shard_iterator, service_seconds)
         heads = _HEADS.decode(reply.body).records
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        records = tuple(
+            [
+                _record(head.dynamodb, raw, service_seconds)
+                for head, raw in zip(heads, envelope.records, strict=True)
+            ]
+        )
+    except RecursionError as error:
+        raise damaged(thing, "it is nested too deep") from error
+    except ValueError as error:  # msgspec's errors, and those of UTF-8, are such
         raise damaged(thing, str(error)) from error
-    records = tuple(
-        [
-            _record(head.dynamodb, raw, service_seconds)
-            for head, raw in zip(heads, envelope.records, strict=True)
-        ]
-    )
     return Decoded(records, envelope.next_shard_iterator, service_seconds)
 
 
 def _record(change: _Change, raw: msgspec.Raw, service_seconds: float) -> Record:
+    number = change.sequence_number
+    if not 0 < len(number) <= LONGEST_NUMBER or not number.isascii() or not number.isprintable():
+        raise ValueError("`SequenceNumber` is no sequence number")
     at_seconds = change.approximate_creation_date_time
-    return Record(
-        change.sequence_number,
-        service_seconds if at_seconds is None else at_seconds,
-        _canonical(change.keys),
-        bytes(raw),
-    )
+    if type(at_seconds) is not float or not 0.0 <= at_seconds < END_SECONDS:
+        at_seconds = _odd_time(at_seconds, service_seconds)
+    return Record(number, at_seconds, _canonical(change.keys), bytes(raw))
+
+
+def _odd_time(told: Told, service_seconds: float) -> float:
+    try:
+        at_seconds = creation_seconds(told)
+    except ValueError as error:
+        raise ValueError(f"`ApproximateCreationDateTime` cannot be read: {error}") from error
+    return service_seconds if at_seconds is None else at_seconds
 
 
 def _canonical(keys: dict[str, msgspec.Raw] | None) -> bytes:
@@ -85,5 +125,8 @@ def _canonical(keys: dict[str, msgspec.Raw] | None) -> bytes:
         return b""
     if len(keys) == 1:
         (only,) = keys.values()
+        _VALUE.decode(only)
         return bytes(only)
+    for value in keys.values():
+        _VALUE.decode(value)
     return b"".join([bytes(keys[name]) for name in sorted(keys)])

@@ -6,21 +6,37 @@ DescribeStream is allowed ten times a second an account, so its pages are paid f
 from __future__ import annotations
 
 import asyncio
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from triggerkit.aws.clients import Answer, ControlPlane
-from triggerkit.aws.errors import RESOURCE_NOT_FOUND, AwsError
+from triggerkit.aws.errors import AGAIN, RESOURCE_NOT_FOUND, AwsError
 from triggerkit.core.model import Position, PositionKind
-from triggerkit.errors import InternalError, SourceError
+from triggerkit.errors import (
+    DamagedReplyError,
+    InternalError,
+    ListingUnusableError,
+    LocatorError,
+)
 from triggerkit.sources._lineage import ListedShard, ListedStream, StreamArn, parse_stream_arn
 
+DESCRIBE_TABLE = "dynamodb:DescribeTable"
+LIST_STREAMS = "dynamodb:ListStreams"
 DESCRIBE_STREAM = "dynamodb:DescribeStream"
 GET_SHARD_ITERATOR = "dynamodb:GetShardIterator"
 PAGE_SHARDS = 100
 PAGES_PER_SECOND = 5.0
 PAGES_AT_ONCE = 10.0
+MOST_PAGES = 500
+"""A stream keeps a day: a table of a thousand partitions has some ten thousand shards, on a hundred pages."""
+MOST_EMPTY_PAGES = 10
+_SHARD_NAME = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 
 
 class TokenBucket:
@@ -67,6 +83,74 @@ class StreamShape:
     key_names: tuple[str, ...]
 
 
+class _Specification(msgspec.Struct, rename="pascal"):
+    stream_enabled: bool | None = None
+    stream_view_type: str | None = None
+
+
+class _TableDescription(msgspec.Struct, rename="pascal"):
+    table_arn: str | None = None
+    latest_stream_arn: str | None = None
+    stream_specification: _Specification | None = None
+    table_status: str | None = None
+
+
+class _DescribedTable(msgspec.Struct, rename="pascal"):
+    table: _TableDescription
+
+
+class _UpdatedTable(msgspec.Struct, rename="pascal"):
+    table_description: _TableDescription
+
+
+class _TableNames(msgspec.Struct, rename="pascal"):
+    table_names: list[str] | None = None
+
+
+class _StreamName(msgspec.Struct, rename="pascal"):
+    stream_arn: str
+
+
+class _Streams(msgspec.Struct, rename="pascal"):
+    streams: list[_StreamName]
+    last_evaluated_stream_arn: str | None = None
+
+
+class _Range(msgspec.Struct, rename="pascal"):
+    ending_sequence_number: str | None = None
+
+
+class _Shard(msgspec.Struct, rename="pascal"):
+    shard_id: str
+    parent_shard_id: str | None = None
+    sequence_number_range: _Range | None = None
+
+
+class _KeyElement(msgspec.Struct, rename="pascal"):
+    attribute_name: str
+    key_type: str
+
+
+class _StreamDescription(msgspec.Struct, rename="pascal"):
+    shards: list[_Shard]
+    stream_arn: str | None = None
+    stream_status: str | None = None
+    stream_view_type: str | None = None
+    key_schema: list[_KeyElement] | None = None
+    last_evaluated_shard_id: str | None = None
+
+
+class _DescribedStream(msgspec.Struct, rename="pascal"):
+    stream_description: _StreamDescription
+
+
+class _Iterator(msgspec.Struct, rename="pascal"):
+    shard_iterator: str
+
+
+_A = TypeVar("_A", bound=msgspec.Struct)
+
+
 class StreamsApi:
     """The questions that a source asks. All methods raise AwsError, SourceError."""
 
@@ -105,10 +189,11 @@ class StreamsApi:
         """One table and its stream."""
         answer, _ = await self._control_plane.call(
             lambda: self._dynamodb.describe_table(TableName=name),
-            action="dynamodb:DescribeTable",
+            action=DESCRIBE_TABLE,
             thing=f"table {name!r}",
         )
-        return _table(answer["Table"])
+        thing = f"table {name!r}"
+        return _table(_read(answer, _DescribedTable, DESCRIBE_TABLE, thing).table, thing)
 
     async def turn_on_stream(self, name: str, view_type: str) -> Table:
         """Ask for a stream; it is on when the table is ACTIVE again."""
@@ -118,7 +203,9 @@ class StreamsApi:
             action="dynamodb:UpdateTable",
             thing=f"table {name!r}",
         )
-        return _table(answer["TableDescription"])
+        thing = f"table {name!r}"
+        described = _read(answer, _UpdatedTable, "dynamodb:UpdateTable", thing)
+        return _table(described.table_description, thing)
 
     async def table_names(self) -> tuple[str, ...]:
         """The first hundred tables, to find a name that was mistyped."""
@@ -127,25 +214,30 @@ class StreamsApi:
             action="dynamodb:ListTables",
             thing="the account",
         )
-        return tuple(answer.get("TableNames", ()))
+        read = _read(answer, _TableNames, "dynamodb:ListTables", "the account")
+        return tuple(read.table_names or ())
 
     async def stream_arns(self, table: str) -> tuple[StreamArn, ...]:
         """Every stream of a table that can still be read."""
         found: dict[str, StreamArn] = {}
         options: dict[str, str] = {"TableName": table}
+        thing, paging = f"table {table!r}", Paging()
         while True:
             asked = dict(options)
             answer, _ = await self._control_plane.call(
                 lambda asked=asked: self._streams.list_streams(**asked),  # type: ignore[misc]
-                action="dynamodb:ListStreams",
-                thing=f"table {table!r}",
+                action=LIST_STREAMS,
+                thing=thing,
             )
-            page = {stream["StreamArn"] for stream in answer.get("Streams") or ()}
-            fresh = page - found.keys()
-            found.update({arn: parse_stream_arn(arn) for arn in fresh})
-            last = answer.get("LastEvaluatedStreamArn")
-            if not last or not fresh:
+            page = _read(answer, _Streams, LIST_STREAMS, thing)
+            fresh = {stream.stream_arn for stream in page.streams} - found.keys()
+            with _damaged_where_no_arn(LIST_STREAMS, thing, "StreamArn"):
+                found.update({arn: parse_stream_arn(arn) for arn in fresh})
+            last = page.last_evaluated_stream_arn
+            if not last:
                 return tuple(stream for stream in found.values() if stream.table == table)
+            if flaw := paging.flaw(last, len(fresh)):
+                raise unusable(LIST_STREAMS, thing, flaw)
             options["ExclusiveStartStreamArn"] = last
 
     async def list_stream(self, arn: StreamArn) -> tuple[ListedStream, float]:
@@ -161,13 +253,14 @@ class StreamsApi:
     async def _listed(self, arn: StreamArn, options: dict[str, Any]) -> tuple[ListedStream, float]:
         """Every page; two children of one shard may come on two of them, too."""
         shards: dict[str, ListedShard] = {}
+        paging = Paging()
         while True:
             page, service_seconds, last = await self._describe_stream(arn, dict(options))
             fresh = {shard.name: shard for shard in page.shards if shard.name not in shards}
             shards.update(fresh)
-            if not last or not fresh:  # paging ignored: the same page would come for ever
-                whole = not last
-                stream = ListedStream(arn, page.status, tuple(shards.values()), whole)
+            flaw = paging.flaw(last, len(fresh)) if last else ""
+            if not last or flaw:  # paging that is ignored brings the same page for ever
+                stream = ListedStream(arn, page.status, tuple(shards.values()), flaw)
                 return stream, service_seconds
             options["ExclusiveStartShardId"] = last
 
@@ -178,9 +271,9 @@ class StreamsApi:
     async def shape(self, arn: StreamArn) -> StreamShape:
         """The images and keys of a stream's records."""
         answer, _ = await self._ask_stream(arn, {"Limit": 1})
-        names = {one["KeyType"]: one["AttributeName"] for one in answer.get("KeySchema") or ()}
+        names = {one.key_type: one.attribute_name for one in answer.key_schema or ()}
         key_names = tuple(names[kind] for kind in ("HASH", "RANGE") if kind in names)
-        return StreamShape(arn, answer.get("StreamViewType") or "", key_names)
+        return StreamShape(arn, answer.stream_view_type or "", key_names)
 
     async def stream_exists(self, arn: StreamArn) -> bool:
         """Whether the stream can still be described."""
@@ -197,55 +290,126 @@ class StreamsApi:
     ) -> tuple[str, float]:
         """An iterator for a position, and the service's time when it was made."""
         options = {"StreamArn": arn.text, "ShardId": shard, **_where(position)}
+        thing = f"shard {shard} of {arn.text}"
         answer, service_seconds = await self._control_plane.call(
             lambda: self._streams.get_shard_iterator(**options),
             action=GET_SHARD_ITERATOR,
-            thing=f"shard {shard} of {arn.text}",
+            thing=thing,
         )
-        iterator = answer.get("ShardIterator")
+        iterator = _read(answer, _Iterator, GET_SHARD_ITERATOR, thing).shard_iterator
         if not iterator:
-            raise SourceError(
-                f"{GET_SHARD_ITERATOR} on shard {shard} of {arn.text}: no iterator in the answer",
-                hint="it is tried again",
-            )
-        return str(iterator), service_seconds
+            raise _damaged(GET_SHARD_ITERATOR, thing, "`ShardIterator` is empty")
+        return iterator, service_seconds
 
     async def _describe_stream(
         self, arn: StreamArn, options: dict[str, Any]
     ) -> tuple[ListedStream, float, str]:
         described, service_seconds = await self._ask_stream(arn, options)
-        shards = tuple(_listed(shard) for shard in described.get("Shards") or ())
-        stream = ListedStream(arn, described.get("StreamStatus") or "", shards)
-        return stream, service_seconds, described.get("LastEvaluatedShardId") or ""
+        shards = tuple(_listed(shard, f"stream {arn.text}") for shard in described.shards)
+        stream = ListedStream(arn, described.stream_status or "", shards)
+        return stream, service_seconds, described.last_evaluated_shard_id or ""
 
-    async def _ask_stream(self, arn: StreamArn, options: dict[str, Any]) -> tuple[Answer, float]:
+    async def _ask_stream(
+        self, arn: StreamArn, options: dict[str, Any]
+    ) -> tuple[_StreamDescription, float]:
         await self._bucket.take()
         answer, service_seconds = await self._control_plane.call(
             lambda: self._streams.describe_stream(StreamArn=arn.text, **options),
             action=DESCRIBE_STREAM,
             thing=f"stream {arn.text}",
         )
-        described: Answer = answer["StreamDescription"]
+        described = _read(
+            answer, _DescribedStream, DESCRIBE_STREAM, f"stream {arn.text}"
+        ).stream_description
+        answered_for = (described.stream_arn or arn.text).rpartition("/stream/")[2]
+        if answered_for != arn.label:  # moto answers for any label with the stream that there is
+            raise AwsError(
+                RESOURCE_NOT_FOUND,
+                f"the endpoint answers for another stream: {answered_for[:100]}",
+                400,
+                action=DESCRIBE_STREAM,
+                thing=f"stream {arn.text}",
+            )
         return described, service_seconds
 
 
-def _table(description: Answer) -> Table:
-    specification = description.get("StreamSpecification") or {}
-    view_type = specification.get("StreamViewType") if specification.get("StreamEnabled") else None
-    return Table(
-        description["TableArn"],
-        description.get("LatestStreamArn") or "",
-        view_type or "",
-        description.get("TableStatus") or "",
+class Paging:
+    """Follows the page tokens of one listing, and knows one that does not end."""
+
+    def __init__(self) -> None:
+        self._tokens: set[str] = set()
+        self._empty_pages = 0
+
+    def flaw(self, token: str, fresh: int) -> str:
+        """Why the page that `token` leads to is not worth asking for; empty if it is.
+
+        `fresh` is how much on this page was on none before.
+        """
+        if token in self._tokens:
+            return f"page token {token[:200]!r} comes a second time"
+        self._tokens.add(token)
+        self._empty_pages = 0 if fresh else self._empty_pages + 1
+        if self._empty_pages >= MOST_EMPTY_PAGES:
+            return f"{MOST_EMPTY_PAGES} pages in a row say nothing new, and each names another one"
+        if len(self._tokens) >= MOST_PAGES:
+            return f"there is no end of it after {MOST_PAGES} pages"
+        return ""
+
+
+def unusable(action: str, thing: str, flaw: str) -> ListingUnusableError:
+    """The error for a listing from which nothing may be concluded."""
+    return ListingUnusableError(
+        f"{action} on {thing}: the listing cannot be used: {flaw}",
+        hint="this is a fault of the endpoint: look for a newer version of it, or make the stream anew",
     )
 
 
-def _listed(shard: Answer) -> ListedShard:
-    numbers = shard.get("SequenceNumberRange") or {}
+def _read(answer: Answer, kind: type[_A], action: str, thing: str) -> _A:
+    try:
+        return msgspec.convert(answer, kind)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise _damaged(action, thing, str(error)) from error
+
+
+def _damaged(action: str, thing: str, why: str) -> DamagedReplyError:
+    return DamagedReplyError(
+        f"{action} on {thing}: the reply is damaged: {why}",
+        hint=f"{AGAIN}; look at the endpoint, and at proxies before it, if it goes on",
+    )
+
+
+@contextmanager
+def _damaged_where_no_arn(action: str, thing: str, member: str) -> Iterator[None]:
+    try:
+        yield
+    except LocatorError as error:
+        raise _damaged(action, thing, f"`{member}` is no ARN of a stream") from error
+
+
+def _table(description: _TableDescription, thing: str) -> Table:
+    specification = description.stream_specification
+    enabled = specification is not None and specification.stream_enabled
+    latest = description.latest_stream_arn or ""
+    if latest:
+        with _damaged_where_no_arn(DESCRIBE_TABLE, thing, "LatestStreamArn"):
+            parse_stream_arn(latest)
+    return Table(
+        description.table_arn or "",
+        latest,
+        (specification.stream_view_type or "") if specification and enabled else "",
+        description.table_status or "",
+    )
+
+
+def _listed(shard: _Shard, thing: str) -> ListedShard:
+    for member, name in (("ShardId", shard.shard_id), ("ParentShardId", shard.parent_shard_id)):
+        if name and _SHARD_NAME.fullmatch(name) is None:  # it becomes a part of lease keys
+            raise _damaged(DESCRIBE_STREAM, thing, f"`{member}` is no name of a shard")
+    numbers = shard.sequence_number_range
     return ListedShard(
-        shard["ShardId"],
-        shard.get("ParentShardId") or None,
-        bool(numbers.get("EndingSequenceNumber")),
+        shard.shard_id,
+        shard.parent_shard_id or None,
+        numbers is not None and bool(numbers.ending_sequence_number),
     )
 
 
