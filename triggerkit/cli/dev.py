@@ -75,6 +75,11 @@ def command(**given: Any) -> int:
     Needs no account. Tables are made as the configuration says, code is loaded again when it changes, and
     tables and positions are there again at the next start. Handlers cannot reach AWS. Ctrl-C ends it.
     """
-    from triggerkit.cli.developing import develop
+    from triggerkit.cli.stopping import run_stoppable
 
-    return develop(given)
+    def work() -> int:
+        from triggerkit.cli.developing import develop
+
+        return develop(given)
+
+    return run_stoppable(work)

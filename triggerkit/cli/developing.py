@@ -11,7 +11,6 @@ import json
 import os
 import secrets
 import shlex
-import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -24,6 +23,7 @@ import click
 
 from triggerkit.cli.dev_link import FOLDER, DevLink, claimed, publish, refuse_second
 from triggerkit.cli.output import set_up_logging
+from triggerkit.cli.stopping import SIGNALS
 from triggerkit.configuration import Configuration, apply_env_file, load_configuration
 from triggerkit.emulator import Emulator, Server, serve
 from triggerkit.emulator.control import Control
@@ -203,7 +203,7 @@ def stop_on_signals(reloader: Reloader, running: asyncio.Future[int]) -> None:
         reloader.stop()
 
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         loop.add_signal_handler(number, on_signal)
 
 

@@ -56,6 +56,11 @@ def command(**given: Any) -> int:
     TARGET is module:attribute, a module with one Triggers in it, or a .py file. The first Ctrl-C (or
     SIGTERM) lets running handlers end, saves and releases; the second ends the process at once.
     """
-    from triggerkit.cli.running import run
+    from triggerkit.cli.stopping import run_stoppable
 
-    return run(given)
+    def work() -> int:
+        from triggerkit.cli.running import run
+
+        return run(given)
+
+    return run_stoppable(work)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import signal
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from triggerkit import __version__
 from triggerkit.cli.flags import read_flags
 from triggerkit.cli.loading import Loaded, load
 from triggerkit.cli.output import set_up_logging
+from triggerkit.cli.stopping import SIGNALS, early_stop
 from triggerkit.core.options import read_options
 from triggerkit.errors import (
     EXIT_DRAIN_EXPIRED,
@@ -105,8 +105,10 @@ def stop_on_signals(worker: Worker) -> None:
         worker.stop()
 
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         loop.add_signal_handler(number, on_signal)
+    if early_stop.asked:
+        on_signal()
 
 
 def tune_garbage_collector() -> None:

@@ -8,8 +8,8 @@ end, sessions leave, connections close.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 
 from triggerkit.core.consumer import ConsumerSettings
@@ -37,6 +37,8 @@ from triggerkit.settings import MappingPlan, Settings
 log = get_logger()
 
 TIP_CHECK_SECONDS = 0.1
+CLOSE_SECONDS = 1.0
+"""What one adapter gets to close; a call that still hangs then ends with the process."""
 LAST_RELEASES_SECONDS = 5.0
 """After the drain: how long the releases themselves may take."""
 
@@ -122,7 +124,8 @@ class Worker:
             whatever was opened is closed again.
         """
         async with AsyncExitStack() as closing:
-            await self._assemble(closing)
+            if not await self._assembled_before_stop(closing):
+                return
             for engine in self._engines:
                 engine.start()
             self.on_ready()
@@ -132,6 +135,21 @@ class Worker:
                 await self._drain()
 
     # --- the start ------------------------------------------------------------------------------
+
+    async def _assembled_before_stop(self, closing: AsyncExitStack) -> bool:
+        """Assemble, unless a stop comes first: it ends the start wherever that waits."""
+        starting = asyncio.ensure_future(self._assemble(closing))
+        stopping = asyncio.ensure_future(self._stop_asked.wait())
+        try:
+            await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()  # raises what went wrong
+                return True
+            return False
+        finally:
+            starting.cancel()
+            stopping.cancel()
+            await asyncio.wait({starting, stopping}, timeout=CLOSE_SECONDS)
 
     async def _assemble(self, closing: AsyncExitStack) -> None:
         plans = [plan for plan in self._settings.mappings if plan.options.enabled]
@@ -161,15 +179,15 @@ class Worker:
             if source.text not in opened.sources:
                 services = self._services(self._pools.control_plane)
                 opened.sources[source.text] = open_source(source, services)
-                closing.push_async_callback(opened.sources[source.text].close)
+                closing.push_async_callback(_close, opened.sources[source.text].close)
             if state.text not in opened.stores:
                 services = self._services(self._pools.lease_store)
                 opened.stores[state.text] = open_lease_store(state, services)
-                closing.push_async_callback(opened.stores[state.text].close)
+                closing.push_async_callback(_close, opened.stores[state.text].close)
             if failure is not None and failure.text not in opened.destinations:
                 services = self._services(self._pools.destinations)
                 opened.destinations[failure.text] = open_destination(failure, services)
-                closing.push_async_callback(opened.destinations[failure.text].close)
+                closing.push_async_callback(_close, opened.destinations[failure.text].close)
         return opened
 
     async def _look_at_state(self, state: str, store: LeaseStore, *, is_new: bool) -> None:
@@ -330,6 +348,12 @@ class Worker:
         except TimeoutError:
             return False
         return True
+
+
+async def _close(close: Callable[[], Awaitable[None]]) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await close()
 
 
 def lease_prefix(namespace: str, mapping: str, source: str) -> str:
