@@ -167,11 +167,10 @@ def test_f8_a_fixture_may_wrap_the_simulation_and_every_world_has_fresh_fixtures
     done = run_pytest(tmp_path, WRAPPED)
     assert done.returncode == 0, done.stdout
     assert "8 passed" in done.stdout
-    again = run_pytest(
-        tmp_path, WRAPPED, "test_app.py::TestInAClass", "--triggerkit-seed", "7", "-v"
-    )
-    assert "test_parameters_and_worlds[1-world7] FAILED" in again.stdout  # 7 is none of its seeds
-    assert "pytest 'test_app.py::TestInAClass::test_parameters_and_worlds" in again.stdout
+    again = run_pytest(tmp_path, WRAPPED, "test_app.py::TestInAClass", "--triggerkit-seed", "7")
+    one = "test_app.py::TestInAClass::test_parameters_and_worlds[1-world7]"
+    assert f"FAILED {one}" in again.stdout  # 7 is none of the seeds that it knows
+    assert f"pytest '{one}' --triggerkit-seed 7" in again.stdout
 
 
 def test_f8_a_project_may_override_the_fixture_itself(tmp_path: Path) -> None:
