@@ -244,3 +244,77 @@ def test_c4_what_a_thread_of_the_handler_logs_counts_from_its_logger_s_own_level
     assert messages.count("while imported") == 1
     assert messages.count("in a thread") == 1
     assert "chatter" not in messages
+
+
+# --- signals ----------------------------------------------------------------------------------------
+
+
+def test_c2_what_a_signal_handler_raises_is_logged_and_ends_neither_the_call_nor_the_worker(
+    shop: Place, tables: Tables
+) -> None:
+    module = """
+        class Late(Exception): ...
+        def late(number, frame):
+            raise Late("too late")
+        def leaving(number, frame):
+            sys.exit(3)
+        signal.signal(signal.SIGALRM, late)
+        signal.signal(signal.SIGCHLD, late)
+        signal.signal(signal.SIGUSR1, leaving)
+        def handler(event, context):
+            for number in (signal.SIGALRM, signal.SIGCHLD, signal.SIGUSR1):
+                os.kill(os.getpid(), number)
+                time.sleep(0.05)
+            print("went on")
+            signal.setitimer(signal.ITIMER_REAL, 0.2)  # strikes after the call
+        """
+    done = run(shop, tables, module, items=2)
+    assert done.code == 0
+    failed = [entry for entry in done.logs if entry["event"] == "signal_handler_failed"]
+    assert {(entry["signal"], entry["error_type"]) for entry in failed} == {
+        ("SIGALRM", "Late"),
+        ("SIGCHLD", "Late"),
+        ("SIGUSR1", "SystemExit"),
+    }
+    alarm = next(entry for entry in failed if entry["signal"] == "SIGALRM")
+    assert alarm["exception"].startswith("Traceback (most recent call last):")
+    assert "in late" in alarm["exception"].splitlines()[1]
+    assert "triggerkit" not in alarm["exception"]
+    assert [entry["message"] for entry in done.logs].count("went on") == 2
+    assert done.logs[-1]["records_done"] == 2
+
+
+def test_c2_a_signal_handler_that_does_not_raise_is_called_as_ever(
+    shop: Place, tables: Tables
+) -> None:
+    module = """
+        seen = threading.Event()
+        signal.signal(signal.SIGUSR2, lambda number, frame: seen.set())
+        signal.signal(signal.SIGTERM, lambda number, frame: print("never"))
+        def handler(event, context):
+            os.kill(os.getpid(), signal.SIGUSR2)
+            assert seen.wait(10)
+        """
+    done = run(shop, tables, module)
+    assert done.code == 0
+    told = [entry for entry in done.logs if entry["event"] == "signal_handler_not_called"]
+    assert [entry["signal"] for entry in told] == ["SIGTERM"]
+
+
+def test_c2_what_cannot_work_on_a_thread_is_told_with_the_way_out(
+    shop: Place, tables: Tables
+) -> None:
+    module = """
+        import sqlite3
+        database = sqlite3.connect(":memory:")
+        def handler(event, context):
+            if event["Records"][0]["dynamodb"]["Keys"]["id"]["S"] == "0":
+                signal.signal(signal.SIGALRM, lambda number, frame: None)
+            database.execute("SELECT 1")
+        """
+    done = run(shop, tables, module, items=2)
+    failed = [entry for entry in done.logs if entry["event"] == "handler_failed"]
+    hints = [(entry["error_type"], entry["hint"]) for entry in failed]
+    assert [kind for kind, _ in hints] == ["ValueError", "ProgrammingError"]
+    assert "use async def with timeout" in hints[0][1]
+    assert "check_same_thread=False" in hints[1][1]

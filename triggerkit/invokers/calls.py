@@ -23,6 +23,7 @@ from triggerkit.invokers.context import InvocationContext
 from triggerkit.invokers.endings import (
     ending_of_error,
     ending_of_result,
+    hint_for,
     timed_out,
     without_own_frames,
 )
@@ -275,8 +276,9 @@ class Callee:
         error = ending.error
         if error is not None:
             fields["exc_info"] = without_own_frames(error)
-        if isinstance(error, TriggerkitError) and error.hint:
-            fields["hint"] = error.hint  # an image that is missing or does not fit
+            # an image that is missing or does not fit, or a difference from Lambda
+            hint = error.hint if isinstance(error, TriggerkitError) else hint_for(error)
+            fields |= {"hint": hint} if hint else {}
         if self.settings.shown_records != "none":
             with suppress(Exception):  # a record that cannot be decoded may be what failed
                 fields["shown_records"] = shown_records(invocation, self.settings.shown_records)

@@ -83,6 +83,28 @@ def timed_out(request_id: str, timeout_seconds: float) -> Failed:
     return Failed(LastFailure(request_id, "Sandbox.Timedout", text))
 
 
+_HINTS = (
+    (
+        "signal only works in main thread",
+        "handlers run on threads, which signals do not reach: for a limit of time use async def with timeout",
+    ),
+    (
+        "There is no current event loop in thread",
+        "a thread that the handler starts has no event loop: use asyncio.run in it",
+    ),
+    (
+        "SQLite objects created in a thread can only be used in that same thread",
+        "open the connection in a lifespan, or with check_same_thread=False",
+    ),
+)
+
+
+def hint_for(error: BaseException) -> str:
+    """What helps where code for Lambda fails because handlers run on threads here; else empty."""
+    told = _text_of(error)
+    return next((hint for words, hint in _HINTS if words in told), "")
+
+
 def without_own_frames(error: BaseException) -> BaseException:
     """`error` with a traceback that starts in user code; so do those of what caused it."""
     seen: set[int] = set()
