@@ -16,7 +16,7 @@ from triggerkit.configuration import Configuration, apply_env_file, load_configu
 from triggerkit.errors import UsageError
 from triggerkit.invokers.capture import capturing_import
 from triggerkit.runtime.logs import get_logger, writes_lines_for_machines
-from triggerkit.runtime.signals import guard_signal_handlers
+from triggerkit.runtime.signals import guarding_signal_handlers
 from triggerkit.runtime.target import load_target
 from triggerkit.settings import Flags, Settings, build_settings
 from triggerkit.triggers import Triggers
@@ -66,7 +66,6 @@ def _import_target(flags: ConfigurationFlags, configuration: Configuration) -> T
         )
     # relative to where the user stands when the user said it, else to the file that says it
     folder = Path.cwd() if flags.target else configuration.folder
-    with capturing_import(get_logger() if writes_lines_for_machines() else None):
-        loaded = load_target(target, folder=folder)
-    guard_signal_handlers()
-    return loaded
+    log = get_logger() if writes_lines_for_machines() else None
+    with guarding_signal_handlers(), capturing_import(log):
+        return load_target(target, folder=folder)

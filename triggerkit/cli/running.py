@@ -24,7 +24,6 @@ from triggerkit.invokers.capture import capture_streams
 from triggerkit.runtime.clock import SystemClock
 from triggerkit.runtime.logs import get_logger, settle, share_terminal
 from triggerkit.runtime.pools import ThreadRunner
-from triggerkit.runtime.signals import tell_signal_handler_not_called
 from triggerkit.runtime.worker import Pools, Worker, WorkerFlags
 from triggerkit.settings import MappingPlan, Settings, container_sign, refuse_implicit_state
 
@@ -105,7 +104,6 @@ def stop_on_signals(worker: Worker) -> None:
         asked = True
         worker.stop()
 
-    tell_signal_handler_not_called(signal.SIGTERM)
     loop = asyncio.get_running_loop()
     for number in SIGNALS:
         loop.add_signal_handler(number, on_signal)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import TypeAlias
 
@@ -19,30 +19,39 @@ from triggerkit.runtime.logs import get_logger
 
 SignalHandler: TypeAlias = Callable[[int, FrameType | None], object]
 
+_OURS = (signal.SIGINT, signal.SIGTERM)
+
 log = get_logger()
 
 
-def guard_signal_handlers() -> None:
-    """Let no signal handler that the user's module has set raise into the engine.
+@contextmanager
+def guarding_signal_handlers() -> Iterator[None]:
+    """Let no signal handler that the code inside sets raise into the engine.
 
-    Called on the main thread, after the module was imported: handlers can be set nowhere else.
+    Around the import of the user's module on the main thread: handlers can be set nowhere else. Those for
+    the signals that drain the worker are taken out again, with a warning.
     """
-    for number in signal.valid_signals():
+    before = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    yield
+    for number, former in before.items():
         handler = signal.getsignal(number)
-        if callable(handler) and handler is not signal.default_int_handler:
-            with suppress(ValueError):  # not the main thread: a program of somebody else's
-                signal.signal(number, _guarded(handler))
+        if handler is former or not callable(handler):
+            continue
+        if number in _OURS:
+            _tell_not_called(number)
+            signal.signal(number, signal.SIG_DFL if former is None else former)
+        else:
+            signal.signal(number, _guarded(handler))
 
 
-def tell_signal_handler_not_called(number: signal.Signals) -> None:
-    """Warn where the user's module has set a handler of a signal that is the worker's."""
-    if callable(signal.getsignal(number)):
-        log.warning(
-            "signal_handler_not_called",
-            signal=number.name,
-            message=f"the module's handler of {number.name} is not called: the worker drains by it",
-            hint="close what must be closed after the yield of a lifespan",
-        )
+def _tell_not_called(number: int) -> None:
+    name = _name_of(number)
+    log.warning(
+        "signal_handler_not_called",
+        signal=name,
+        message=f"the module's handler of {name} is not called: the worker drains by that signal",
+        hint="close what must be closed after the yield of a lifespan",
+    )
 
 
 def _guarded(handler: SignalHandler) -> SignalHandler:
