@@ -30,19 +30,19 @@ def open_source(locator: Locator, services: Services) -> Source:
     Raises:
         LocatorError: unknown scheme, an adapter that cannot be imported, or a bad name or key.
     """
-    opened = _adapter("sources", locator.scheme, locator.text)
+    opened = _adapter("sources", locator.scheme, locator.shown)
     return cast(Callable[[Locator, Services], Source], opened)(locator, services)
 
 
 def open_lease_store(locator: Locator, services: Services) -> LeaseStore:
     """Open the lease store that `locator` names. Raises LocatorError as `open_source` does."""
-    opened = _adapter("lease_stores", locator.scheme, locator.text)
+    opened = _adapter("lease_stores", locator.scheme, locator.shown)
     return cast(Callable[[Locator, Services], LeaseStore], opened)(locator, services)
 
 
 def open_destination(locator: Locator, services: Services) -> Destination:
     """Open the destination that `locator` names. Raises LocatorError as `open_source` does."""
-    opened = _adapter("destinations", locator.scheme, locator.text)
+    opened = _adapter("destinations", locator.scheme, locator.shown)
     return cast(Callable[[Locator, Services], Destination], opened)(locator, services)
 
 

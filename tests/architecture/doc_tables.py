@@ -91,7 +91,8 @@ def _one_command(path: str, command: click.Command, mark: str) -> Iterator[str]:
     yield f"{mark} {path}"
     yield f"```text\n{' '.join([path, *words])}\n```"
     yield _prose(command.help or "")
-    flags = [one for one in command.params if isinstance(one, click.Option)]
+    options = [one for one in command.params if isinstance(one, click.Option)]
+    flags = [one for one in options if not one.hidden]
     if flags:
         rows = ["| flag | variable | meaning |", "|---|---|---|"]
         yield "\n".join([*rows, *(_flag(one) for one in flags)])

@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import get_args
 
 import click
@@ -16,6 +17,7 @@ from click.testing import CliRunner
 from triggerkit.cli import flags
 from triggerkit.cli.main import COMMANDS, cli
 from triggerkit.invokers.calls import ShownRecords
+from triggerkit.runtime.colours import choose_colours, chosen_colours
 from triggerkit.runtime.logs import LogFormat, LogLevel
 from triggerkit.sources import _tables
 
@@ -87,6 +89,13 @@ def options_of(name: str) -> list[click.Option]:
     return [param for param in command_of(name).params if isinstance(param, click.Option)]
 
 
+@pytest.fixture(autouse=True)
+def same_colours() -> Iterator[None]:
+    """What `--color` says holds for a process."""
+    yield
+    choose_colours("auto")
+
+
 NAMES = every_name()
 EVERY_OPTION = [(name, option) for name in NAMES for option in options_of(name)]
 
@@ -117,6 +126,9 @@ def test_a_flag_can_be_given_by_its_variable(
     context = command_of(name).make_context(name, given)
     assert option.name is not None
     assert context.get_parameter_source(option.name) is ParameterSource.ENVIRONMENT
+    if long == "--color":  # no parameter of the command: it holds for the whole process
+        assert chosen_colours() == expected
+        return
     assert context.params[option.name] == expected
 
 

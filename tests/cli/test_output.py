@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from triggerkit.cli import main as entry
-from triggerkit.cli.digest import digest, plain_item
+from triggerkit.cli.digest import digest
 from triggerkit.cli.output import confirm, print_table
 from triggerkit.errors import EXIT_CODES, InternalError, StateLockedError, TriggerkitError
 
@@ -56,7 +56,7 @@ def test_a_fault_of_ours_shows_everything_and_asks_to_report_it(
 ) -> None:
     code, shown = run_failing(error)
     assert code == 1
-    assert shown.startswith("Traceback (most recent call last):")
+    assert shown.startswith("  Traceback (most recent call last):")
     assert "triggerkit: internal error: a fault" in shown
     assert "please report it" in shown
 
@@ -148,14 +148,39 @@ def test_a_record_of_another_kind_is_shown_as_it_is() -> None:
     assert digest({"kinesis": {"data": "eA=="}}, 100) == '{"kinesis": {"data": "eA=="}}'
 
 
-def test_values_lose_their_type_letters() -> None:
-    item = {
-        "map": {"M": {"x": {"L": [{"N": "1"}, {"NULL": True}, {"SS": ["a"]}]}}},
-        "long": {"S": "x" * 100},
-        "bytes": {"B": "eA=="},
-    }
-    assert plain_item(item) == {
-        "map": '{"x": ["1", null, ["a"]]}',
-        "long": "x" * 39 + "…",
-        "bytes": "eA==",
-    }
+def inserted(**item: object) -> str:
+    """The digest of a new item."""
+    change = {"Keys": {"id": {"S": "a"}}, "NewImage": item}
+    return digest({"eventName": "INSERT", "dynamodb": change}, None)
+
+
+def test_f3_values_lose_their_type_letters_and_numbers_are_numbers_at_every_depth() -> None:
+    nested = {"x": {"L": [{"N": "1"}, {"NULL": True}, {"SS": ["a"]}, {"S": "1"}, {"NS": ["2"]}]}}
+    shown = inserted(map={"M": nested}, long={"S": "x" * 100}, bytes={"B": "eA=="})
+    assert 'map={"x": [1, null, ["a"], "1", [2]]}' in shown
+    assert f"long={'x' * 39}…" in shown
+    assert "bytes=eA==" in shown
+
+
+def test_f3_a_nested_number_keeps_every_digit() -> None:
+    digits = "12345678901234567890.1234567890"
+    assert f'm={{"n": {digits}}}' in inserted(m={"M": {"n": {"N": digits}}})
+    assert "l=[1E+2, 0.10]" in inserted(l={"L": [{"N": "1E+2"}, {"N": "0.10"}]})
+    assert 'l=["no number"]' in inserted(l={"L": [{"N": "no number"}]})
+
+
+def test_f3_a_value_that_only_changes_its_type_is_told_apart() -> None:
+    images = {"OldImage": {"n": {"S": "1"}}, "NewImage": {"n": {"N": "1"}}}
+    assert 'n: "1" -> 1' in digest({"eventName": "MODIFY", "dynamodb": images}, None)
+
+
+@pytest.mark.parametrize("at", [1e300, "soon", {"a": 1}, float("nan"), -1e18, 10**400, [], True])
+def test_e5_a_time_that_is_none_or_beyond_the_calendar_is_shown_as_none(at: object) -> None:
+    change = {"ApproximateCreationDateTime": at, "Keys": {"id": {"S": "a"}}}
+    assert "id=a" in digest({"eventName": "INSERT", "dynamodb": change}, None)
+
+
+@pytest.mark.parametrize("odd", [[], "text", 1, {"S": 1}, {"id": []}, {"id": {}}, {"id": None}])
+def test_e5_images_of_another_shape_are_shown_all_the_same(odd: object) -> None:
+    for name in ("Keys", "NewImage", "OldImage"):
+        assert digest({"eventName": "INSERT", "dynamodb": {name: odd}}, None)

@@ -21,6 +21,7 @@ from triggerkit.aws.errors import (
 from triggerkit.aws.intact import DamagedBody
 from triggerkit.aws.limits import REPLY_BYTES, OversizedBody, limit_replies, too_large, within
 from triggerkit.aws.sessions import Access, open_session, resolve_credentials
+from triggerkit.core.masking import masked
 from triggerkit.errors import DamagedReplyError, LocatorError
 from triggerkit.ports import Services
 
@@ -62,7 +63,7 @@ def open_client(
         if isinstance(error, BotoCoreError):
             raise client_side_error(error, "the client", service) from error
         raise LocatorError(
-            f"endpoint_url {access.endpoint_url!r}: {error}", hint="write http://HOST:PORT"
+            masked(f"endpoint_url {access.endpoint_url!r}: {error}"), hint="write http://HOST:PORT"
         ) from error
     limit_replies(client, REPLY_BYTES)
     return client

@@ -47,7 +47,7 @@ class Access:
         )
         if access.external_id and not access.role_arn:
             raise LocatorError(
-                f"locator {locator.text!r}: external_id without role_arn",
+                f"locator {locator.shown!r}: external_id without role_arn",
                 hint="add role_arn=arn:aws:iam::ACCOUNT:role/NAME",
             )
         return access

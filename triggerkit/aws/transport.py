@@ -83,7 +83,7 @@ def chosen_transport(locator: Locator) -> TransportChoice:
     choice = locator.keys.get("transport", "auto")
     if choice not in _CHOICES:
         raise LocatorError(
-            f"locator {locator.text!r}: transport {choice!r} does not exist",
+            f"locator {locator.shown!r}: transport {choice!r} does not exist",
             hint=f"transports: {', '.join(_CHOICES)}",
         )
     return cast("TransportChoice", choice)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from triggerkit.cli.flags import configuration_flags, json_flag, read_flags, switch
-from triggerkit.cli.output import print_json, print_table
+from triggerkit.cli.output import print_json, print_table, say
 
 if TYPE_CHECKING:
     from triggerkit.cli.loading import Loaded
@@ -41,9 +41,10 @@ def command(**given: Any) -> None:
         print_json(found)
         return
     print_table(("ok", row["name"], "<-", row["source"], row["arn"]) for row in found["triggers"])
-    click.echo("\nA worker's role needs:")
+    say()
+    say("A worker's role needs:")
     for action in found["iam_actions"]:
-        click.echo(f"  {action}")
+        say(f"  {action}")
 
 
 async def check(loaded: Loaded, *, ask: bool) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from triggerkit.cli.flags import switch
+from triggerkit.runtime.colours import choose_colours
 
 
 @click.command(
@@ -12,9 +13,9 @@ from triggerkit.cli.flags import switch
     epilog="""\b
 Examples:
   triggerkit demo
-  triggerkit demo --no-color | less""",
+  triggerkit demo --color never""",
 )
-@switch("--no-color", help="No colours.")
+@switch("--no-color", hidden=True, help="The same as --color never.")
 def command(*, no_color: bool) -> None:
     """Watch triggers at work, on this machine alone.
 
@@ -22,4 +23,6 @@ def command(*, no_color: bool) -> None:
     """
     from triggerkit.cli.playing import demo
 
-    demo(no_color=no_color)
+    if no_color:
+        choose_colours("never")
+    demo()

@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import click
-
 from triggerkit.cli.flags import access_of
+from triggerkit.cli.output import say
 from triggerkit.core.locators import SHARED_KEYS, parse
 from triggerkit.errors import StateError, UsageError
 from triggerkit.runtime.sandbox import sandboxed
@@ -95,7 +94,7 @@ def access_through_dev(given: Mapping[str, Any], source: str) -> dict[str, str]:
     if given["aws"] or access or named or parse(source).keys.keys() & SHARED_KEYS:
         return access
     link = require_dev(given["config"], hint=OR_AWS)
-    click.echo(f"from the running dev at {link.endpoint_url}; --aws is for AWS", err=True)
+    say(f"from the running dev at {link.endpoint_url}; --aws is for AWS", err=True)
     enter(link)
     return access
 

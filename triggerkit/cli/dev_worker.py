@@ -20,6 +20,7 @@ from triggerkit.cli.loading import Loaded, load
 from triggerkit.cli.main import show_error, show_fault
 from triggerkit.cli.output import set_up_logging
 from triggerkit.cli.running import announce, run_worker
+from triggerkit.cli.streams import safe_streams
 from triggerkit.configuration import load_configuration
 from triggerkit.core.locators import parse
 from triggerkit.errors import (
@@ -31,6 +32,7 @@ from triggerkit.errors import (
     TriggerkitError,
 )
 from triggerkit.runtime.child import ParentLine
+from triggerkit.runtime.colours import choose_colours
 from triggerkit.runtime.dev_plans import localized, tables_named
 from triggerkit.runtime.dev_tables import DevTable, Made, ensure_table, read_tables
 from triggerkit.runtime.logs import get_logger
@@ -47,7 +49,14 @@ log = get_logger()
 def main() -> int:
     """Run until the parent wants an end; the exit code."""
     given = json.loads(sys.argv[1])
+    choose_colours(given.pop("color"))
     line = ParentLine(given.pop("line"))
+    with safe_streams():
+        return run(given, line)
+
+
+def run(given: Mapping[str, Any], line: ParentLine) -> int:
+    """The same with its arguments read and its streams safe."""
     try:
         return work(given, line)
     except TriggerkitError as error:

@@ -19,16 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
-
 from triggerkit.cli.dev_link import FOLDER, DevLink, claimed, publish, refuse_second
-from triggerkit.cli.output import set_up_logging
+from triggerkit.cli.output import say, set_up_logging, show_line
 from triggerkit.cli.stopping import SIGNALS
 from triggerkit.configuration import Configuration, apply_env_file, load_configuration
+from triggerkit.core.safe_text import safe
 from triggerkit.emulator import Emulator, Server, serve
 from triggerkit.emulator.control import Control
 from triggerkit.errors import EXIT_INTERRUPTED, UsageError
 from triggerkit.runtime.child import start_child
+from triggerkit.runtime.colours import chosen_colours
 from triggerkit.runtime.dev_tables import read_tables
 from triggerkit.runtime.local_services import Address, LocalServices, read_backend
 from triggerkit.runtime.reload import Reloader, watched
@@ -151,20 +151,19 @@ def kept_tables(server: Server) -> list[str]:
 def greet(plan: Plan, link: DevLink, kept: Sequence[str]) -> None:
     """Where it is, what is there already, and how other programs find it."""
     what = f"DynamoDB of {link.backend}" if link.backend else "DynamoDB and DynamoDB Streams"
-    click.echo(f"triggerkit dev: {what} at {link.endpoint_url}, for this machine only")
+    say(f"triggerkit dev: {what} at {link.endpoint_url}, for this machine only")
     if kept:
-        click.echo(f"Tables from earlier runs, with their streams: {', '.join(kept)}")
+        say(f"Tables from earlier runs, with their streams: {', '.join(kept)}")
     if not plan.backend:
-        click.echo(
-            f"Tables and positions are kept in {plan.folder / FOLDER}; --fresh forgets them."
-        )
+        say(f"Tables and positions are kept in {plan.folder / FOLDER}; --fresh forgets them.")
     if plan.given["aws"]:
-        click.echo("Handlers reach AWS for everything but DynamoDB, with your credentials (--aws).")
-    click.echo("""\nWrite an item, in another terminal: triggerkit put TABLE '{"id": "1"}'""")
-    click.echo("For other programs, of any AWS SDK:")
+        say("Handlers reach AWS for everything but DynamoDB, with your credentials (--aws).")
+    say()
+    say("""Write an item, in another terminal: triggerkit put TABLE '{"id": "1"}'""")
+    say("For other programs, of any AWS SDK:")
     for name, value in exported(link.endpoint_url).items():
-        click.echo(f"  export {name}={shlex.quote(value)}")
-    click.echo()
+        show_line(safe(f"  export {name}={shlex.quote(value)}"))
+    say()
     sys.stdout.flush()
 
 
@@ -172,7 +171,7 @@ async def supervise(plan: Plan, endpoint_url: str) -> int:
     """Run the worker, anew at each change, until a signal; the exit code."""
     prepared = reaching_aws if plan.given["aws"] else sandboxed
     environ = prepared(os.environ, endpoint_url)
-    given = {**plan.given, "state": STATE}
+    given = {**plan.given, "state": STATE, "color": chosen_colours()}
 
     def words(line: int) -> Sequence[str]:
         question = json.dumps({**given, "line": line})

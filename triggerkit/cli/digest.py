@@ -1,4 +1,4 @@
-"""A change in one line, for a person. Rule: what happened, to which item, and what is different now.
+"""A change in one line, for a person: what happened, to which item, and what is different now.
 
 DynamoDB's type letters are left out and long values are cut: `-o json` shows everything. Colours add
 nothing that the words do not say.
@@ -9,9 +9,13 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
+
+from triggerkit.core.safe_text import safe
 
 LONGEST_VALUE = 40
 NARROWEST = 40
@@ -22,6 +26,18 @@ Part: TypeAlias = tuple[str, str]
 _CODES = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33}
 _EVENT_COLOURS = {"INSERT": "green", "MODIFY": "yellow", "REMOVE": "red"}
 _MISSING = object()
+_NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
+_NO_CLOCK = "--:--:--"
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number of DynamoDB, with the digits that it has there."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
 
 
 def digest(event: Mapping[str, Any], width: int | None, *, colours: bool = False) -> str:
@@ -31,19 +47,22 @@ def digest(event: Mapping[str, Any], width: int | None, *, colours: bool = False
     """
     record = event.get("kinesis")
     is_whole = isinstance(record, Mapping) and "partitionKey" in record
-    parts = _kinesis(event) if is_whole else _change(event)
+    try:
+        parts = _kinesis(event) if is_whole else _change(event)
+    except RecursionError:
+        parts = [("a record that is nested too deeply to be shown", "")]
+    parts = [(safe(text), colour) for text, colour in parts]
     kept = parts if width is None else _cut_parts(parts, max(width, NARROWEST))
     return "".join(_painted(text, colour) if colours else text for text, colour in kept)
 
 
-def plain_item(item: Mapping[str, Any]) -> dict[str, str]:
-    """Attribute values as short text, without their type letters."""
-    return {name: shown(plain(value)) for name, value in item.items()}
-
-
 def plain(value: Any) -> Any:
-    """A value of DynamoDB JSON without its type letters; numbers stay text, and so exact."""
+    """A value of DynamoDB JSON without its type letters; a number is a `Number`."""
     match value:
+        case {"N": number}:
+            return _number(number)
+        case {"NS": list() as numbers}:
+            return [_number(one) for one in numbers]
         case {"M": Mapping() as fields}:
             return {name: plain(inner) for name, inner in fields.items()}
         case {"L": list() as items}:
@@ -63,13 +82,34 @@ def differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, str, 
             below = f"{path}.{name}" if path else name
             yield from differences(old.get(name, _MISSING), new.get(name, _MISSING), below)
     elif old is _MISSING or new is _MISSING or old != new:
-        yield path, _or_absent(old), _or_absent(new)
+        before, after = _or_absent(old), _or_absent(new)
+        if before == after and not isinstance(old, Mapping):  # another type: "1" became 1
+            before, after = (_cut(json_text(one), LONGEST_VALUE) for one in (old, new))
+        yield path, before, after
 
 
 def shown(value: Any) -> str:
-    """A value as short text."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return _cut(text, LONGEST_VALUE)
+    """A value as short text; text itself has no quotes."""
+    return _cut(value if isinstance(value, str) else json_text(value), LONGEST_VALUE)
+
+
+def json_text(value: Any) -> str:
+    """A value of `plain` as JSON, numbers with all their digits."""
+    match value:
+        case Number(text=text):
+            return text
+        case Mapping():
+            members = (f"{json_text(str(name))}: {json_text(one)}" for name, one in value.items())
+            return f"{{{', '.join(members)}}}"
+        case list():
+            return f"[{', '.join(map(json_text, value))}]"
+        case _:
+            return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _number(value: Any) -> Any:
+    text = str(value)
+    return Number(text) if _NUMBER.fullmatch(text) else value
 
 
 def _change(event: Mapping[str, Any]) -> list[Part]:
@@ -79,7 +119,8 @@ def _change(event: Mapping[str, Any]) -> list[Part]:
     name = str(event.get("eventName", ""))
     images = (change.get("NewImage"), change.get("OldImage"), change.get("Keys"))
     new, old, keys = (
-        {name: plain(value) for name, value in (image or {}).items()} for image in images
+        {name: plain(value) for name, value in image.items()} if isinstance(image, Mapping) else {}
+        for image in images
     )
     parts: list[Part] = [
         (_clock(change.get("ApproximateCreationDateTime")), "dim"),
@@ -122,7 +163,10 @@ def _kinesis(event: Mapping[str, Any]) -> list[Part]:
 
 
 def _clock(seconds: Any) -> str:
-    return datetime.fromtimestamp(float(seconds or 0), UTC).strftime("%H:%M:%S")
+    try:
+        return datetime.fromtimestamp(float(seconds or 0), UTC).strftime("%H:%M:%S")
+    except (TypeError, ValueError, OverflowError, OSError):  # no number, or beyond the calendar
+        return _NO_CLOCK
 
 
 def _gap(parts: list[Part]) -> list[Part]:

@@ -13,7 +13,7 @@ from triggerkit.cli.flags import (
     change_flags,
     source_argument,
 )
-from triggerkit.cli.output import confirm
+from triggerkit.cli.output import confirm, say
 
 
 @click.command(
@@ -50,8 +50,8 @@ def command(table: str, view_type: str, *, dry_run: bool, yes: bool, **given: An
     place = asyncio.run(find_table_place(locator, services))
     if dry_run:
         told = f"is on already with {place.view_type}" if place.view_type else "would be turned on"
-        click.echo(f"the stream of {place} {told}")
+        say(f"the stream of {place} {told}")
         return
     if not (yes or place.view_type):  # one that is on stays as it is
         confirm(f"Turn on the stream of {place} with {view_type}?")
-    click.echo(asyncio.run(enable_stream(locator, services, view_type)))
+    say(asyncio.run(enable_stream(locator, services, view_type)))

@@ -11,6 +11,8 @@ import click
 from triggerkit.cli.fault_verbs import FAULTS, Fault, written
 from triggerkit.cli.flags import config_of_dev_flag, flag, lines_flag, switch
 from triggerkit.cli.groups import SuggestingGroup
+from triggerkit.cli.output import print_json, say, show_line
+from triggerkit.core.safe_text import safe
 
 _DRY_RUN = switch("--dry-run", help="Say what would be done, and do nothing.")
 
@@ -43,10 +45,10 @@ def _add(fault: Fault) -> None:
     def run(*, config: str | None, dry_run: bool, **given: Any) -> None:
         request = fault.asked(given)
         if dry_run:
-            click.echo(f"would {written(fault.what, given)} at {_dev(config).endpoint_url}")
+            say(f"would {written(fault.what, given)} at {_dev(config).endpoint_url}")
         else:
             told = _ask(config, fault.name, request)
-            click.echo(written(fault.said, {**given, **told}))
+            say(written(fault.said, {**given, **told}))
 
     for decorate in reversed((*fault.parameters, config_of_dev_flag, _DRY_RUN)):
         run = decorate(run)
@@ -65,14 +67,15 @@ for _fault in FAULTS:
 @config_of_dev_flag
 def log(*, operation: str | None, lines: int, as_json: bool, config: str | None) -> None:
     """Show the newest calls that came, and how they ended."""
-    import json
-
     request = {"operation": operation, "limit": lines}
     calls = _ask(config, "log", request)["calls"]
     for call in calls:
-        click.echo(json.dumps(call) if as_json else _line(call))
+        if as_json:
+            print_json(call)
+        else:
+            show_line(safe(_line(call)))
     if not calls:
-        click.echo("no calls yet", err=True)
+        say("no calls yet", err=True)
 
 
 def _line(call: Mapping[str, Any]) -> str:

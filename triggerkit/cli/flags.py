@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 import click
 
+from triggerkit.runtime.colours import COLOUR_CHOICES, ColourChoice, choose_colours, forced_colours
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 MOST_LINES = 10_000
@@ -220,6 +222,37 @@ def change_flags(command: F) -> F:
             switch("--yes", "-y", help="Do not ask."),
         ),
     )
+
+
+def with_colour_flag(command: click.Command) -> click.Command:
+    """The command with `--color`; of a group, each of its commands."""
+    if isinstance(command, click.Group):
+        for one in command.commands.values():
+            with_colour_flag(one)
+    elif all(param.name != _COLOUR for param in command.params):
+        command.params.append(
+            click.Option(
+                ["--color", _COLOUR],
+                type=click.Choice(COLOUR_CHOICES),
+                default="auto",
+                show_default=True,
+                envvar=variable("--color"),
+                show_envvar=True,
+                expose_value=False,
+                is_eager=True,
+                callback=_choose_colours,
+                help="auto: in a terminal, unless NO_COLOR or FORCE_COLOR is set.",
+            )
+        )
+    return command
+
+
+_COLOUR = "color_choice"
+
+
+def _choose_colours(context: click.Context, _: click.Parameter, choice: ColourChoice) -> None:
+    choose_colours(choice)
+    context.color = forced_colours()
 
 
 def access_of(given: Mapping[str, Any]) -> dict[str, str]:

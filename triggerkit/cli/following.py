@@ -14,11 +14,9 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, assert_never
 
-import click
-
 from triggerkit.cli.digest import digest
 from triggerkit.cli.item_keys import SoughtKey, read_key
-from triggerkit.cli.output import has_colours
+from triggerkit.cli.output import print_json_text, say, show_line
 from triggerkit.cli.since import read_since
 from triggerkit.core.lineage import ShardGraph
 from triggerkit.core.locators import parse
@@ -36,6 +34,7 @@ from triggerkit.errors import PositionTrimmedError, SourceNotFoundError, Throttl
 from triggerkit.ports import Event, Services, Source
 from triggerkit.registry import open_source
 from triggerkit.runtime.clock import SystemClock
+from triggerkit.runtime.colours import wants_colours
 from triggerkit.runtime.pools import ThreadRunner
 
 POLL_SECONDS = 0.5
@@ -93,9 +92,9 @@ def tail(source: str, shown: Shown, access: Mapping[str, str]) -> None:
     try:
         asyncio.run(_print_events(source, shown, access, kept))
     except KeyboardInterrupt:
-        click.echo(err=True)
+        say(err=True)
     if shown.form == "event":
-        click.echo(json.dumps({"Records": kept}))
+        print_json_text(json.dumps({"Records": kept}))
 
 
 async def _print_events(
@@ -111,7 +110,7 @@ async def _print_events(
         if shown.from_start:
             since_seconds = 0.0
         if since_seconds is None and sys.stdout.isatty():
-            click.echo(f"changes of {text} from now on; Ctrl-C ends", err=True)
+            say(f"changes of {text} from now on; Ctrl-C ends", err=True)
         async with aclosing(events(source, since_seconds)) as found:
             async for event in found:
                 if shown.key is not None and not shown.key.fits(event):
@@ -130,10 +129,10 @@ def _print(event: Event, form: Form, kept: list[Event]) -> None:
         case "event":
             kept.append(event)
         case "json":
-            click.echo(json.dumps(event))
+            print_json_text(json.dumps(event))
         case "text":
             width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-            click.echo(digest(event, width, colours=has_colours(sys.stdout)))
+            show_line(digest(event, width, colours=wants_colours(sys.stdout)))
         case _:
             assert_never(form)
 
@@ -238,7 +237,7 @@ class Following:
             page = await self._source.open(shard).fetch(position, PAGE_LIMIT)
         except PositionTrimmedError:
             name = self._source.shard_name(shard)
-            click.echo(f"{self._command}: records of {name} were trimmed", err=True)
+            say(f"{self._command}: records of {name} were trimmed", err=True)
             self.positions[shard] = TRIM_HORIZON
             return None
         except ThrottledError:

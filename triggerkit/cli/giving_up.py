@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,14 +10,21 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-import click
-
 from triggerkit.cli.digest import digest
 from triggerkit.cli.flags import read_flags
 from triggerkit.cli.loading import load
-from triggerkit.cli.output import has_colours, print_json, print_table
+from triggerkit.cli.output import (
+    print_json,
+    print_json_text,
+    print_table,
+    say,
+    say_bold,
+    show_line,
+)
 from triggerkit.configuration import load_configuration
+from triggerkit.core.safe_text import shell_word
 from triggerkit.errors import UsageError
+from triggerkit.runtime.colours import wants_colours
 from triggerkit.runtime.failure_files import DamagedLine, Failure, failure_file, read_failures
 
 LONGEST_NUMBER = 7
@@ -52,12 +58,12 @@ def list_all(given: Mapping[str, Any]) -> None:
         return
     if not found:
         names = ", ".join(map(shown_path, sought.files))
-        click.echo(f"no failure records in {names}")
+        say(f"no failure records in {names}")
         return
     for file in sought.files:
         mine = [one.failure for one in found if one.file == file]
         if len(sought.files) > 1:
-            click.echo(f"{shown_path(file)}:")
+            say(f"{shown_path(file)}:")
         if mine:
             print_table([HEADER, *map(cells, mine)])
 
@@ -142,9 +148,7 @@ def read_all(sought: Sought, globs: Sequence[str]) -> Iterator[Found]:
 
 def tell_damage(file: Path, line: DamagedLine) -> None:
     """One line on stderr."""
-    click.echo(
-        f"triggerkit: {shown_path(file)}, line {line.number} is left out: {line.why}", err=True
-    )
+    say(f"triggerkit: {shown_path(file)}, line {line.number} is left out: {line.why}", err=True)
 
 
 def named(which: str, sought: Sought, globs: Sequence[str]) -> list[Found]:
@@ -216,7 +220,7 @@ def print_event(found: Sequence[Found]) -> None:
             f"failure record {found[0].failure.number} has no event in it",
             hint="only file: and S3 destinations keep the event; read the stream with `tail`",
         )
-    click.echo(text)
+    print_json_text(text)
 
 
 def print_failure(one: Found, sought: Sought) -> None:
@@ -225,7 +229,7 @@ def print_failure(one: Found, sought: Sought) -> None:
     calls = f"{failure.attempts} call{'' if failure.attempts == 1 else 's'}"
     first, last = (str(batch.get(f"{end}SequenceNumber", "")) for end in ("start", "end"))
     title = f"failure record {failure.number} of {shown_path(one.file)}"
-    click.echo(click.style(title, bold=True) if has_colours(sys.stdout) else title)
+    say_bold(title)
     print_table(
         (
             ("trigger", failure.trigger),
@@ -238,12 +242,16 @@ def print_failure(one: Found, sought: Sought) -> None:
         indent="  ",
     )
     print_changes(failure)
-    place = f" {shlex.quote(shown_path(one.file))}"
-    target = " TARGET" if sought.is_file else f" {sought.said}".rstrip()
-    click.echo(
-        f"\nrun it again:\n  triggerkit failures show {failure.number}{place} --event | "
-        f"triggerkit invoke{target} -t {failure.trigger} -e -\n"
+    place = f" {shell_word(shown_path(one.file))}"
+    target = "" if not sought.said else f" {shell_word(sought.said)}"
+    target = " TARGET" if sought.is_file else target
+    say()
+    say("run it again:")
+    say(
+        f"  triggerkit failures show {failure.number}{place} --event | "
+        f"triggerkit invoke{target} -t {shell_word(failure.trigger)} -e -"
     )
+    say()
 
 
 def print_changes(failure: Failure) -> None:
@@ -251,7 +259,8 @@ def print_changes(failure: Failure) -> None:
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     events = failure.events
     if events:
-        click.echo(f"\n{len(events)} record{'' if len(events) == 1 else 's'}:")
+        say()
+        say(f"{len(events)} record{'' if len(events) == 1 else 's'}:")
     for event in events:
-        line = digest(event, width and width - 2, colours=has_colours(sys.stdout))
-        click.echo(f"  {line}")
+        line = digest(event, width and width - 2, colours=wants_colours(sys.stdout))
+        show_line(f"  {line}")

@@ -7,7 +7,6 @@ stderr, and only for what no flag has said.
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from triggerkit.cli.flags import change_flags, flag, json_flag
-from triggerkit.cli.output import print_json, print_table
+from triggerkit.cli.output import print_json, print_table, say
+from triggerkit.core.safe_text import safe, shell_word
 from triggerkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ def command(
 
     shelf = find_blueprints()
     for fault in shelf.faults:
-        click.echo(f"triggerkit: warning: {fault.message}\n  fix: {fault.hint}", err=True)
+        say(f"triggerkit: warning: {fault.message}", err=True)
+        say(f"  fix: {fault.hint}", err=True)
     if listing:
         show_list(shelf, blueprint, as_json=as_json)
         return
@@ -134,7 +135,7 @@ def ask_blueprint(shelf: Shelf) -> Blueprint:
     """Show the blueprints and ask for one, by number or name."""
     width = max(len(one.name) for one in shelf.blueprints)
     for number, one in enumerate(shelf.blueprints, start=1):
-        click.echo(f"  {number}  {one.name:<{width}}  {one.sentence}", err=True)
+        say(f"  {number}  {one.name:<{width}}  {one.sentence}", err=True)
 
     def read(said: str) -> Blueprint:
         number = int(said) if said.isdecimal() else 0
@@ -200,20 +201,20 @@ def make(wanted: Wanted, dry_run: bool, as_json: bool) -> None:
             }
         )
         return
-    click.echo(f"{'would write' if dry_run else 'wrote'} {folder}: {', '.join(files)}")
+    say(f"{'would write' if dry_run else 'wrote'} {folder}: {', '.join(files)}")
     if dry_run:
         return
     for extra in missing_extras(blueprint.extras):
-        click.echo(f"it needs the extra {extra!r} of triggerkit: pip install '.[{extra}]' there")
+        say(f"it needs the extra {extra!r} of triggerkit: pip install '.[{extra}]' there")
     if not enabled:
-        click.echo("its trigger is disabled: set enabled = true in pyproject.toml to run it")
-    click.echo(f"next: {' && '.join(commands)}")
+        say("its trigger is disabled: set enabled = true in pyproject.toml to run it")
+    say(f"next: {' && '.join(commands)}")
 
 
 def next_commands(folder: Path) -> list[str]:
     """What to type next."""
     here = folder.resolve() == Path.cwd()
-    return [*([] if here else [f"cd {shlex.quote(os.fspath(folder))}"]), "triggerkit dev"]
+    return [*([] if here else [f"cd {shell_word(os.fspath(folder))}"]), "triggerkit dev"]
 
 
 def missing_extras(extras: Sequence[str]) -> list[str]:
@@ -235,7 +236,7 @@ def show_list(shelf: Shelf, name: str | None, *, as_json: bool) -> None:
         return
     print_table((one.name, one.sentence) for one in shown)
     if name is not None:
-        click.echo()
+        say()
         rows = [
             (_spelt(one), f"[{one.default}]", f"{one.ask}: {one.rule}")
             for one in shown[0].variables
@@ -277,4 +278,4 @@ def _asked_again() -> Iterator[None]:
     try:
         yield
     except UsageError as error:
-        raise click.BadParameter(f"{error.message} ({error.hint})") from None
+        raise click.BadParameter(safe(f"{error.message} ({error.hint})")) from None

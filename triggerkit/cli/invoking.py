@@ -18,11 +18,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import click
-
 from triggerkit.cli.flags import read_flags
 from triggerkit.cli.loading import load
-from triggerkit.cli.output import print_json, set_up_logging
+from triggerkit.cli.output import print_json, say, say_block, say_bytes, set_up_logging
 from triggerkit.core.model import Batch, Record
 from triggerkit.core.outcome import Outcome, PartlyFailed, Succeeded
 from triggerkit.core.payloads import function_arn
@@ -61,8 +59,8 @@ def invoke(event_file: str, given: Mapping[str, Any]) -> int:
         result = asyncio.run(call(plan, event))
     if isinstance(result, Raised):
         shown = without_own_frames(result.error)
-        traceback.print_exception(shown, file=sys.stderr)
-        click.echo(f"triggerkit: {result.by} of trigger {plan.name!r} failed", err=True)
+        say_block("".join(traceback.format_exception(shown)))
+        say(f"triggerkit: {result.by} of trigger {plan.name!r} failed", err=True)
         if given["pdb"]:
             debug(shown)
         return HandlerError.exit_code
@@ -72,7 +70,7 @@ def invoke(event_file: str, given: Mapping[str, Any]) -> int:
         return 0
     if isinstance(outcome, PartlyFailed):
         show_answer(result)
-    click.echo(f"triggerkit: handler {plan.name!r}: {describe(outcome)}", err=True)
+    say(f"triggerkit: handler {plan.name!r}: {describe(outcome)}", err=True)
     return HandlerError.exit_code
 
 
@@ -91,9 +89,9 @@ def debug(error: BaseException) -> None:
     """Open the debugger at the frame that raised; it ends with `q` or Ctrl-D."""
     frames = error.__traceback__
     if frames is None:
-        click.echo("triggerkit: no frame of the handler is left to look at", err=True)
+        say("triggerkit: no frame of the handler is left to look at", err=True)
         return
-    click.echo("triggerkit: the debugger: where, up, p NAME; q ends it", err=True)
+    say("triggerkit: the debugger: where, up, p NAME; q ends it", err=True)
     pdb.post_mortem(frames)
 
 
@@ -264,7 +262,7 @@ def show_answer(result: object) -> None:
     try:
         print_json(json.loads(body))
     except ValueError:  # bytes, which Lambda sends as they are
-        click.echo(body)
+        say_bytes(body)
 
 
 def describe(outcome: Outcome) -> str:

@@ -27,7 +27,7 @@ class SoughtKey:
         if not isinstance(keys, Mapping):
             return False
         if self.attributes is None:
-            return any(plain(value) == self.text for value in keys.values())
+            return any(str(plain(value)) == self.text for value in keys.values())
         return all(
             name in keys and same_item({name: value}, {name: keys[name]})
             for name, value in to_wire(self.attributes).items()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from triggerkit.cli.flags import configuration_flags, json_flag, read_flags, verbose_flag
-from triggerkit.cli.output import print_json, print_table
+from triggerkit.cli.output import print_json, print_table, say
 
 if TYPE_CHECKING:
     from triggerkit.cli.loading import Loaded
@@ -43,7 +43,8 @@ def command(**given: Any) -> None:
     )
     for plan in settings.mappings:
         off = "" if plan.options.enabled else "   (disabled)"
-        click.echo(f"\n{plan.name}  <-  {plan.source_locator}   {plan.trigger.origin}{off}")
+        say()
+        say(f"{plan.name}  <-  {plan.source_locator.shown}   {plan.trigger.origin}{off}")
         print_table(
             (
                 (option, as_text(value), plan.provenance[option])

@@ -5,7 +5,6 @@ Every error of the tree becomes one message with its hint on stderr and the exit
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from importlib import import_module
@@ -14,13 +13,18 @@ from typing import Any, NoReturn
 import click
 
 from triggerkit import __version__
+from triggerkit.cli.flags import with_colour_flag
 from triggerkit.cli.groups import SuggestingGroup
+from triggerkit.cli.streams import StdoutError, safe_streams, silence
+from triggerkit.core.masking import masked
+from triggerkit.core.safe_text import safe, safe_block, safe_lines
 from triggerkit.errors import (
     EXIT_CODES,
     EXIT_INTERRUPTED,
     InternalError,
     TargetError,
     TriggerkitError,
+    UsageError,
 )
 
 COMMANDS = {
@@ -57,14 +61,14 @@ class LazyGroup(SuggestingGroup):
             return None
         command = import_module(f"triggerkit.cli.{COMMANDS[cmd_name][0]}").command
         assert isinstance(command, click.Command)
-        return command
+        return with_colour_flag(command)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; a reader that has seen enough (`| head`) ends it without a word."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError:  # here, since click itself would call it a failure
-            silence_stdout()
+            silence(sys.stdout)
             return 0
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -97,36 +101,56 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line; the process ends with an exit code of the table."""
-    code = run_command()
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        silence_stdout()
-    sys.exit(code)
-
-
-def silence_stdout() -> None:
-    """Nobody reads any more: Python must not try again at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(run_command())
 
 
 def run_command() -> int:
     """Run the command that the process was given; its exit code."""
+    with safe_streams():
+        try:
+            code = _run_command()
+            sys.stdout.flush()
+        except BrokenPipeError:
+            silence(sys.stdout)
+            return 0
+        except StdoutError as error:
+            silence(sys.stdout)
+            full = UsageError(
+                f"stdout cannot be written: {error.strerror}", hint="make room where it goes"
+            )
+            show_error(full)
+            return full.exit_code
+    return code
+
+
+def _run_command() -> int:
     try:
         result = cli.main(standalone_mode=False)
     except click.exceptions.Abort:
         click.echo("\ninterrupted", err=True)
         return EXIT_INTERRUPTED
     except click.ClickException as error:
-        error.show()
+        show_usage(error)
         return error.exit_code
     except TriggerkitError as error:
         show_error(error)
         return error.exit_code
+    except (BrokenPipeError, StdoutError):
+        raise
     except Exception as error:  # noqa: BLE001 - shown whole
         show_fault(error)
         return InternalError.exit_code
     return result if isinstance(result, int) else 0
+
+
+def show_usage(error: click.ClickException) -> None:
+    """What click says of a wrong command line; its message repeats what was given."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is not None:
+        click.echo(context.get_usage(), err=True)
+        if context.command.get_help_option(context) is not None:
+            click.echo(f"Try '{context.command_path} --help' for help.\n", err=True)
+    click.echo(f"Error: {safe(masked(error.format_message()))}", err=True)
 
 
 def show_error(error: TriggerkitError) -> None:
@@ -138,19 +162,25 @@ def show_error(error: TriggerkitError) -> None:
         from triggerkit.runtime.target import user_traceback
 
         if shown := user_traceback(error):
-            click.echo(shown.rstrip(), err=True)
-    click.echo(f"triggerkit: {error.message}", err=True)
+            click.echo(safe_block(masked(shown)), err=True)
+    click.echo(f"triggerkit: {_shown(error.message)}", err=True)
     for note in getattr(error, "__notes__", ()):
-        click.echo(f"  {note}", err=True)
+        click.echo(f"  {_shown(note)}", err=True)
     if error.hint:
-        click.echo(f"  fix: {error.hint}", err=True)
+        click.echo(f"  fix: {_shown(error.hint)}", err=True)
 
 
 def show_fault(error: Exception) -> None:
     """A fault of ours: all that helps to find it."""
-    click.echo("".join(traceback.format_exception(error)).rstrip(), err=True)
+    trace = "".join(traceback.format_exception(error))
+    click.echo(safe_block(masked(trace)), err=True)
     click.echo(
-        f"triggerkit: internal error: {error}\n"
+        f"triggerkit: internal error: {_shown(str(error))}\n"
         f"  fix: please report it with the lines above, version {__version__} and the command",
         err=True,
     )
+
+
+def _shown(text: str) -> str:
+    """A message that may repeat what came from outside."""
+    return safe_lines(masked(text), "    ")

@@ -7,11 +7,16 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from triggerkit.core.masking import masked
+from triggerkit.core.safe_text import safe, safe_block, safe_lines
 from triggerkit.errors import UsageError
+from triggerkit.runtime.colours import is_terminal, wants_colours
+
+ERASE = "\r\x1b[2K"
 
 if TYPE_CHECKING:
     from triggerkit.runtime.logs import LogLevel
@@ -44,19 +49,56 @@ def set_up_logging(
     return configure_logging(LogSettings(given["log_format"], level, live, told), sys.stderr)
 
 
-def has_colours(stream: TextIO) -> bool:
-    """Whether colours may be written there: a terminal, and no NO_COLOR."""
-    return stream.isatty() and not os.environ.get("NO_COLOR")
+def say(line: str = "", *, err: bool = False) -> None:
+    """One line of text to stdout or stderr: control characters are shown, secrets are masked."""
+    click.echo(safe(masked(line)), err=err)
+
+
+def say_bold(line: str) -> None:
+    """The same on stdout, in bold where colours are wanted."""
+    shown = safe(masked(line))
+    click.echo(click.style(shown, bold=True) if wants_colours(sys.stdout) else shown)
+
+
+def say_block(text: str) -> None:
+    """Several lines to stderr, a traceback say, each of them indented."""
+    click.echo(safe_block(masked(text)), err=True)
+
+
+def show_line(line: str) -> None:
+    """A line that is safe already, with colours of ours in it, to stdout."""
+    click.echo(line)
+
+
+def say_bytes(data: bytes) -> None:
+    """Bytes that somebody else made, to stdout: text is made safe where a terminal would show it."""
+    if not is_terminal(sys.stdout):
+        click.echo(data)
+    else:
+        click.echo(safe_lines(data.decode("utf-8", "replace")))
+
+
+def overwrite(text: str) -> None:
+    """Text on the last line of the terminal behind stderr, in place of what stands there."""
+    from triggerkit.invokers.capture import real_stream
+    from triggerkit.runtime.log_writer import writer_of
+
+    writer_of(real_stream(sys.stderr)).put(f"{ERASE}{safe(text)}", keep=False)
 
 
 def print_json(value: object) -> None:
-    """One JSON document to stdout."""
-    click.echo(json.dumps(value, ensure_ascii=False, default=str))
+    """One JSON document to stdout, which holds no control characters."""
+    print_json_text(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def print_json_text(text: str) -> None:
+    """A JSON document that is text already."""
+    click.echo(safe_lines(text))
 
 
 def print_table(rows: Iterable[Sequence[str]], indent: str = "") -> None:
-    """Rows in columns, each as wide as its widest cell; to stdout."""
-    lines = [list(row) for row in rows]
+    """Rows in columns, each as wide as its widest cell; to stdout. Cells are made safe, and secrets masked."""
+    lines = [[safe(masked(cell)) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = (f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True))
@@ -70,10 +112,10 @@ def confirm(question: str) -> None:
         click.exceptions.Exit: the answer is no or Ctrl-C, or nobody can be asked.
     """
     try:
-        agreed = click.confirm(question, err=True)
+        agreed = click.confirm(safe(masked(question)), err=True)
     except click.Abort:
         click.echo(err=True)
         agreed = False
     if not agreed:
-        click.echo("nothing was done (--yes answers where nobody can be asked)", err=True)
+        say("nothing was done (--yes answers where nobody can be asked)", err=True)
         raise click.exceptions.Exit(UsageError.exit_code)

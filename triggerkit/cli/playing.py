@@ -9,21 +9,24 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 
 from triggerkit import Triggers
 from triggerkit.cli.demo_show import DemoShow
+from triggerkit.cli.streams import silence
 from triggerkit.configuration import load_configuration
 from triggerkit.emulator import Emulator, RealClock, Server, serve
 from triggerkit.errors import InternalError
 from triggerkit.runtime.clock import SystemClock
+from triggerkit.runtime.colours import wants_colours
 from triggerkit.runtime.logs import LogSettings, configure_logging
 from triggerkit.runtime.pools import ThreadRunner
 from triggerkit.runtime.sandbox import sandboxed
@@ -47,13 +50,13 @@ def bill(event, context):
 """
 
 
-def demo(*, no_color: bool) -> None:
+def demo() -> None:
     """Play the demo on stdout.
 
     Raises:
         InternalError: the worker stopped by itself. TimeoutError: something never happened.
     """
-    console = Console(no_color=no_color, highlight=False, soft_wrap=True)
+    console = console_of(sys.stdout)
     with (
         tempfile.TemporaryDirectory(prefix="triggerkit-demo-") as folder,
         serve(Emulator(clock=RealClock())) as server,
@@ -64,6 +67,25 @@ def demo(*, no_color: bool) -> None:
             asyncio.run(asyncio.wait_for(play(server, Path(folder), console), LIMIT_SECONDS))
         finally:
             restore()
+
+
+def console_of(stream: TextIO) -> Console:
+    """Where the demo is shown; a reader that has seen enough does not end it in the middle."""
+    colours = wants_colours(stream)
+    return _PatientConsole(
+        file=stream,
+        color_system="standard" if colours else None,
+        force_terminal=colours,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+class _PatientConsole(Console):
+    def on_broken_pipe(self) -> None:
+        """Show nothing any more."""
+        self.quiet = True
+        silence(sys.stdout)
 
 
 @contextmanager

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
-
 from triggerkit.cli.dev_link import OR_AWS, enter, require_dev
 from triggerkit.cli.flags import access_of
-from triggerkit.cli.output import confirm
+from triggerkit.cli.output import confirm, say
 from triggerkit.errors import SourceNotFoundError, TriggerkitError, UsageError, nearest
 from triggerkit.runtime.dev_tables import asking, check_keys_of, keys_of
 from triggerkit.runtime.item_json import Item, read_item, read_items, same_item
@@ -49,11 +47,11 @@ def put(table: str, item: str | None, given: Mapping[str, Any]) -> None:
         check(client, order, where)
         verb = "delete" if order.deletes else "put"
         if given["dry_run"]:
-            click.echo(f"would {verb} {order.told} of {where}")
+            say(f"would {verb} {order.told} of {where}")
             return
         if given["aws"] and not given["yes"]:
             confirm(f"{verb.capitalize()} {order.told} of {where}?")
-        click.echo(delete(client, order) if order.deletes else write(client, order))
+        say(delete(client, order) if order.deletes else write(client, order))
     finally:
         client.close()
 

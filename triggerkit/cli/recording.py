@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, assert_never
 
-import click
 import msgspec
 
 from triggerkit import __version__
@@ -31,6 +30,7 @@ from triggerkit.cli.following import (
     Step,
 )
 from triggerkit.cli.item_keys import SoughtKey, read_key
+from triggerkit.cli.output import overwrite, say
 from triggerkit.cli.redaction import SALT_BYTES, Redaction, Redactor, read_redaction
 from triggerkit.cli.since import read_duration, read_since
 from triggerkit.core.locators import parse
@@ -60,7 +60,6 @@ ROUNDS_IN_DOUBT = 150
 """Rounds without a record, a shard refusing or its children not listed yet, that are taken for the tip."""
 SHOWN_SECONDS = 0.2
 """How often the count is shown anew."""
-ERASE = "\r\x1b[2K"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +142,7 @@ def record(source: str, wanted: Wanted, access: Mapping[str, str]) -> None:
         if failure is not None:
             raise failure
         if not file.has_header:
-            click.echo(f"nothing was recorded: {_why_nothing(wanted)}", err=True)
+            say(f"nothing was recorded: {_why_nothing(wanted)}", err=True)
 
 
 def _why_nothing(wanted: Wanted) -> str:
@@ -166,32 +165,30 @@ class Told:
     def begin(self, wanted: Wanted) -> None:
         """That it has begun, where somebody looks, and that contents are written."""
         if not wanted.redaction.is_any:
-            click.echo(
-                "nothing is redacted: the file will hold item contents; see --redact", err=True
-            )
+            say("nothing is redacted: the file will hold item contents; see --redact", err=True)
         if sys.stderr.isatty():
-            click.echo(f"recording {wanted.span} of {self.source}; Ctrl-C ends", err=True)
+            say(f"recording {wanted.span} of {self.source}; Ctrl-C ends", err=True)
 
     def went_on(self, now_seconds: float) -> None:
         """Show the count."""
         if sys.stderr.isatty() and now_seconds > self._shown_at_seconds + SHOWN_SECONDS:
             self._shown_at_seconds = now_seconds
-            click.echo(f"{ERASE}{self._counts()}", nl=False, err=True)
+            overwrite(self._counts())
 
     def clear(self) -> None:
         """Take the count away."""
         if self._shown_at_seconds:
-            click.echo(ERASE, nl=False, err=True)
+            overwrite("")
 
     def end(self, size_bytes: int, redactor: Redactor) -> None:
         """What was recorded, and the paths that nothing had."""
-        click.echo(
+        say(
             f"recorded {self._counts()} of {self.source} in {self.output} ({size_bytes:,} bytes)",
             err=True,
         )
         flag = "--redact" if redactor.redaction.keep is None else "--redact-all-but"
         for path in redactor.unmet:
-            click.echo(f"warning: {flag} {path}: no record has it; is it misspelt?", err=True)
+            say(f"warning: {flag} {path}: no record has it; is it misspelt?", err=True)
 
     def _counts(self) -> str:
         return f"{counted(self.records, 'record')} of {counted(len(self.shards), 'shard')}"

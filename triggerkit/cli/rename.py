@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from triggerkit.cli.flags import change_flags, json_flag, read_flags, state_flags
-from triggerkit.cli.output import confirm, print_json
+from triggerkit.cli.output import confirm, print_json, say
 from triggerkit.errors import StateError, UsageError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def command(old: str, new: str, *, dry_run: bool, yes: bool, as_json: bool, **gi
     if as_json:
         print_json({"old": old, "new": new, "leases": count, "dry_run": dry_run})
     else:
-        click.echo(f"{'would move' if dry_run else 'moved'} {_leases(count)} from {old} to {new}")
+        say(f"{'would move' if dry_run else 'moved'} {_leases(count)} from {old} to {new}")
 
 
 async def with_store(settings: Settings, use: Callable[[LeaseStore], Awaitable[T]]) -> T:

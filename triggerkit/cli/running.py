@@ -22,6 +22,7 @@ from triggerkit.errors import (
 )
 from triggerkit.invokers.capture import capture_streams
 from triggerkit.runtime.clock import SystemClock
+from triggerkit.runtime.log_writer import lines_dropped
 from triggerkit.runtime.logs import get_logger, settle, share_terminal
 from triggerkit.runtime.pools import ThreadRunner
 from triggerkit.runtime.worker import Pools, Worker, WorkerFlags
@@ -85,7 +86,8 @@ async def run_worker(
             pool.close()
     done = sum(counts.records_done for counts in worker.counts)
     discarded = sum(counts.records_discarded for counts in worker.counts)
-    log.info("stopped", records_done=done, records_discarded=discarded)
+    dropped = {"log_lines_dropped": lost} if (lost := lines_dropped()) else {}
+    log.info("stopped", records_done=done, records_discarded=discarded, **dropped)
     settle()
     if worker.drain_expired:
         return EXIT_DRAIN_EXPIRED

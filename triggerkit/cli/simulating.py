@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import io
 import os
-import shlex
 import sys
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import asdict
@@ -18,9 +16,12 @@ from typing import Any
 
 import click
 
-from triggerkit.cli.output import print_json
+from triggerkit.cli.output import print_json, say, show_line
 from triggerkit.configuration import load_configuration
+from triggerkit.core.masking import masked
+from triggerkit.core.safe_text import safe_block, shell_word
 from triggerkit.errors import HandlerError, SimulationError, UsageError
+from triggerkit.invokers.capture import real_stream
 from triggerkit.runtime.item_json import read_items, to_wire
 from triggerkit.runtime.logs import LogSettings, configure_logging
 from triggerkit.runtime.sandbox import sandboxed
@@ -28,7 +29,7 @@ from triggerkit.runtime.target import load_target
 from triggerkit.testing.cassettes import Cassette, load_cassette
 from triggerkit.testing.faults import read_faults
 from triggerkit.testing.plans import read_plans
-from triggerkit.testing.raised import Raised, condensed
+from triggerkit.testing.raised import condensed
 from triggerkit.testing.storm import Storm, Tally
 
 SHOWN_ERRORS = 10
@@ -151,7 +152,8 @@ def _named(
         again += ["--cassette", file]
     again += ["--writes", str(given["writes"]), "-v"]
     return SimulationError(
-        f"world {seed}: {error.message}", hint=f"{error.hint}; the same again: {shlex.join(again)}"
+        f"world {seed}: {error.message}",
+        hint=f"{error.hint}; the same again: {' '.join(map(shell_word, again))}",
     )
 
 
@@ -164,30 +166,21 @@ def _tell(tally: Tally, *, as_json: bool) -> None:
         print_json({**told, "triggers": triggers, "raised": every})
         return
     kept = "" if tally.stuck else ", nothing lost, each item in order"
-    click.echo(
+    say(
         f"{_counted(tally.worlds, 'world')}: {tally.records:,} records in {tally.calls:,} calls{kept}; "
         f"{tally.again:,} came again, {tally.discarded:,} were given up"
     )
     if tally.raised:
-        click.echo("\nWhat handlers raised:")
+        say()
+        say("What handlers raised:")
     raised = condensed(tally.raised)
     for one in raised[:SHOWN_ERRORS]:
-        click.echo(f"\n{one.times:,} x {one.trigger}: {_shown(one)}")
-        click.echo(textwrap.indent(_printable(one.where), "    "), nl=False)
+        say()
+        say(f"{one.times:,} x {one.trigger}: {one.error_type}: {one.error_message}")
+        show_line(safe_block(masked(one.where), "    "))
     if len(raised) > SHOWN_ERRORS:
-        click.echo(f"\nand {len(raised) - SHOWN_ERRORS:,} other errors; --json has them all")
-
-
-def _shown(one: Raised) -> str:
-    return _printable(f"{one.error_type}: {one.error_message}").replace("\n", " ")
-
-
-def _printable(text: str) -> str:
-    """What handlers raise may hold what somebody wrote into an item: no escapes reach a terminal."""
-    return "".join(
-        each if each.isprintable() or each == "\n" else each.encode("unicode_escape").decode()
-        for each in text
-    )
+        say()
+        say(f"and {len(raised) - SHOWN_ERRORS:,} other errors; --json has them all")
 
 
 def _counted(number: int, noun: str) -> str:
@@ -235,5 +228,7 @@ def _bar(seeds: Sequence[int]) -> Iterator[Iterator[int]]:
     if not sys.stderr.isatty():
         yield iter(seeds)
         return
-    with click.progressbar(seeds, label="worlds", file=sys.stderr, show_pos=True) as bar:
+    with click.progressbar(
+        seeds, label="worlds", file=real_stream(sys.stderr), show_pos=True
+    ) as bar:
         yield iter(bar)

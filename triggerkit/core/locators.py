@@ -1,4 +1,4 @@
-"""Locators: `scheme://name?key=value`, or an ARN. Rule: a bad one fails with its text in the message.
+"""Locators: `scheme://name?key=value`, or an ARN; what is wrong with one is said with its text, secrets masked.
 
 One grammar for sources, destinations and state. `${VAR}` and `${VAR:-default}` are resolved by
 `resolve`, which is called at `run` and `check` and never at import.
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote
 
+from triggerkit.core.masking import masked_locator
 from triggerkit.errors import LocatorError
 
 SHARED_KEYS = frozenset({"region", "profile", "role_arn", "external_id", "endpoint_url"})
@@ -27,7 +28,10 @@ _ARN_SCHEMES = {
 
 @dataclass(frozen=True, slots=True)
 class Locator:
-    """A resolved locator. `name` is what stands behind `scheme://`, or the whole ARN when `is_arn`."""
+    """A resolved locator. `name` is what stands behind `scheme://`, or the whole ARN when `is_arn`.
+
+    `text` and `keys` may hold secrets; people see `shown`.
+    """
 
     text: str
     scheme: str
@@ -35,8 +39,16 @@ class Locator:
     is_arn: bool = False
     keys: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def shown(self) -> str:
+        """The text with its secrets masked."""
+        return masked_locator(self.text)
+
     def __str__(self) -> str:
-        return self.text
+        return self.shown
+
+    def __repr__(self) -> str:
+        return f"Locator({self.shown!r})"
 
 
 def resolve(text: str, variables: Mapping[str, str]) -> str:
@@ -53,14 +65,15 @@ def resolve(text: str, variables: Mapping[str, str]) -> str:
         if default is not None:
             return default
         raise LocatorError(
-            f"locator {text!r}: ${{{name}}} is not set",
+            f"locator {masked_locator(text)!r}: ${{{name}}} is not set",
             hint=f"export {name}=..., add it to [tool.triggerkit.vars], "
             f"or give a default: ${{{name}:-value}}",
         )
 
     if "$" in _VARIABLE.sub("", text):
         raise LocatorError(
-            f"locator {text!r}: a $ that begins no variable", hint="write ${NAME} or ${NAME:-value}"
+            f"locator {masked_locator(text)!r}: a $ that begins no variable",
+            hint="write ${NAME} or ${NAME:-value}",
         )
     return _VARIABLE.sub(value_of, text)
 
@@ -72,7 +85,9 @@ def parse(text: str) -> Locator:
         LocatorError: no scheme, an empty name, blanks around it, or a key given twice or with no value.
     """
     if text != text.strip():
-        raise LocatorError(f"locator {text!r} has blanks around it", hint="remove them")
+        raise LocatorError(
+            f"locator {masked_locator(text)!r} has blanks around it", hint="remove them"
+        )
     body, _, query = text.partition("?")
     keys = _keys(text, query)
     if body.startswith("arn:"):
@@ -84,11 +99,13 @@ def parse(text: str) -> Locator:
         scheme, separator, name = "file", ":", body.removeprefix("file:")
     if not separator or not re.fullmatch(r"[a-z][a-z0-9_]*", scheme):
         raise LocatorError(
-            f"locator {text!r} has no scheme",
+            f"locator {masked_locator(text)!r} has no scheme",
             hint="write scheme://name, such as dynamodb://orders, or an ARN",
         )
     if not name:
-        raise LocatorError(f"locator {text!r} has no name", hint=f"write {scheme}://NAME")
+        raise LocatorError(
+            f"locator {masked_locator(text)!r} has no name", hint=f"write {scheme}://NAME"
+        )
     return Locator(text, scheme, unquote(name), keys=keys)
 
 
@@ -102,7 +119,7 @@ def check_keys(locator: Locator, allowed: frozenset[str]) -> None:
     for key in locator.keys:
         if key not in known:
             raise LocatorError(
-                f"locator {locator.text!r}: unknown key {key!r}",
+                f"locator {locator.shown!r}: unknown key {key!r}",
                 hint=f"known keys: {', '.join(sorted(known))}",
             )
 
@@ -114,16 +131,20 @@ def _keys(text: str, query: str) -> dict[str, str]:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True)
     except ValueError as error:
         raise LocatorError(
-            f"locator {text!r}: {query!r} is not key=value", hint="write ?key=value&key=value"
+            f"locator {masked_locator(text)!r}: what follows the ? is not key=value",
+            hint="write ?key=value&key=value",
         ) from error
     found: dict[str, str] = {}
     for key, value in pairs:
         if not value:
             raise LocatorError(
-                f"locator {text!r}: key {key!r} has no value", hint=f"write {key}=VALUE"
+                f"locator {masked_locator(text)!r}: key {key!r} has no value",
+                hint=f"write {key}=VALUE",
             )
         if found.setdefault(key, value) != value:
-            raise LocatorError(f"locator {text!r}: key {key!r} is given twice", hint="keep one")
+            raise LocatorError(
+                f"locator {masked_locator(text)!r}: key {key!r} is given twice", hint="keep one"
+            )
     return found
 
 
@@ -131,7 +152,7 @@ def _scheme_of_arn(text: str, arn: str) -> str:
     parts = arn.split(":", 5)
     if len(parts) < 6 or not parts[5] or parts[2] not in _ARN_SCHEMES:
         raise LocatorError(
-            f"locator {text!r} is not an ARN that triggerkit knows",
+            f"locator {masked_locator(text)!r} is not an ARN that triggerkit knows",
             hint="write arn:aws:SERVICE:REGION:ACCOUNT:..., "
             f"SERVICE being one of {', '.join(sorted(_ARN_SCHEMES))}",
         )

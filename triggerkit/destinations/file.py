@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from pathlib import Path
 
 import msgspec
@@ -31,7 +32,7 @@ def open(locator: Locator, services: Services) -> FileDestination:
     if locator.keys:
         key = next(iter(locator.keys))
         raise LocatorError(
-            f"locator {locator.text!r}: unknown key {key!r}", hint="file:PATH takes no keys"
+            f"locator {locator.shown!r}: unknown key {key!r}", hint="file:PATH takes no keys"
         )
     return FileDestination(Path(services.base_path) / locator.name, services)
 
@@ -67,6 +68,8 @@ class FileDestination:
         try:
             _create_folder(self._path.parent)
             created = not self._path.exists()
+            if not created:
+                _refuse_other_kinds(self._path)
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
             handle = os.open(self._path, flags, _FILE_MODE)
             try:
@@ -87,6 +90,17 @@ def record_line(record: FailureRecord) -> bytes:
     stored = with_payload(record.document, record.payload)
     stored["trigger"] = record.trigger
     return msgspec.json.encode(stored) + b"\n"
+
+
+def _refuse_other_kinds(path: Path) -> None:
+    """Raises DestinationError: a folder, a device or a pipe keeps no failure record."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe" if stat.S_ISFIFO(mode) else "a device"
+        raise DestinationError(
+            f"cannot append to {str(path)!r}: it is {kind}, not a file",
+            hint="name a file, as in on_failure='file:failures.jsonl'",
+        )
 
 
 def _append_whole(handle: int, line: bytes) -> None:

@@ -102,7 +102,7 @@ def capturing_import(rest: FilteringBoundLogger | None) -> Iterator[None]:
     """
     out, err = sys.stdout, sys.stderr
     former, _rest.scope = _rest.scope, None if rest is None else _Scope(rest)
-    real = real_stream(err)
+    real = err.real if isinstance(err, ScopedStream) else err
     sys.stdout = cast(TextIO, ScopedStream(real, "stdout"))
     sys.stderr = cast(TextIO, ScopedStream(real, "stderr"))
     try:
@@ -119,9 +119,11 @@ def _give_back(former: _Scope | None) -> None:
 
 
 def real_stream(stream: TextIO) -> TextIO:
-    """What `stream` was before `capture_streams`: the log itself must not be captured."""
-    found: object = stream
-    return found.real if isinstance(found, ScopedStream) else stream
+    """The stream below those of ours that stand in its place: the log itself must not be captured."""
+    found: Any = stream
+    while (below := getattr(found, "real", None)) is not None:
+        found = below
+    return cast(TextIO, found)
 
 
 class ScopedStream:

@@ -27,7 +27,7 @@ def open(locator: Locator, services: Services) -> LeaseStore:
     check_keys(locator, frozenset())
     if locator.name:
         raise LocatorError(
-            f"locator {locator.text!r}: memory: has no name",
+            f"locator {locator.shown!r}: memory: has no name",
             hint="write memory:, or sqlite:///PATH for state that is kept",
         )
     return MemoryLeaseStore(services.clock)

@@ -49,7 +49,7 @@ def open(locator: Locator, services: Services) -> LeaseStore:
     synchronous = locator.keys.get("synchronous", "normal")
     if synchronous not in _CHECKPOINT_DURABILITY:
         raise LocatorError(
-            f"locator {locator.text!r}: synchronous={synchronous!r} is not known",
+            f"locator {locator.shown!r}: synchronous={synchronous!r} is not known",
             hint="write synchronous=normal or synchronous=full",
         )
     file = SqliteFile(_path(locator, services.base_path), _busy_timeout_seconds(locator))
@@ -181,15 +181,15 @@ def _seen_from_here() -> IsGone:
 def _path(locator: Locator, base_path: str) -> Path:
     if not locator.name.startswith("/") or locator.name.endswith("/"):
         raise LocatorError(
-            f"locator {locator.text!r} has no path of a file",
+            f"locator {locator.shown!r} has no path of a file",
             hint="write sqlite:///relative/state.db or sqlite:////absolute/state.db",
         )
     if "\0" in locator.name:
         raise LocatorError(
-            f"locator {locator.text!r}: a path holds no NUL character", hint="remove the %00"
+            f"locator {locator.shown!r}: a path holds no NUL character", hint="remove the %00"
         )
     if locator.name == "/:memory:":
-        raise LocatorError(f"locator {locator.text!r} is no file", hint="write memory:")
+        raise LocatorError(f"locator {locator.shown!r} is no file", hint="write memory:")
     return Path(base_path, locator.name[1:]).absolute()
 
 
@@ -203,7 +203,7 @@ def _busy_timeout_seconds(locator: Locator) -> float:
         seconds = -1.0
     if not 0.0 <= seconds <= 3600.0:
         raise LocatorError(
-            f"locator {locator.text!r}: busy_timeout_seconds={text!r} is not a time",
+            f"locator {locator.shown!r}: busy_timeout_seconds={text!r} is not a time",
             hint="write a number of seconds from 0 to 3600",
         )
     return seconds

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from triggerkit.core.locators import Locator
+from triggerkit.core.safe_text import shell_word
 from triggerkit.errors import UsageError
 
 
@@ -109,7 +110,7 @@ def show_command(locator: Locator, base_path: str, request_id: str) -> str:
         return ""
     here = Path.cwd()
     shown = path.relative_to(here) if path.is_relative_to(here) else path
-    return f"triggerkit failures show {request_id} {shown}"
+    return f"triggerkit failures show {shell_word(request_id)} {shell_word(str(shown))}"
 
 
 def read_failures(path: Path) -> Iterator[FileLine]:

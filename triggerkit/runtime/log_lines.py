@@ -1,4 +1,4 @@
-"""How one log entry looks. Rule: rendering never fails, and colours only where they are asked for.
+"""How one log entry looks; rendering never fails, and what came from outside cannot act on a terminal.
 
 An entry is a mapping with at least `event` (what happened, a fixed word) and `level`; `message` is
 the text for people and is made from `event` where it is missing.
@@ -7,10 +7,18 @@ the text for people and is made from `event` where it is missing.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 
 import msgspec
+
+from triggerkit.core.masking import masked_value
+from triggerkit.core.safe_text import (
+    safe,
+    safe_block,
+    safe_lines,
+    safe_with_colours,
+    without_colours,
+)
 
 FIELD_ORDER = (
     "timestamp",
@@ -57,10 +65,45 @@ _QUIET_FIELDS = {
 """What a person does not look for in that event; JSON lines have it."""
 _SHORT_LENGTH = 8
 _LONGEST_INLINE = 60
-_INDENT = " " * 10
+INDENT = " " * 10
 _BELOW = {"error_message": "", "hint": "fix: "}
-_ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 _LEVEL_COLOURS = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critical": "1;31"}
+
+
+HANDLERS_OWN = frozenset({"handler_printed", "handler_logged"})
+"""Events whose message is the handler's own: its colours stay, and nothing in it is masked."""
+_HANDLERS_TEXTS = frozenset({"message", "shown_records"})
+
+
+def without_secrets(entry: Mapping[str, object]) -> dict[str, object]:
+    """The entry with the secrets of locators and URLs masked; not in what a handler says, nor in items."""
+    kept = _HANDLERS_TEXTS if entry.get("event") in HANDLERS_OWN else {"shown_records"}
+    return {name: value if name in kept else masked_value(value) for name, value in entry.items()}
+
+
+def safe_entry(entry: Mapping[str, object], *, colours: bool) -> dict[str, object]:
+    """The entry with texts that a terminal only shows; a message and a traceback may have several lines.
+
+    Other values than texts are made safe as they are rendered.
+    """
+    shown: dict[str, object] = {}
+    for name, value in entry.items():
+        match value:
+            case str() if name == "exception":
+                shown[name] = safe_block(value, INDENT)
+            case str() if name == "message" and entry.get("event") in HANDLERS_OWN:
+                said = safe_with_colours(value, colours=colours)
+                is_printed = (
+                    entry.get("event") == "handler_printed"
+                )  # each line becomes one of ours
+                shown[name] = said if is_printed else said.replace("\n", f"\n{INDENT}")
+            case str() if name == "message":
+                shown[name] = safe_lines(value, INDENT)
+            case str():
+                shown[safe(name)] = safe(value)
+            case _:
+                shown[safe(name)] = value
+    return shown
 
 
 def json_line(entry: Mapping[str, object]) -> str:
@@ -69,9 +112,9 @@ def json_line(entry: Mapping[str, object]) -> str:
     ordered = {name: whole[name] for name in FIELD_ORDER if name in whole}
     ordered |= {name: value for name, value in whole.items() if name not in ordered}
     try:
-        return msgspec.json.encode(ordered, enc_hook=repr).decode()
+        return safe_lines(msgspec.json.encode(ordered, enc_hook=repr).decode())
     except Exception:  # noqa: BLE001 - half a surrogate pair, a key of another type, a loop
-        return json.dumps({name: _as_text(value) for name, value in ordered.items()})
+        return json.dumps({str(name): safe(value) for name, value in ordered.items()})
 
 
 def pretty_line(entry: Mapping[str, object], *, colours: bool, name: str = "") -> str:
@@ -92,16 +135,11 @@ def pretty_line(entry: Mapping[str, object], *, colours: bool, name: str = "") -
     clock = painted(str(entry.get("timestamp", ""))[11:19], "2", colours)
     line = "  ".join(part for part in (clock, name, message, fields) if part)
     for field, text in _told_below(entry):
-        line += f"\n{_INDENT}{_BELOW[field]}{text}"
+        line += f"\n{INDENT}{_BELOW[field]}{text}"
     exception = entry.get("exception")
     if exception:
-        line += "\n" + str(exception).rstrip("\n")
-    return line if colours else without_codes(line)
-
-
-def without_codes(text: str) -> str:
-    """The text without colours, also those of a handler."""
-    return _ANSI.sub("", text)
+        line += f"\n{exception}"
+    return line if colours else without_colours(line)
 
 
 def painted(text: str, colour: str, colours: bool) -> str:
@@ -116,25 +154,27 @@ def as_option(value: object) -> str:
             return str(value).lower()
         case list() | tuple() | dict():
             try:
-                return json.dumps(value, ensure_ascii=False, default=str)
+                return safe(json.dumps(value, ensure_ascii=False, default=str))
             except (TypeError, ValueError):
-                return _as_text(value)
+                return safe(value)
         case float():
             return f"{value:g}"
         case _:
-            return _as_text(value)
+            return safe(value)
 
 
 def message_of(entry: Mapping[str, object]) -> str:
     """The text for people."""
     message = entry.get("message")
-    return str(entry.get("event", "")).replace("_", " ") if message is None else _as_text(message)
+    if message is None:
+        return str(entry.get("event", "")).replace("_", " ")
+    return message if isinstance(message, str) else safe(message)
 
 
 def _told_below(entry: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """Sentences, which would make a wall of the line; a traceback ends with the error's own."""
     for name in _BELOW:
-        text = _as_text(entry.get(name) or "")
+        text = safe(entry.get(name) or "")
         is_long = len(text) > _LONGEST_INLINE and not entry.get("exception")
         if text and (name == "hint" or is_long):
             yield name, text
@@ -159,7 +199,7 @@ def _shown_fields(entry: Mapping[str, object]) -> Iterator[tuple[str, str]]:
         text = _in_words(value)
         if name in _SHORTENED and len(text) > _SHORT_LENGTH + 1:
             text = f"~{text[-_SHORT_LENGTH:]}"
-        yield name, json.dumps(text, ensure_ascii=False) if _needs_quotes(text) else text
+        yield name, _quoted(text) if _needs_quotes(text) else text
 
 
 def _in_words(value: object) -> str:
@@ -167,17 +207,15 @@ def _in_words(value: object) -> str:
         case float() if abs(value) < 1000:
             return f"{value:.3g}"
         case list() | tuple():
-            return ",".join(map(_as_text, value))
+            return ",".join(map(safe, value))
         case _:
-            return _as_text(value)
+            return safe(value)
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _needs_quotes(text: str) -> bool:
     return not text or any(character.isspace() or character in '"=' for character in text)
-
-
-def _as_text(value: object) -> str:
-    try:
-        return str(value)
-    except Exception:  # noqa: BLE001 - an object of the user's may refuse
-        return f"<{type(value).__name__} that cannot be shown>"

@@ -1,7 +1,7 @@
-"""Where a finished log entry is written. Rule: whole lines, and a stream that is gone is no reason to stop work.
+"""What becomes of a finished log entry: lines of JSON, or lines for a person at a terminal.
 
-A file gets a JSON line an entry, at once. A terminal gets what `TerminalLines` makes of the entries; what it
-holds back for a moment is written by a timer, and at the end.
+A terminal gets what `TerminalLines` makes of the entries; what it holds back for a moment is written by a timer,
+and at the end. Writing itself is left to a `LogWriter`, so that whoever logs never waits.
 """
 
 from __future__ import annotations
@@ -10,16 +10,22 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, Protocol, TextIO, cast
 
-from triggerkit.runtime.log_lines import json_line
+from triggerkit.core.safe_text import safe_with_colours
+from triggerkit.invokers.capture import real_stream
+from triggerkit.runtime.colours import is_terminal
+from triggerkit.runtime.log_lines import json_line, without_secrets
+from triggerkit.runtime.log_writer import LogWriter, writer_of
 from triggerkit.runtime.status_line import ERASE, QUIET_SECONDS, StatusLine
 from triggerkit.runtime.terminal_lines import TerminalLines
 
 NEVER = float("inf")
+KEPT_FROM = 30
+"""Lines of this level, warning, or above are never dropped to make room; nor is the summary at the exit."""
+_SUMMARY = "stopped"
 _OUTPUT = "handler_printed"  # what a handler prints is shown at every level: it is its voice
 _ALWAYS = frozenset({_OUTPUT, "batch_invoked"})  # which tells nothing, but ends a count of shards
 
@@ -40,22 +46,22 @@ class JsonSink:
     """A JSON line an entry, with `fields` on each."""
 
     def __init__(self, stream: TextIO, threshold: int, fields: Mapping[str, str]) -> None:
-        self._stream = stream
+        self._writer = writer_of(stream)
         self._threshold = threshold
         self._fields = fields
-        self._lock = threading.RLock()  # a signal handler may log while its thread does
 
     def write(self, level: str, number: int, entry: Mapping[str, object], *, ours: bool) -> None:  # noqa: ARG002
         """Write one line."""
         if number < self._threshold and entry.get("event") != _OUTPUT:
             return
         stamp = host_time().isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        line = json_line({**entry, **self._fields, "timestamp": stamp, "level": level})
-        with self._lock:
-            put(self._stream, f"{line}\n")
+        told = without_secrets(entry)
+        line = json_line({**told, **self._fields, "timestamp": stamp, "level": level})
+        self._writer.put(f"{line}\n", keep=is_kept(number, entry))
 
     def close(self) -> None:
-        """Nothing waits here."""
+        """Write what waits."""
+        self._writer.flush()
 
 
 class TerminalSink:
@@ -63,6 +69,7 @@ class TerminalSink:
 
     def __init__(self, stream: TextIO, threshold: int, *, colours: bool, live: bool) -> None:
         self._stream = stream
+        self._writer = writer_of(stream)
         self._threshold = threshold
         self._lines = TerminalLines(
             colours=colours, everything=threshold <= 10, columns=columns_of(stream)
@@ -77,7 +84,7 @@ class TerminalSink:
     def write(self, level: str, number: int, entry: Mapping[str, object], *, ours: bool) -> None:
         """Write one entry, or count it."""
         stamp = host_time().astimezone().isoformat(timespec="milliseconds")
-        whole = {**entry, "timestamp": stamp, "level": level}
+        whole = {**without_secrets(entry), "timestamp": stamp, "level": level}
         with self._lock:
             if self._status is not None and ours:
                 self._status.note(whole)
@@ -85,7 +92,7 @@ class TerminalSink:
                 told = self._lines.lines(whole, monotonic()) if ours else self._lines.others(whole)
             else:
                 told = []
-            self._put(told)
+            self._put(told, keep=is_kept(number, entry))
             self._set_timer()
 
     def close(self) -> None:
@@ -95,25 +102,24 @@ class TerminalSink:
                 self._status.running = False
             self._put(self._lines.rest(monotonic(), clock()))
             self._set_timer()
+        self._writer.flush()
 
-    def beside(self, write: Callable[[str], int], text: str, flush: Callable[[], None]) -> int:
+    def beside(self, writer: LogWriter, text: str) -> None:
         """Let somebody else write `text` to the same terminal."""
         with self._lock:
             self._erase()
-            written = write(text)
+            writer.put(safe_with_colours(text, colours=self._colours), keep=True)
             if self._status is not None and text:
                 self._status.line_is_open = not text.endswith("\n")
-                flush()
                 self._written_seconds = monotonic()
                 self._set_timer()
-            return written
 
     @property
     def is_live(self) -> bool:
         """Whether there may be a status line."""
         return self._status is not None
 
-    def _put(self, lines: Iterable[str]) -> None:
+    def _put(self, lines: Iterable[str], *, keep: bool = False) -> None:
         text = "".join(f"{line}\n" for line in lines)
         if text or (self._status is not None and not self._status.may_show):
             self._erase()
@@ -121,20 +127,20 @@ class TerminalSink:
             if self._status is not None and self._status.line_is_open:
                 self._status.line_is_open = False
                 text = f"\n{text}"
-            put(self._stream, text)
+            self._writer.put(text, keep=keep)
             self._written_seconds = monotonic()
 
     def _erase(self) -> None:
         if self._status is not None and self._status.shown:
             self._status.shown = False
-            put(self._stream, ERASE)
+            self._writer.put(ERASE, keep=True)
 
     def _draw(self) -> None:
         status = self._status
         if status is None or status.shown or not status.may_show:
             return
         text = status.text(columns_of(self._stream))
-        put(self._stream, f"\x1b[2m{text}\x1b[0m" if self._colours else text)
+        self._writer.put(f"\x1b[2m{text}\x1b[0m" if self._colours else text, keep=False)
         status.shown = True
 
     def _set_timer(self) -> None:
@@ -166,10 +172,12 @@ class StreamBeside:
     def __init__(self, real: TextIO, sink: TerminalSink) -> None:
         self.real = real
         self._sink = sink
+        self._writer = writer_of(real_stream(real))
 
     def write(self, text: str, /) -> int:
-        """Write to the real stream."""
-        return self._sink.beside(self.real.write, text, self.real.flush)
+        """Write to the terminal, after what was logged before."""
+        self._sink.beside(self._writer, text)
+        return len(text)
 
     def writelines(self, lines: Iterable[str], /) -> None:
         """Write each of `lines`."""
@@ -202,20 +210,9 @@ def keep_beside(sink: LogSink | None) -> Callable[[], None]:
     return restore
 
 
-def put(stream: TextIO, text: str) -> None:
-    """Write and flush; characters that the stream lacks are escaped, a stream that is gone is left alone."""
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    with suppress(OSError, ValueError):
-        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
-        stream.flush()
-
-
-def is_terminal(stream: TextIO) -> bool:
-    """Whether a person may be looking."""
-    try:
-        return stream.isatty()
-    except (AttributeError, ValueError):
-        return False
+def is_kept(number: int, entry: Mapping[str, object]) -> bool:
+    """Whether the line of an entry must not be dropped."""
+    return number >= KEPT_FROM or entry.get("event") == _SUMMARY
 
 
 def columns_of(stream: TextIO) -> int:

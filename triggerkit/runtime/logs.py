@@ -25,13 +25,8 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 from triggerkit.invokers.capture import ScopedStream, call_here, is_captured, real_stream
-from triggerkit.runtime.log_sinks import (
-    JsonSink,
-    LogSink,
-    TerminalSink,
-    is_terminal,
-    keep_beside,
-)
+from triggerkit.runtime.colours import is_terminal, wants_colours
+from triggerkit.runtime.log_sinks import JsonSink, LogSink, TerminalSink, keep_beside
 
 LogFormat: TypeAlias = Literal["auto", "pretty", "json"]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error", "critical"]
@@ -59,7 +54,7 @@ class LogSettings:
 def configure_logging(settings: LogSettings, stream: TextIO) -> Callable[[], None]:
     """Send every log entry of the process to `stream`.
 
-    Colours are used in a terminal, unless NO_COLOR is set. Call it before the user's module is imported, since
+    Colours are used where `colours.wants_colours` says so. Call it before the user's module is imported, since
     loggers made there keep the streams and handlers that they find. Called again it changes the stream, the
     settings and levels of its own, and leaves alone what the module has configured meanwhile.
 
@@ -136,7 +131,7 @@ def _make_sink(settings: LogSettings, stream: TextIO) -> LogSink:
     return TerminalSink(
         real,
         threshold,
-        colours=terminal and not os.environ.get("NO_COLOR"),
+        colours=wants_colours(real),
         live=settings.live and can_move and settings.level == "info",
     )
 

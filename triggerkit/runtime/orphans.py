@@ -5,10 +5,10 @@ Source: decision 23.
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from triggerkit.core.safe_text import shell_word
 from triggerkit.errors import OrphanedStateError
 from triggerkit.ports import LeaseStore
 from triggerkit.runtime.logs import get_logger
@@ -38,8 +38,8 @@ class Starting:
     @property
     def flags(self) -> str:
         """What a command needs to find the same state, ready for a shell."""
-        env = f" --env {shlex.quote(self.env)}" if self.env else ""
-        return f"--app {shlex.quote(self.app)}{env} --state {shlex.quote(self.state)}"
+        env = f" --env {shell_word(self.env)}" if self.env else ""
+        return f"--app {shell_word(self.app)}{env} --state {shell_word(self.state)}"
 
 
 async def known_triggers(store: LeaseStore, namespace: str) -> frozenset[Known]:
@@ -75,8 +75,8 @@ def refuse_orphans(
             raise OrphanedStateError(
                 f"the state knows a trigger {orphan!r} on {source!r}, which is not declared; "
                 f"{newcomers[0]!r} on the same source is new and would start over",
-                hint=f"if it was renamed: triggerkit rename {orphan} {newcomers[0]} "
-                f"{starting.flags}; if not: add --accept-orphaned {orphan}",
+                hint=f"if it was renamed: triggerkit rename {shell_word(orphan)} {shell_word(newcomers[0])} "
+                f"{starting.flags}; if not: add --accept-orphaned {shell_word(orphan)}",
             )
         log.info(
             "state_orphaned",

@@ -10,10 +10,17 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from triggerkit.runtime.log_lines import as_option, message_of, painted, pretty_line, without_codes
+from triggerkit.core.safe_text import safe, without_colours
+from triggerkit.runtime.log_lines import (
+    INDENT,
+    as_option,
+    message_of,
+    painted,
+    pretty_line,
+    safe_entry,
+)
 from triggerkit.runtime.tallies import COUNTED, Tallies, counted, in_time, short_name
 
-INDENT = " " * 10
 WIDEST = 110
 """Sentences are wrapped there in a wider terminal; what handlers print never is."""
 WIDEST_NAME = 24
@@ -55,6 +62,7 @@ class TerminalLines:
 
     def lines(self, entry: Mapping[str, object], now_seconds: float) -> list[str]:
         """What to write for an entry; it needs `event`, `level` and `timestamp`."""
+        entry = safe_entry(entry, colours=self._colours)
         event = str(entry.get("event"))
         self._learn(entry)
         clock = str(entry.get("timestamp", ""))[11:19]
@@ -74,6 +82,7 @@ class TerminalLines:
 
     def others(self, entry: Mapping[str, object]) -> list[str]:
         """The same for an entry of somebody else's, whatever its event is called."""
+        entry = safe_entry(entry, colours=self._colours)
         self._learn(entry)
         return [self._plain(entry)]
 
@@ -153,7 +162,7 @@ class TerminalLines:
 
     def _unlimited(self, _: str, entry: Mapping[str, object]) -> list[str]:
         names = entry.get("triggers")
-        listed = ", ".join(map(str, names)) if isinstance(names, list | tuple) else ""
+        listed = ", ".join(map(safe, names)) if isinstance(names, list | tuple) else ""
         return [
             "",
             *self._wrapped(f"unlimited retries ({listed}): {message_of(entry)}", "  ", "33"),
@@ -162,13 +171,14 @@ class TerminalLines:
     # --- calls --------------------------------------------------------------------------------
 
     def _printed(self, clock: str, entry: Mapping[str, object]) -> list[str]:
-        return [self._headed(clock, str(entry.get("trigger", "")), message_of(entry))]
+        trigger = str(entry.get("trigger", ""))
+        return [self._headed(clock, trigger, line) for line in message_of(entry).split("\n")]
 
     def _raised(self, clock: str, entry: Mapping[str, object]) -> list[str]:
         trigger = str(entry.get("trigger", ""))
         self._seen.failed_requests.add(str(entry.get("request_id", "")))
         error = f"{entry.get('error_type')}: {entry.get('error_message')}"
-        traceback = str(entry.get("exception", "")).rstrip("\n")
+        traceback = str(entry.get("exception", ""))
         title = f"FAILED, attempt {entry.get('attempt', 1)}"
         same = bool(traceback) and self._seen.raised.get(trigger) == traceback
         self._seen.raised[trigger] = traceback
@@ -177,7 +187,7 @@ class TerminalLines:
             lines = [self._headed(clock, trigger, f"{self._paint(title, '31')}{again}: {error}")]
         else:
             lines = [self._headed(clock, trigger, self._paint(title, "31"))]
-            lines += [f"{INDENT}{line}" for line in traceback.splitlines()]
+            lines += traceback.split("\n")
         shown = entry.get("shown_records")
         if isinstance(shown, list | tuple):
             lines += [f"{INDENT}{as_option(one)}" for one in shown]
@@ -216,6 +226,8 @@ class TerminalLines:
         text = f"stopped: {done} done"
         if given_up:
             text += f", {self._paint(f'{given_up:,} given up', '31')}"
+        if dropped := _whole(entry.get("log_lines_dropped")):
+            text += f", {counted(dropped, 'log line')} dropped"
         return [self._headed(clock, "", text)]
 
     # --- how a line is put together --------------------------------------------------------------
@@ -228,7 +240,7 @@ class TerminalLines:
     def _headed(self, clock: str, trigger: str, text: str) -> str:
         parts = [self._paint(clock, "2"), self._name(trigger) if trigger else "", text]
         line = "  ".join(part for part in parts if part)
-        return line if self._colours else without_codes(line)
+        return line if self._colours else without_colours(line)
 
     def _name(self, trigger: str) -> str:
         padded = f"{trigger:<{self._seen.width}}"

@@ -71,7 +71,7 @@ def access_of(locator: Locator, target: Target, services: Services) -> Access:
         return access
     if asked and asked != target.region:
         raise LocatorError(
-            f"locator {locator.text!r}: region={asked} differs from the ARN's {target.region}",
+            f"locator {locator.shown!r}: region={asked} differs from the ARN's {target.region}",
             hint="leave the region key out: an ARN names its Region",
         )
     return access.in_region(target.region)

@@ -17,6 +17,7 @@ import msgspec
 
 from triggerkit.aws.clients import Answer, ControlPlane
 from triggerkit.aws.errors import AGAIN, RESOURCE_NOT_FOUND, AwsError
+from triggerkit.core.masking import masked
 from triggerkit.core.model import Position, PositionKind
 from triggerkit.errors import (
     DamagedReplyError,
@@ -167,8 +168,8 @@ class StreamsApi:
 
     @property
     def endpoint_url(self) -> str:
-        """Where tables are asked for."""
-        return str(self._dynamodb.meta.endpoint_url)
+        """Where tables are asked for, as people may see it."""
+        return masked(str(self._dynamodb.meta.endpoint_url))
 
     @property
     def region(self) -> str:

@@ -264,6 +264,6 @@ def _table_of(locator: Locator) -> Target:
     target = target_of(locator)
     if target.stream is not None:
         raise LocatorError(
-            f"{locator.text!r} is a stream", hint=f"name the table: dynamodb://{target.table}"
+            f"{locator.shown!r} is a stream", hint=f"name the table: dynamodb://{target.table}"
         )
     return target
