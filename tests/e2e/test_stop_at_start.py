@@ -83,8 +83,7 @@ def test_b7_a_stop_that_the_module_swallows_is_remembered(place: Place, hole: Bl
         "app.py",
         "import time\nfrom triggerkit import Triggers\nhandlers = Triggers('shop')\n"
         "@handlers.on('dynamodb://orders')\ndef bill(event, context): pass\n"
-        "print('importing', flush=True)\n"
-        "try:\n    time.sleep(600)\nexcept BaseException:\n    pass\n",
+        "try:\n    print('importing', flush=True)\n    time.sleep(600)\nexcept BaseException:\n    pass\n",
     )
     place.environment |= {**DUMMY_ACCESS, "AWS_ENDPOINT_URL": hole.url}
     with place.running(*RUN) as worker:
@@ -191,8 +190,9 @@ def test_b7_a_stop_while_the_lifespan_is_entered(kind: str, shop: Place, tables:
 def test_b7_a_second_signal_at_the_start_ends_at_once(place: Place) -> None:
     place.write(
         "app.py",
-        "import time\nprint('importing', flush=True)\nwhile True:\n"
-        "    try:\n        time.sleep(600)\n    except BaseException:\n        print('swallowed', flush=True)\n",
+        "import time\nwhile True:\n"
+        "    try:\n        print('importing', flush=True)\n        time.sleep(600)\n"
+        "    except BaseException:\n        print('swallowed', flush=True)\n",
     )
     with place.running(*RUN) as worker:
         worker.until_logged("handler_printed", message="importing")
