@@ -326,7 +326,8 @@ class LeaseCoordinator:
         return held - len(self._ending) + self._grants + len(self._taking)
 
     def _even_shares(self, sessions: Sessions, births: int = 0) -> EvenShares:
-        return EvenShares(len(self._rows.ready) + births, sessions.live, self._others)
+        shards = len(self._rows.ready) + births
+        return EvenShares(self._prefix, shards, sessions.live, self._others)
 
     @property
     def _is_alone(self) -> bool:
@@ -541,7 +542,7 @@ class LeaseCoordinator:
         shards = self._rows.ready if self._must_offer_all else self._to_offer
         free = [
             self._rows[shard]
-            for shard in sorted(shards)
+            for shard in shards
             if shard in self._rows.ready
             and shard not in self._taking
             and shard not in self._doubtful
@@ -549,10 +550,11 @@ class LeaseCoordinator:
             and self._is_free(self._rows[shard], sessions)
         ]
         holds = {**self._others, sessions.me: self._mine(held)}
-        shares = EvenShares(len(self._rows.ready), sessions.live, holds)
+        shares = EvenShares(self._prefix, len(self._rows.ready), sessions.live, holds)
+        heirs = {} if self._is_alone else shares.assign(lease.shard for lease in free)
         offers: dict[ShardId, Offer] = {}
         for lease in free:
-            heir = sessions.me if self._is_alone else shares.assign(lease.shard)
+            heir = heirs.get(lease.shard, sessions.me)
             since = self._offers.since(lease.shard, lease.counter, now.monotonic_seconds)
             is_ours, names_us = heir == sessions.me, lease.owner == sessions.me
             offers[lease.shard] = Offer(lease.counter, since, is_ours, names_us)

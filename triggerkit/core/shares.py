@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping
+from hashlib import blake2b
 from typing import NamedTuple
 
 from triggerkit.core.leases import preferred
@@ -19,13 +20,14 @@ GRACE_INTERVALS = 3
 
 
 class EvenShares:
-    """The shares of `live` in so many `shards`, of which each of them `holds` some."""
+    """The shares of `live` in so many `shards` of the mapping `name`, of which each of them `holds` some."""
 
-    __slots__ = ("_holds", "_live", "_share", "_spare")
+    __slots__ = ("_holds", "_live", "_name", "_share", "_spare")
 
     def __init__(
-        self, shards: int, live: Iterable[SessionId], holds: Mapping[SessionId, int]
+        self, name: str, shards: int, live: Iterable[SessionId], holds: Mapping[SessionId, int]
     ) -> None:
+        self._name = name
         self._live = sorted(live)
         self._share, self._spare = divmod(shards, max(1, len(self._live)))
         self._holds = {session: holds.get(session, 0) for session in self._live}
@@ -34,25 +36,35 @@ class EvenShares:
         """How many `session` may hold beside what the others hold; 0 when it is not among the live."""
         if session not in self._holds:
             return 0
-        return self._share + (self._spare_without(session) > 0)
+        above = sum(1 for s in self._live if s != session and self._holds[s] > self._share)
+        return self._share + (above < self._spare)
 
-    def assign(self, shard: ShardId) -> SessionId | None:
-        """Who is to take a free shard, which counts as held from then on; None when all have their share."""
-        holds = self._holds
-        open_to = [session for session in self._live if holds[session] < self._share]
-        if not open_to and self._spare_without(None) > 0:
-            open_to = [session for session in self._live if holds[session] == self._share]
-        heir = preferred(shard, open_to)
-        if heir is not None:
-            holds[heir] += 1
-        return heir
+    def assign(self, free: Iterable[ShardId]) -> dict[ShardId, SessionId | None]:
+        """Who is to take which of the `free` shards; None when all have their share.
 
-    def _spare_without(self, session: SessionId | None) -> int:
-        """How many more may hold one above the share."""
-        above = sum(
-            1 for other, held in self._holds.items() if held > self._share and other != session
-        )
-        return self._spare - above
+        Workers that look one after the other say the same of a shard, whatever was taken in between.
+        """
+        limits, holds = self._limits(), dict(self._holds)
+        heirs: dict[ShardId, SessionId | None] = {}
+        for shard in sorted(free):
+            heir = preferred(shard, [s for s in self._live if holds[s] < limits[s]])
+            heirs[shard] = heir
+            if heir is not None:
+                holds[heir] += 1
+        return heirs
+
+    def _limits(self) -> dict[SessionId, int]:
+        """The share of each; who may hold one more is settled beforehand, where nobody does yet."""
+        limits = dict.fromkeys(self._live, self._share)
+        above = [session for session in self._live if self._holds[session] > self._share]
+        others = [session for session in self._live if self._holds[session] <= self._share]
+        for session in [*above, *sorted(others, key=self._rank)][: self._spare]:
+            limits[session] += 1
+        return limits
+
+    def _rank(self, session: SessionId) -> bytes:
+        # not a CRC, which sorts similar names alike in all mappings
+        return blake2b(f"{session}|{self._name}".encode(), digest_size=8).digest()
 
 
 class Offer(NamedTuple):
