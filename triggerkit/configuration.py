@@ -6,6 +6,7 @@ chosen `env` overlay over it and says nothing yet about which value wins: `setti
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from collections.abc import Mapping, MutableMapping, Sequence
@@ -47,7 +48,7 @@ class Configuration:
     """What the file says for one environment. Layers are ordered from weak to strong.
 
     `folder` is where relative paths start: the file's folder, else the current one. `origins` tells for
-    `target`, `app` and `state` which table gave the value.
+    `target`, `app` and `state` which table gave the value. `notes` are what was read and left out.
     """
 
     folder: Path
@@ -59,6 +60,7 @@ class Configuration:
     defaults: tuple[Layer, ...] = ()
     triggers: Mapping[str, tuple[Layer, ...]] = field(default_factory=dict)
     dev: Table = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def target(self) -> str | None:
@@ -77,11 +79,12 @@ class Configuration:
 
 
 def load_configuration(path: str | None, *, folder: Path, env: str = "") -> Configuration:
-    """Read the file `path`, or the one in `folder`, or none when there is none.
+    """Read the file `path`, or the one in `folder` or nearest above it, or none when there is none.
 
     Args:
         path: from `--config`, relative to `folder`; None looks for `triggerkit.toml` and for a
-            `pyproject.toml` that has a `[tool.triggerkit]`.
+            `pyproject.toml` that has a `[tool.triggerkit]`, in `folder` and upwards to the root of the
+            file system or of the Git repository.
         folder: the current folder.
         env: the overlay to lay over it, from `--env`; empty for none.
 
@@ -199,14 +202,22 @@ class _Reader:
 
 
 def _find(folder: Path) -> tuple[Path, Table, str] | None:
+    for place in (folder, *folder.absolute().parents):
+        found = _find_in(place)
+        if found is not None or (place / ".git").exists():
+            return found
+    return None
+
+
+def _find_in(folder: Path) -> tuple[Path, Table, str] | None:
     own, project = folder / "triggerkit.toml", folder / "pyproject.toml"
-    in_project = project.is_file() and _has_tool(_parsed(project))
-    if own.is_file() and in_project:
+    in_project = os.path.isfile(project) and _has_tool(_parsed(project))
+    if os.path.isfile(own) and in_project:
         raise UsageError(
             f"both {own} and {project} [tool.triggerkit] hold configuration",
             hint="keep one of them, or choose with --config FILE",
         )
-    if own.is_file():
+    if os.path.isfile(own):
         return _named(own)
     return _named(project) if in_project else None
 

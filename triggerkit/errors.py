@@ -30,11 +30,16 @@ LONGEST_LIST: Final = 50
 """Of the known names that a hint shows."""
 
 
+def close_name(name: str, known: Sequence[str]) -> str | None:
+    """The known name that was probably meant; None when none is close."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return close[0] if close else None
+
+
 def nearest(name: str, known: Sequence[str]) -> str:
     """A hint for a name that does not exist: the nearest known one, or all of them."""
-    close = difflib.get_close_matches(name, known, n=1)
-    if close:
-        return f"did you mean {close[0]}?"
+    if (close := close_name(name, known)) is not None:
+        return f"did you mean {close}?"
     more = f" and {len(known) - LONGEST_LIST} more" if len(known) > LONGEST_LIST else ""
     return f"known: {', '.join(known[:LONGEST_LIST]) or 'none'}{more}"
 

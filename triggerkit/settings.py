@@ -31,6 +31,7 @@ from triggerkit.errors import (
     NoTriggersError,
     OptionError,
     UsageError,
+    close_name,
     nearest,
 )
 from triggerkit.triggers import Trigger, Triggers, check_name
@@ -86,6 +87,8 @@ class Settings:
     base_path: str
     mappings: tuple[MappingPlan, ...] = ()
     origins: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    """What the configuration says and is left out, a sentence each."""
 
     @property
     def namespace(self) -> str:
@@ -120,9 +123,10 @@ def build_settings(
     app, app_origin = _app(triggers, configuration, flags)
     state = parse(resolve(state_text, variables))
     mappings: tuple[MappingPlan, ...] = ()
+    notes = configuration.notes
     if triggers is not None:
         found = triggers.triggers
-        _check_tables(found, configuration)
+        notes += _check_tables(found, configuration, flags)
         overrides = _overrides(flags, environ, [trigger.name for trigger in found])
         mappings = tuple(
             plan
@@ -139,6 +143,7 @@ def build_settings(
         base_path=str(configuration.folder),
         mappings=mappings,
         origins={"app": app_origin, "state": state_origin},
+        notes=notes,
     )
 
 
@@ -228,11 +233,25 @@ def _override(origin: str, text: str, names: Sequence[str]) -> _Override:
     return _Override(glob, Layer(where, options))
 
 
-def _check_tables(triggers: Sequence[Trigger], configuration: Configuration) -> None:
+def _check_tables(
+    triggers: Sequence[Trigger], configuration: Configuration, flags: Flags
+) -> tuple[str, ...]:
+    """Refuse tables of triggers that do not exist; those of another target are left out, with a note.
+
+    A target that the command line names may be another one than the configuration is written for. Where
+    the configuration names none, a name that is nearly right is taken for a mistake.
+    """
     names = [trigger.name for trigger in triggers]
+    notes = []
     for name, layers in configuration.triggers.items():
-        if name not in names:
+        if name in names:
+            continue
+        is_other = flags.target is not None and flags.target != configuration.target
+        is_typo = configuration.target is None and close_name(name, names) is not None
+        if not is_other or is_typo:
             raise UsageError(f"{layers[0].origin}: no such trigger", hint=nearest(name, names))
+        notes.append(f"{layers[0].origin} is left out: {flags.target} has no such trigger")
+    return tuple(notes)
 
 
 def _selected(triggers: Sequence[Trigger], flags: Flags) -> list[Trigger]:

@@ -26,6 +26,7 @@ Examples:
   triggerkit dev                            (the target of pyproject.toml)
   triggerkit dev --port 0                   (any free port)
   triggerkit dev --backend http://127.0.0.1:8000
+  triggerkit dev --no-triggers              (an endpoint for a worker in another process)
   triggerkit put orders '{"id": "1"}'       (in another terminal)
 
 \b
@@ -52,6 +53,7 @@ Exit codes:
 @flag("--backend", metavar="URL", help="DynamoDB Local or another endpoint instead of our own.")
 @typed_switch("--aws", help="Let handlers reach AWS, all but DynamoDB, with your credentials.")
 @typed_switch("--fresh", help="Throw away the tables and positions of earlier runs.")
+@switch("--no-triggers", help="Make the tables and run nothing: for a worker elsewhere.")
 @switch("--no-reload", help="Do not start again when code changes.")
 @flag(
     "--drain-timeout",

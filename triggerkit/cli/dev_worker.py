@@ -20,6 +20,7 @@ from triggerkit.cli.loading import Loaded, load
 from triggerkit.cli.main import show_error, show_fault
 from triggerkit.cli.output import set_up_logging
 from triggerkit.cli.running import announce, run_worker
+from triggerkit.cli.stopping import SIGNALS
 from triggerkit.cli.streams import safe_streams
 from triggerkit.configuration import load_configuration
 from triggerkit.core.locators import parse
@@ -89,8 +90,12 @@ def work(given: Mapping[str, Any], line: ParentLine) -> int:
     configuration = load_configuration(flags.config, folder=Path.cwd(), env=flags.env)
     declared = read_tables(configuration, os.environ)
     make_tables(declared)
+    if given["no_triggers"] and not (flags.target or configuration.target):
+        return asyncio.run(serve_tables(line))
     loaded = local(load(flags), given["state"])
-    if not any(plan.options.enabled for plan in loaded.settings.mappings):
+    if not given["no_triggers"] and not any(
+        plan.options.enabled for plan in loaded.settings.mappings
+    ):
         raise NoTriggersError(
             "every selected trigger is disabled", hint="set enabled = true on one"
         )
@@ -98,6 +103,8 @@ def work(given: Mapping[str, Any], line: ParentLine) -> int:
     named = tables_named(loaded.settings.mappings)
     make_tables(DevTable(name) for name in named if name not in known)
     set_up_logging(given, loaded.settings)
+    if given["no_triggers"]:
+        return asyncio.run(serve_tables(line))
     announce(loaded.settings.mappings)
     worker_flags = WorkerFlags(
         drain_timeout_seconds=given["drain_timeout"],
@@ -106,6 +113,18 @@ def work(given: Mapping[str, Any], line: ParentLine) -> int:
         shown_records=given["log_records"],
     )
     return asyncio.run(run_worker(loaded, worker_flags, lambda worker: follow(worker, line)))
+
+
+async def serve_tables(line: ParentLine) -> int:
+    """Run no trigger until the parent wants an end; the exit code."""
+    stop = asyncio.Event()
+    for number in SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    line.begin(stop.set)
+    log.info("started", message="the tables are there; no trigger runs; Ctrl-C ends")
+    line.ready()
+    await stop.wait()
+    return 0
 
 
 def local(loaded: Loaded, state: str) -> Loaded:

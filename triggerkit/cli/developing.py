@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from triggerkit.cli.dev_link import FOLDER, DevLink, claimed, publish, refuse_second
+from triggerkit.cli.loading import find_target
 from triggerkit.cli.output import say, set_up_logging, show_line
 from triggerkit.cli.stopping import SIGNALS
 from triggerkit.configuration import Configuration, apply_env_file, load_configuration
@@ -88,12 +89,8 @@ def read_plan(given: Mapping[str, Any]) -> Plan:
     if given["env_file"]:
         apply_env_file(Path(given["env_file"]), os.environ)
     configuration = load_configuration(given["config"], folder=Path.cwd(), env=given["env"])
-    if not (given["target"] or configuration.target):
-        raise UsageError(
-            "no TARGET",
-            hint='name one, such as app:handlers, or set target = "app:handlers" '
-            "under [tool.triggerkit]",
-        )
+    if not given["no_triggers"]:
+        find_target(given["target"], configuration)
     read_tables(configuration, os.environ)
     backend = read_backend(given["backend"]) if given["backend"] else None
     return Plan(given, configuration, backend)

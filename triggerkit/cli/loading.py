@@ -49,23 +49,32 @@ def load(flags: ConfigurationFlags, *, needs_target: bool = True) -> Loaded:
         exclude=flags.exclude,
         overrides=flags.set_,
     )
+    settings = build_settings(triggers, configuration, said, os.environ)
+    for note in settings.notes:
+        get_logger().warning("configuration_left_out", message=note)
     return Loaded(
-        settings=build_settings(triggers, configuration, said, os.environ),
+        settings=settings,
         declared=frozenset(t.name for t in triggers.triggers) if triggers else frozenset(),
         locator_defaults=flags.access or {},
     )
 
 
 def _import_target(flags: ConfigurationFlags, configuration: Configuration) -> Triggers[Any]:
-    target = flags.target or configuration.target
+    target = find_target(flags.target, configuration)
+    # relative to where the user stands when the user said it, else to the file that says it
+    folder = Path.cwd() if flags.target else configuration.folder
+    log = get_logger() if writes_lines_for_machines() else None
+    with guarding_signal_handlers(), capturing_import(log):
+        return load_target(target, folder=folder, project=configuration.folder)
+
+
+def find_target(said: str | None, configuration: Configuration) -> str:
+    """TARGET of the command line, else of the configuration. Raises UsageError: neither names one."""
+    target = said or configuration.target
     if not target:
         raise UsageError(
             "no TARGET",
             hint='name one, such as app:handlers, or set target = "app:handlers" '
             "under [tool.triggerkit]",
         )
-    # relative to where the user stands when the user said it, else to the file that says it
-    folder = Path.cwd() if flags.target else configuration.folder
-    log = get_logger() if writes_lines_for_machines() else None
-    with guarding_signal_handlers(), capturing_import(log):
-        return load_target(target, folder=folder)
+    return target

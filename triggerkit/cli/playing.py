@@ -22,7 +22,7 @@ from rich.console import Console
 from triggerkit import Triggers
 from triggerkit.cli.demo_show import DemoShow
 from triggerkit.cli.streams import silence
-from triggerkit.configuration import load_configuration
+from triggerkit.configuration import Configuration
 from triggerkit.emulator import Emulator, RealClock, Server, serve
 from triggerkit.errors import InternalError
 from triggerkit.runtime.clock import SystemClock
@@ -118,9 +118,7 @@ async def play(server: Server, folder: Path, console: Console) -> None:
     show = DemoShow(console, server.endpoint_url, HANDLER)
     show.opening()
     flags = Flags(app="demo", state="memory:")
-    settings = build_settings(
-        make_handlers(), load_configuration(None, folder=folder), flags, os.environ
-    )
+    settings = build_settings(make_handlers(), Configuration(folder=folder), flags, os.environ)
     pools = [ThreadRunner(name, 2) for name in ("lease-store", "control-plane", "destinations")]
     worker = Worker(settings, WorkerFlags(), Pools(*pools), SystemClock(), show.observe)
     running = asyncio.ensure_future(worker.run())

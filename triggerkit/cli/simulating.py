@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from triggerkit.cli.loading import find_target
 from triggerkit.cli.output import print_json, say, show_line
 from triggerkit.configuration import load_configuration
 from triggerkit.core.masking import masked
@@ -81,14 +82,13 @@ def simulate(given: Mapping[str, Any]) -> None:
 
 
 def _target(given: str | None) -> str:
-    target = given or load_configuration(None, folder=Path.cwd()).target
-    if not target:
-        raise UsageError("no TARGET", hint="name one, such as app:handlers")
-    return target
+    return find_target(given, load_configuration(None, folder=Path.cwd()))
 
 
 def _storm(target: str, given: Mapping[str, Any]) -> Storm:
-    handlers = load_target(target, folder=Path.cwd())
+    project = load_configuration(None, folder=Path.cwd()).folder
+    folder = Path.cwd() if given["target"] else project
+    handlers = load_target(target, folder=folder, project=project)
     plans = read_plans(handlers, {})
     sources = {plan.source_locator.name for plan in plans.mappings}
     items: dict[str, Sequence[Mapping[str, Any]]] = {

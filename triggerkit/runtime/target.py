@@ -21,12 +21,15 @@ from triggerkit.triggers import Triggers
 _EXAMPLE = "write TARGET as module:attribute, such as app:handlers"
 
 
-def load_target(target: str, *, folder: Path | None = None) -> Triggers[Any]:
+def load_target(
+    target: str, *, folder: Path | None = None, project: Path | None = None
+) -> Triggers[Any]:
     """Import the module of `target` and return its `Triggers`.
 
     Args:
         target: what the user gave, or the configuration's `target`.
         folder: put first on `sys.path`, and where relative paths start; the current folder by default.
+        project: the folder of the configuration; importable, too.
 
     Raises:
         TargetError: no such module, a dependency of it that is missing, no such attribute, not a
@@ -37,6 +40,8 @@ def load_target(target: str, *, folder: Path | None = None) -> Triggers[Any]:
     if not place:
         raise TargetError(f"target {target!r} names no module", hint=_EXAMPLE)
     folder = Path.cwd() if folder is None else folder
+    if project is not None and str(project) not in sys.path:
+        sys.path.insert(0, str(project))
     if place.endswith((".yaml", ".yml", ".json")):
         raise TargetError(
             f"target {target!r}: templates are not available in this version", hint=_EXAMPLE

@@ -59,11 +59,12 @@ def read_plans(handlers: Triggers[Any] | str, variables: Mapping[str, str]) -> P
     configuration = load_configuration(None, folder=folder)
     environ = {**os.environ, **variables}
     if isinstance(handlers, str):
-        triggers = load_target(handlers, folder=folder)
+        triggers = load_target(handlers, folder=folder, project=configuration.folder)
     else:
         triggers = handlers
         configuration = _only_of(triggers, configuration)
-    settings = build_settings(triggers, configuration, Flags(app=APP, state=STATE), environ)
+    flags = Flags(app=APP, state=STATE, target=handlers if isinstance(handlers, str) else None)
+    settings = build_settings(triggers, configuration, flags, environ)
     settings = localized(settings, parse(STATE))
     mappings = tuple(plan for plan in settings.mappings if plan.options.enabled)
     for plan in mappings:
