@@ -321,9 +321,19 @@ def test_a_timeout_on_a_sync_handler_is_refused_with_the_fix(tmp_path: Path) -> 
 
 def test_two_texts_for_one_source_are_refused_once_resolved(tmp_path: Path) -> None:
     triggers = Triggers("shop")
-    triggers.on("dynamodb://orders", "dynamodb://${NAME}?region=eu-west-1")(notify)
+    triggers.on("dynamodb://orders", "dynamodb://${NAME}?transport=fast")(notify)
     with pytest.raises(LocatorError, match="is the same source as dynamodb://orders"):
         settle(tmp_path, triggers, environ={"NAME": "orders"})
+
+
+def test_a2_one_trigger_may_name_tables_that_differ_in_region_role_or_endpoint(
+    tmp_path: Path,
+) -> None:
+    triggers = Triggers("shop")
+    keys = ("", "?region=eu-west-1", "?endpoint_url=http://h:1", "?role_arn=r", "?profile=p")
+    triggers.on(*(f"dynamodb://orders{key}" for key in keys))(notify)
+    plans = settle(tmp_path, triggers).mappings
+    assert [plan.source_locator.text for plan in plans] == [f"dynamodb://orders{k}" for k in keys]
 
 
 @pytest.mark.parametrize("option", ["on_failure", "state"])

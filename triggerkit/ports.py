@@ -56,9 +56,10 @@ class Runner(Protocol):
 class Services:
     """What the runtime lends an adapter when it opens it.
 
-    `defaults` are the locator keys given for the whole process (`region`, `profile`, `endpoint_url`);
-    a key in the locator wins. `base_path` is the folder that relative paths start from. Adapters of one
-    process keep in `shared` what they have in common, such as AWS sessions, under keys of their own.
+    `defaults` are the locator keys given for the whole process (`region`, `profile`, `endpoint_url`,
+    `endpoint_name`); a key in the locator wins. `base_path` is the folder that relative paths start from.
+    Adapters of one process keep in `shared` what they have in common, such as AWS sessions, under keys of
+    their own.
     """
 
     run: Runner
@@ -106,7 +107,17 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """Stream, account and Region in short, without `:`; part of lease keys."""
+        """Stream, account, Region and endpoint in short, without `:`; part of lease keys."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """Equal for two sources that read the same stream or streams: one of them then serves both."""
+        ...
+
+    @property
+    def former_names(self) -> tuple[str, ...]:
+        """What `name` was in older versions: rows found under these are moved at the start."""
         ...
 
     @property
@@ -214,11 +225,13 @@ class LeaseStore(Protocol):
         """Delete the row if it is finished and the counter is as in `lease`; whether it is gone."""
         ...
 
-    async def rename(self, old_prefix: str, new_prefix: str) -> int:
-        """Move all rows under a new key prefix in one transaction; how many.
+    async def rename(self, moves: tuple[tuple[str, str], ...]) -> int:
+        """Move all rows from the first key prefix of each pair to the second, in one transaction; how many.
+
+        A pair whose old prefix has no rows is no fault: another worker may have moved them.
 
         Raises:
-            StateError: a row is owned by a session that lives, or the new prefix has rows.
+            StateError: a row is owned by a session that lives, or a new prefix has rows; nothing was moved.
         """
         ...
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from triggerkit.configuration import Configuration, Layer
-from triggerkit.core.locators import Locator, parse, resolve
+from triggerkit.core.locators import SHARED_KEYS, Locator, parse, resolve
 from triggerkit.core.options import (
     OPTION_NAMES,
     MappingOptions,
@@ -341,11 +341,13 @@ def _source_locators(
             hint=f'write @handlers.on("dynamodb://TABLE"), or sources = [...] in '
             f"[triggers.{trigger.name}]",
         )
-    found: dict[tuple[str, str], Locator] = {}
+    found: dict[tuple[str, str, frozenset[tuple[str, str]]], Locator] = {}
     for text in texts:
         with _naming(where):
             locator = parse(resolve(text, variables))
-        same = found.setdefault((locator.scheme, locator.name), locator)
+        # another Region, role or endpoint is another source; one that turns out the same is read once
+        access = frozenset(each for each in locator.keys.items() if each[0] in SHARED_KEYS)
+        same = found.setdefault((locator.scheme, locator.name, access), locator)
         if same is not locator:
             raise LocatorError(
                 f"{where}: {locator} is the same source as {same}", hint="name each source once"

@@ -120,7 +120,7 @@ LOCATORS = (
          files={"app.py": trigger(source="arn:aws:ec2:eu-west-1:1:instance/i-1")}),
     Case("one source twice", ("is the same source as",),
          ("run", "app:handlers", "--state", "memory:"),
-         files={"triggerkit.toml": "[triggers.bill]\nsources = ['dynamodb://orders', 'dynamodb://orders?region=eu-west-1']\n"}),
+         files={"triggerkit.toml": "[triggers.bill]\nsources = ['dynamodb://orders', 'dynamodb://orders?transport=fast']\n"}),
 )  # fmt: skip
 
 CONFIGURATION = (

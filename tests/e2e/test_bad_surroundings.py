@@ -17,7 +17,12 @@ from e2e.harness import DUMMY_ACCESS, Place, Tables, serving
 from triggerkit.emulator import Emulator, EmulatorError
 
 SOURCE, STATE, FAILED = 3, 4, 12
-SOURCE_NAME = "dynamodb/orders/000000000000/us-east-1"
+
+
+def source_name(tables: Tables) -> str:
+    return f"dynamodb/orders/000000000000/us-east-1/127.0.0.1_{tables.server.port}"
+
+
 DENIED = EmulatorError("AccessDeniedException", "User: me is not authorized")
 
 
@@ -274,7 +279,10 @@ def test_an_orphaned_name_beside_a_new_one_stops_the_start_until_it_is_settled(
     assert shop.run(*rename.split()[1:], "--yes").code == 0
     tables.put("orders", "second")
     done = shop.run("run", "app:handlers", *state, "--burst")
-    assert (done.code, printed(done.logs)) == (0, [f"{SOURCE_NAME}billed"])  # the second only
+    assert (done.code, printed(done.logs)) == (
+        0,
+        [f"{source_name(tables)}billed"],
+    )  # the second only
 
 
 def test_an_orphaned_name_may_be_accepted_and_is_announced(shop: Place, tables: Tables) -> None:
@@ -284,7 +292,10 @@ def test_an_orphaned_name_may_be_accepted_and_is_announced(shop: Place, tables: 
     app = (shop.folder / "app.py").read_text()
     shop.write("app.py", app.replace("def bill", "def charge"))
     done = shop.run("run", "app:handlers", *state, "--burst", "--accept-orphaned", "bill")
-    assert (done.code, printed(done.logs)) == (0, [f"{SOURCE_NAME}billed"])  # from the start
+    assert (done.code, printed(done.logs)) == (
+        0,
+        [f"{source_name(tables)}billed"],
+    )  # from the start
     assert [e["trigger"] for e in done.logs if e["event"] == "state_orphaned"] == ["bill"]
 
 

@@ -23,13 +23,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who calls which endpoint: the locator's keys over the process's defaults; empty is boto3's own way."""
+    """Who calls which endpoint: the locator's keys over the process's defaults; empty is boto3's own way.
+
+    `endpoint_name` is only ever a default: a name for the endpoint that stays when its port changes.
+    """
 
     region: str = ""
     profile: str = ""
     role_arn: str = ""
     external_id: str = ""
     endpoint_url: str = ""
+    endpoint_name: str = ""
 
     @classmethod
     def of(cls, locator: Locator, defaults: Mapping[str, str]) -> Access:
@@ -42,7 +46,14 @@ class Access:
         access = cls(
             **{
                 name: keys.get(name, "")
-                for name in ("region", "profile", "role_arn", "external_id", "endpoint_url")
+                for name in (
+                    "region",
+                    "profile",
+                    "role_arn",
+                    "external_id",
+                    "endpoint_url",
+                    "endpoint_name",
+                )
             }
         )
         if access.external_id and not access.role_arn:

@@ -111,6 +111,7 @@ def work(given: Mapping[str, Any], line: ParentLine) -> int:
         accept_orphaned=frozenset({ANY_NAME}),  # renaming is part of writing code
         declared_triggers=loaded.declared,
         shown_records=given["log_records"],
+        locator_defaults={"endpoint_name": "dev"},  # the port may change, the streams stay
     )
     return asyncio.run(run_worker(loaded, worker_flags, lambda worker: follow(worker, line)))
 

@@ -24,7 +24,8 @@ T = TypeVar("T")
     epilog="""\b
 Examples:
   triggerkit rename old_name new_name --app orders
-  triggerkit rename old_name new_name --app orders --state sqlite:////var/lib/orders/state.db""",
+  triggerkit rename old_name new_name --app orders --state sqlite:////var/lib/orders/state.db
+  triggerkit rename NAME:OLD_SOURCE NAME:NEW_SOURCE --app orders""",
 )
 @click.argument("old")
 @click.argument("new")
@@ -34,7 +35,8 @@ Examples:
 def command(old: str, new: str, *, dry_run: bool, yes: bool, as_json: bool, **given: Any) -> None:
     """Move the state of trigger OLD to the name NEW.
 
-    Needs no code of yours, only --app and --state as the worker has them.
+    Needs no code of yours, only --app and --state as the worker has them. Names may be
+    TRIGGER:SOURCE, as errors of a start print them, to move the state on one source alone.
     """
     import asyncio
 
@@ -42,15 +44,21 @@ def command(old: str, new: str, *, dry_run: bool, yes: bool, as_json: bool, **gi
     from triggerkit.triggers import check_name
 
     settings = load(read_flags(given), needs_target=False).settings
-    check_name(new, what="trigger")
+    for name in (old, new) if ":" in old else (new,):
+        check_name(name.partition(":")[0] if ":" in old else name, what="trigger")
+    if (":" in old) != (":" in new):
+        raise UsageError(
+            f"{old!r} is the state on one source and {new!r} on all",
+            hint="write both as TRIGGER:SOURCE, or neither",
+        )
     if old == new:
         raise UsageError(f"{old!r} has that name already", hint="give the new name")
     count = asyncio.run(with_store(settings, lambda store: count_leases(settings, store, old)))
     if not dry_run:
         if not yes:
             confirm(f"Move {_leases(count)} from {old} to {new}?")
-        prefixes = tuple(f"{settings.namespace}:{name}:" for name in (old, new))
-        count = asyncio.run(with_store(settings, lambda store: store.rename(*prefixes)))
+        move = (f"{settings.namespace}:{old}:", f"{settings.namespace}:{new}:")
+        count = asyncio.run(with_store(settings, lambda store: store.rename((move,))))
     if as_json:
         print_json({"old": old, "new": new, "leases": count, "dry_run": dry_run})
     else:

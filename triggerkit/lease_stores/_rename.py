@@ -1,4 +1,4 @@
-"""Moving a mapping's rows under another name. Rule: all rows move or none, and never under a live owner."""
+"""Moving rows under other key prefixes: all of them or none, and never under a live owner."""
 
 from __future__ import annotations
 
@@ -6,24 +6,39 @@ from dataclasses import replace
 
 from triggerkit.core.model import LeaseKey
 from triggerkit.errors import StateError
-from triggerkit.lease_stores._rows import Table
+from triggerkit.lease_stores._rows import Row, Table
 from triggerkit.lease_stores._sessions import IsGone, SessionTable
 
 
-def rename(table: Table, sessions: SessionTable, prefixes: tuple[str, str], is_gone: IsGone) -> int:
-    """Move all rows from the first key prefix to the second; how many.
+def rename(
+    table: Table, sessions: SessionTable, moves: tuple[tuple[str, str], ...], is_gone: IsGone
+) -> int:
+    """Move all rows from the first key prefix of each pair to the second; how many rows moved.
 
     Raises:
-        StateError: a row belongs to a session that lives, the new prefix has rows, or they overlap.
+        StateError: a row belongs to a session that lives, a new prefix has rows, or they overlap.
     """
-    old, new = prefixes
+    found = [(move, _movable(table, sessions, move, is_gone)) for move in moves]
+    for (old, new), rows in found:
+        for row in rows:
+            table.delete(row.lease.key)
+            key = LeaseKey(new + row.lease.key.removeprefix(old))
+            table.put(replace(row, lease=replace(row.lease, key=key)))
+    return sum(len(rows) for _, rows in found)
+
+
+def _movable(
+    table: Table, sessions: SessionTable, move: tuple[str, str], is_gone: IsGone
+) -> tuple[Row, ...]:
+    """The rows under the old prefix. Raises StateError when they cannot be moved."""
+    old, new = move
     if old.startswith(new) or new.startswith(old):
         raise StateError(
             f"state cannot be renamed from {old!r} to {new!r}: one contains the other",
             hint="rename by way of a third name",
         )
     rows = table.rows(old)
-    if table.rows(new):
+    if rows and table.rows(new):
         raise StateError(
             f"state cannot be renamed from {old!r} to {new!r}: there is state under the new name",
             hint="choose another name, or remove the rows that are there",
@@ -35,8 +50,4 @@ def rename(table: Table, sessions: SessionTable, prefixes: tuple[str, str], is_g
                 f"state cannot be renamed: lease {row.lease.key} is held by {owner.session.id}",
                 hint="stop that worker first",
             )
-    for row in rows:
-        table.delete(row.lease.key)
-        key = LeaseKey(new + row.lease.key.removeprefix(old))
-        table.put(replace(row, lease=replace(row.lease, key=key)))
-    return len(rows)
+    return rows

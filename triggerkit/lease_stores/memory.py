@@ -135,11 +135,10 @@ class MemoryLeaseStore:
         with self._lock:
             return _rows.forget(self._table, lease)
 
-    async def rename(self, old_prefix: str, new_prefix: str) -> int:
+    async def rename(self, moves: tuple[tuple[str, str], ...]) -> int:
         """Move rows under a new prefix. Raises StateError."""
         with self._lock:
-            prefixes = (old_prefix, new_prefix)
-            return rename(self._table, self._table, prefixes, _never)
+            return rename(self._table, self._table, moves, _never)
 
     async def beat(self, session: Session) -> Session | None:
         """Show that the session lives; None when it was buried."""

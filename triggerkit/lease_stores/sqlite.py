@@ -111,10 +111,10 @@ class SqliteLeaseStore:
         """Delete a finished row that is as seen."""
         return await self._write(lambda table: _rows.forget(table, lease))
 
-    async def rename(self, old_prefix: str, new_prefix: str) -> int:
+    async def rename(self, moves: tuple[tuple[str, str], ...]) -> int:
         """Move rows under a new prefix. Raises StateError."""
-        prefixes, is_gone = (old_prefix, new_prefix), _seen_from_here()
-        return await self._write(lambda table: rename(table, table, prefixes, is_gone))
+        is_gone = _seen_from_here()
+        return await self._write(lambda table: rename(table, table, moves, is_gone))
 
     async def beat(self, session: Session) -> Session | None:
         """Show that the session lives; None when it was buried.

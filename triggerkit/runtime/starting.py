@@ -1,4 +1,4 @@
-"""Preparing a source at the start. Rule: a throttle is waited out, everything else stops the start.
+"""Preparing sources at the start: a throttle is waited out, all else stops the start.
 
 Many workers that start at once share one account's DescribeStream calls (10 a second), so the first
 answer of a healthy stream may be a refusal.
@@ -7,16 +7,50 @@ answer of a healthy stream may be a refusal.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from triggerkit.errors import ThrottledError
+from triggerkit.errors import LocatorError, ThrottledError
 from triggerkit.ports import Clock, Source
 from triggerkit.runtime.logs import get_logger
 from triggerkit.runtime.waits import Waits
+from triggerkit.settings import MappingPlan
 
 log = get_logger()
 
 PATIENCE_SECONDS = 60.0
+
+
+def each_stream_once(
+    plans: Sequence[MappingPlan], sources: Mapping[str, Source]
+) -> list[MappingPlan]:
+    """The plans without those that name a stream a second time for one trigger.
+
+    Args:
+        plans: what is to run.
+        sources: the prepared sources by the text of their locator.
+
+    Raises:
+        LocatorError: a trigger names a table and also one stream of it; both would share their state.
+    """
+    kept: dict[tuple[str, str], MappingPlan] = {}
+    for plan in plans:
+        source, text = sources[plan.source_locator.text], plan.source_locator.text
+        first = kept.setdefault((plan.name, source.name), plan)
+        if first is plan:
+            continue
+        if sources[first.source_locator.text].identity != source.identity:
+            raise LocatorError(
+                f"trigger {plan.name!r}: {first.source_locator.text!r} and {text!r} are streams of one table",
+                hint="name the table once: all its streams are read, one after the other",
+            )
+        log.info(
+            "source_named_twice",
+            trigger=plan.name,
+            source=text,
+            message=f"{text} is the stream that {first.source_locator.text} names: it is read once",
+        )
+    return list(kept.values())
 
 
 async def prepare_patiently(source: Source, text: str, clock: Clock, stop: asyncio.Event) -> None:

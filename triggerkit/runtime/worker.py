@@ -22,6 +22,7 @@ from triggerkit.core.snapshot import MappingSnapshot
 from triggerkit.invokers.calls import ShownRecords
 from triggerkit.ports import Clock, Destination, Invoker, LeaseStore, Runner, Services, Source
 from triggerkit.registry import open_destination, open_lease_store, open_source
+from triggerkit.runtime.adoption import Claim, adopt_former_rows, under_new_names
 from triggerkit.runtime.deadline import ActingDeadline
 from triggerkit.runtime.engine import Engine, RunningMapping
 from triggerkit.runtime.failure_files import show_command
@@ -31,7 +32,7 @@ from triggerkit.runtime.listings import SharedListing
 from triggerkit.runtime.logs import get_logger
 from triggerkit.runtime.orphans import Starting, known_triggers, refuse_orphans
 from triggerkit.runtime.perform import MappingPorts, MembershipPerformer, Performer
-from triggerkit.runtime.starting import prepare_patiently
+from triggerkit.runtime.starting import each_stream_once, prepare_patiently
 from triggerkit.settings import MappingPlan, Settings
 
 log = get_logger()
@@ -54,7 +55,7 @@ class Pools:
 
 @dataclass(frozen=True, slots=True)
 class WorkerFlags:
-    """What `run` says about this worker. `locator_defaults` are `region`, `profile`, `endpoint_url`."""
+    """What `run` says about this worker. `locator_defaults` are those of `Services.defaults`."""
 
     burst: bool = False
     drain_timeout_seconds: float = 25.0
@@ -159,9 +160,11 @@ class Worker:
         opened = self._open(plans, closing)
         for text, source in opened.sources.items():
             await self._prepare_source(text, source)
+        plans = each_stream_once(plans, {text: known for text, (known, _) in self._sources.items()})
         for text, store in opened.stores.items():
             is_new = await store.prepare()
-            await self._look_at_state(text, store, is_new=is_new)
+            mine = [plan for plan in plans if plan.state.text == text]
+            await self._look_at_state(text, store, mine, is_new=is_new)
         for destination in opened.destinations.values():
             await destination.prepare()
         handlers = Handlers(plans, self._clock, self._flags.shown_records)
@@ -190,10 +193,17 @@ class Worker:
                 closing.push_async_callback(_close, opened.destinations[failure.text].close)
         return opened
 
-    async def _look_at_state(self, state: str, store: LeaseStore, *, is_new: bool) -> None:
+    async def _look_at_state(
+        self, state: str, store: LeaseStore, plans: list[MappingPlan], *, is_new: bool
+    ) -> None:
         """Announce what is about to start anew, and refuse what would do so unnoticed."""
         namespace = self._settings.namespace
-        known = await known_triggers(store, namespace)
+        sources = [(plan.name, self._sources[plan.source_locator.text][0]) for plan in plans]
+        claims = frozenset(Claim(name, each.name, each.former_names) for name, each in sources)
+        names = frozenset((claim.trigger, claim.source) for claim in claims)
+        starting = Starting(self._settings.app, self._settings.env, state, names)
+        await adopt_former_rows(store, namespace, starting, claims)
+        known = under_new_names(await known_triggers(store, namespace), claims)
         if not known:
             what = "no state yet" if is_new else f"the state has nothing of app {namespace!r} yet"
             log.info(
@@ -201,24 +211,13 @@ class Worker:
                 state=state,
                 message=f"{what}: triggers start at their starting_position",
             )
-        plans = [plan for plan in self._settings.mappings if plan.options.enabled]
-        starting = {
-            (plan.name, self._sources[plan.source_locator.text][0].name)
-            for plan in plans
-            if plan.state.text == state
-        }
         declared = self._flags.declared_triggers | {plan.name for plan in self._settings.mappings}
-        refuse_orphans(
-            known,
-            Starting(self._settings.app, self._settings.env, state, frozenset(starting)),
-            declared,
-            self._flags.accept_orphaned,
-        )
+        refuse_orphans(known, starting, declared, self._flags.accept_orphaned)
 
     async def _prepare_source(self, text: str, source: Source) -> None:
         await prepare_patiently(source, text, self._clock, self._stop_asked)
         for known, listing in self._sources.values():
-            if known.name == source.name:  # two locators, one stream: at most two readers a shard
+            if known.identity == source.identity:  # at most two readers a shard
                 self._sources[text] = (known, listing)
                 return
         self._sources[text] = (source, SharedListing(source, self._clock))

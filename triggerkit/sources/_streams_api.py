@@ -177,6 +177,11 @@ class StreamsApi:
         return str(self._dynamodb.meta.region_name)
 
     @property
+    def streams_endpoint_url(self) -> str:
+        """Where the stream is read."""
+        return str(self._streams.meta.endpoint_url)
+
+    @property
     def streams_client(self) -> Any:
         """The boto3 client whose endpoint GetRecords shares."""
         return self._streams

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from triggerkit.aws.errors import translated
+from triggerkit.aws.sessions import Access
 from triggerkit.aws.transport import Transport, chosen_transport
 from triggerkit.core.locators import Locator, check_keys
 from triggerkit.core.model import Children, Listing, ShardId
@@ -18,6 +19,7 @@ from triggerkit.ports import Event, Services, ShardReader, Source
 from triggerkit.sources import _change_events
 from triggerkit.sources._incarnations import Incarnations
 from triggerkit.sources._lineage import StreamArn, shard_name_of
+from triggerkit.sources._names import former_name_of, name_of
 from triggerkit.sources._opening import (
     LOCAL_REGION,
     Connecting,
@@ -36,6 +38,7 @@ KEYS = frozenset({"transport"})
 SHARD_BUFFER_BYTES = 4 * 2**20
 ALL_BUFFERS_BYTES = 64 * 2**20
 """What readers keep for mappings that are a little behind: a shard's share of all, at most 4 MiB."""
+NO_ACCESS = Access()
 _STREAM_ACTIONS = ("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator")
 _TABLE_ACTIONS = ("dynamodb:DescribeTable", "dynamodb:ListStreams")
 
@@ -49,7 +52,8 @@ def open(locator: Locator, services: Services) -> Source:
     check_keys(locator, KEYS)
     target = target_of(locator)
     access = access_of(locator, target, services)
-    return DynamoDBSource(target, Connecting(access, chosen_transport(locator), services), services)
+    connector = Connecting(access, chosen_transport(locator), services)
+    return DynamoDBSource(target, connector, services, access)
 
 
 class _Prepared:
@@ -69,8 +73,11 @@ class _Prepared:
 class DynamoDBSource:
     """See `Source`."""
 
-    def __init__(self, target: Target, connector: Connector, services: Services) -> None:
+    def __init__(
+        self, target: Target, connector: Connector, services: Services, access: Access = NO_ACCESS
+    ) -> None:
         self._target = target
+        self._access = access
         self._connector = connector
         self._services = services
         self._known: _Prepared | None = None
@@ -89,9 +96,21 @@ class DynamoDBSource:
 
     @property
     def name(self) -> str:
-        """`dynamodb/TABLE/ACCOUNT/REGION`; the same for a table and for one stream of it."""
-        arn = self._prepared.arn
-        return f"dynamodb/{arn.table}/{arn.account}/{arn.region}"
+        """See `name_of`; the same for a table and for one stream of it."""
+        known = self._prepared
+        api = known.api
+        return name_of(known.arn, self._access, api.region, api.streams_endpoint_url)
+
+    @property
+    def former_names(self) -> tuple[str, ...]:
+        """See `Source`."""
+        return (former_name_of(self._prepared.arn),)
+
+    @property
+    def identity(self) -> str:
+        """The name, and the stream's label where one stream alone is meant and not all of the table."""
+        stream = self._target.stream
+        return f"{self.name}/{stream.label}" if stream else self.name
 
     @property
     def iam_actions(self) -> tuple[str, ...]:

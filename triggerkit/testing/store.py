@@ -89,9 +89,9 @@ class LinkedStore:
         """See `LeaseStore`."""
         return await self._line.write(lambda: self._store.forget(lease))
 
-    async def rename(self, old_prefix: str, new_prefix: str) -> int:
+    async def rename(self, moves: tuple[tuple[str, str], ...]) -> int:
         """See `LeaseStore`."""
-        return await self._line.write(lambda: self._store.rename(old_prefix, new_prefix))
+        return await self._line.write(lambda: self._store.rename(moves))
 
     async def beat(self, session: Session) -> Session | None:
         """See `LeaseStore`."""

@@ -203,7 +203,7 @@ class Renaming:
             child = await stored(store, new_lease("s2", "s1"))
             other = await created(store, new_lease("s1", prefix="shop@prod:orders2:x:"))
             rows = await store.read(self.OLD)
-            assert await store.rename(self.OLD, self.NEW) == 2
+            assert await store.rename(((self.OLD, self.NEW),)) == 2
             assert await store.read(self.OLD) == ()
             assert await store.read(self.NEW) == tuple(self._moved(row) for row in rows)
             assert await store.read(other.key) == (other,)
@@ -224,10 +224,10 @@ class Renaming:
             session = await beating(store)
             held = await owned(store, new_lease("s2"), session.id)
             with refused(StateError, f"s2 is held by {session.id}"):
-                await store.rename(self.OLD, self.NEW)
+                await store.rename(((self.OLD, self.NEW),))
             assert await store.read("") == (new_lease("s1"), held)
             assert await store.bury(session)
-            assert await store.rename(self.OLD, self.NEW) == 2
+            assert await store.rename(((self.OLD, self.NEW),)) == 2
 
         run(scene(rig.open()))
 
@@ -236,7 +236,7 @@ class Renaming:
             rows = (new_lease("s1"), new_lease("s9", prefix=self.NEW + "x:"))
             await store.create(rows)
             with refused(StateError, "there is state under the new name"):
-                await store.rename(self.OLD, self.NEW)
+                await store.rename(((self.OLD, self.NEW),))
             assert await store.read("") == rows
 
         run(scene(rig.open()))
@@ -244,11 +244,27 @@ class Renaming:
     def test_prefixes_that_contain_each_other_are_refused(self, rig: LeaseStoreRig) -> None:
         for prefix in ("shop@prod:", "shop@prod:orders:x:", "shop@prod:orders:", ""):
             with refused(StateError, "one contains the other"):
-                run(rig.open().rename(self.OLD, prefix))
+                run(rig.open().rename(((self.OLD, prefix),)))
 
     def test_nothing_to_move_is_no_error(self, rig: LeaseStoreRig) -> None:
-        assert run(rig.open().rename(self.OLD, self.NEW)) == 0
+        assert run(rig.open().rename(((self.OLD, self.NEW),))) == 0
 
 
 class LeaseEndContract(Finishing, Forgetting, Renaming):
     """All of it."""
+
+    def test_several_prefixes_move_together_or_not_at_all(self, rig: LeaseStoreRig) -> None:
+        async def scene(store: LeaseStore) -> None:
+            rows = (new_lease("s1"), new_lease("s2", prefix="shop@prod:other:x:"))
+            await store.create(rows)
+            blocked = await created(store, new_lease("s2", prefix="shop@prod:taken:x:"))
+            moves = ((self.OLD, self.NEW), ("shop@prod:other:", "shop@prod:taken:"))
+            with refused(StateError, "there is state under the new name"):
+                await store.rename(moves)
+            assert set(await store.read("")) == {*rows, blocked}
+            moves = ((self.OLD, self.NEW), ("shop@prod:other:", "shop@prod:more:"))
+            assert await store.rename(moves) == 2
+            assert await store.rename(moves) == 0
+            assert len(await store.read("shop@prod:more:")) == 1
+
+        run(scene(rig.open()))

@@ -224,9 +224,9 @@ class ToldStore:
         """See `LeaseStore`."""
         return self._state.change("forget", None, lambda: self._state.store.forget(lease))
 
-    async def rename(self, old_prefix: str, new_prefix: str) -> int:
+    async def rename(self, moves: tuple[tuple[str, str], ...]) -> int:
         """No worker renames."""
-        raise InternalError(f"{old_prefix} is not to become {new_prefix}")
+        raise InternalError(f"nothing is to be renamed here: {moves}")
 
     async def beat(self, session: Session) -> Session | None:
         """See `LeaseStore`."""
@@ -316,9 +316,9 @@ class WiredStore:
         """See `LeaseStore`."""
         return await self._write(lambda: self._told.forget(lease))
 
-    async def rename(self, old_prefix: str, new_prefix: str) -> int:
+    async def rename(self, moves: tuple[tuple[str, str], ...]) -> int:
         """No worker renames."""
-        return await self._told.rename(old_prefix, new_prefix)
+        return await self._told.rename(moves)
 
     async def beat(self, session: Session) -> Session | None:
         """See `LeaseStore`. The worker knows that the beat was confirmed when this returns."""
