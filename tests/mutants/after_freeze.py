@@ -271,10 +271,8 @@ MUTANTS = (
     Mutant(
         "an earlier wake-up waits for a later one",
         "runtime/engine.py",
-        "        if mapping.timer is not None:\n            mapping.timer.cancel()\n        mapping.timer =",
-        "        if mapping.timer is not None:\n"
-        "            if mapping.timer.when() > asyncio.get_running_loop().time():\n"
-        "                return\n            mapping.timer.cancel()\n        mapping.timer =",
+        "            if wakes_at_seconds == mapping.wakes_at_seconds:\n",
+        "            if wakes_at_seconds >= 0.0:\n",
         "a retry that is due waits for a survey that is not",
     ),
     Mutant(

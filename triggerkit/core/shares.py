@@ -120,7 +120,8 @@ class Offers:
 
     def drop(self, shard: ShardId) -> None:
         """It is free no more, as far as this worker knows."""
-        self._offers.pop(shard, None)
+        if self._offers.pop(shard, None) is not None:
+            self._forget_outdated()
 
     def next_at_seconds(self, *, within_share: bool) -> float:
         """When the next one may be taken (monotonic)."""
@@ -133,4 +134,10 @@ class Offers:
         """The next one, which is on offer no more. To be called when `next_at_seconds` told a time."""
         _, _, shard, _ = heapq.heappop(self._within if within_share else self._beyond)
         del self._offers[shard]
+        self._forget_outdated()
         return shard
+
+    def _forget_outdated(self) -> None:
+        if not self._offers:
+            self._within.clear()
+            self._beyond.clear()

@@ -33,6 +33,8 @@ class RunningMapping:
     performer: Performer
     journal: Journal
     timer: asyncio.TimerHandle | None = None
+    wakes_at_seconds: float = 0.0
+    """What the timer was set for (monotonic)."""
 
 
 class Engine:
@@ -163,13 +165,19 @@ class Engine:
             self._stopped.set()
 
     def _set_timer(self, mapping: RunningMapping) -> None:
+        """Wake the machine when it wishes; most reports do not change that."""
+        wakes_at_seconds = mapping.machine.wake_at_seconds
         if mapping.timer is not None:
+            if wakes_at_seconds == mapping.wakes_at_seconds:
+                return
             mapping.timer.cancel()
-        mapping.timer = self._call_at(
-            mapping.machine.wake_at_seconds,
-            self._clock.now().monotonic_seconds,
-            lambda: self.step(mapping, Woke()),
-        )
+        mapping.wakes_at_seconds = wakes_at_seconds
+        now_seconds = self._clock.now().monotonic_seconds
+        mapping.timer = self._call_at(wakes_at_seconds, now_seconds, lambda: self._wake(mapping))
+
+    def _wake(self, mapping: RunningMapping) -> None:
+        mapping.timer = None
+        self.step(mapping, Woke())
 
     def _call_at(
         self, at_seconds: float, now_seconds: float, call: Callable[[], None]
