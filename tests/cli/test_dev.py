@@ -7,12 +7,13 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -437,6 +438,18 @@ def test_a_handler_can_send_to_local_queues_and_buckets(project: Place) -> None:
         (letter,) = queues.receive_message(QueueUrl=url)["Messages"]
         assert letter["Body"] == "one more"
         queues.close()
+
+
+def test_a2_the_port_of_dev_is_no_part_of_the_names_of_positions(project: Place) -> None:
+    with developing(project) as dev:
+        dev.until_ready()
+        dev.put("orders", '{"id": "1"}')
+        dev.until_printed("billed 1")
+        assert dev.end() == 0
+    with closing(sqlite3.connect(folder_of(project) / "dev-state.db")) as state:
+        keys = [key for (key,) in state.execute("SELECT leaseKey FROM lease")]
+    assert keys
+    assert [key for key in keys if "/dev:" not in key] == []
 
 
 def test_a_renamed_trigger_starts_anew_without_questions(project: Place) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
 import shlex
 from collections.abc import Coroutine
 from dataclasses import replace
@@ -17,6 +19,7 @@ from triggerkit.errors import OrphanedStateError, StateError
 from triggerkit.lease_stores import memory
 from triggerkit.ports import LeaseStore, Services
 from triggerkit.runtime.adoption import Claim, adopt_former_rows, under_new_names
+from triggerkit.runtime.logs import LogSettings, configure_logging
 from triggerkit.runtime.orphans import Known, Starting, known_triggers, refuse_orphans
 from triggerkit.testing.contracts.lease_rig import InlineRun
 
@@ -133,6 +136,22 @@ def test_a2_rows_under_both_names_stop_the_start_until_the_older_are_put_aside()
         assert await keys(store) == [row("bill-before", OLD).key, row("bill", NEW, "s2").key]
 
     use(story())
+
+
+def test_a2_a_trigger_on_another_endpoint_than_before_is_said_to_begin_anew() -> None:
+    starting = replace(STARTING, mappings=frozenset({("bill", OTHER)}))
+    for known, expected in (
+        ({Known("bill", NEW)}, [("bill", OTHER, NEW)]),
+        ({Known("bill", NEW), Known("bill", OTHER)}, []),
+        ({Known("sell", NEW)}, []),
+    ):
+        stream = io.StringIO()
+        restore = configure_logging(LogSettings(), stream)
+        refuse_orphans(frozenset(known), starting, frozenset({"bill", "sell"}), frozenset())
+        restore()
+        told = [json.loads(line) for line in stream.getvalue().splitlines()]
+        found = [(each["trigger"], each["source"], each["former_source"]) for each in told]
+        assert found == expected
 
 
 def test_a2_a_trigger_that_was_renamed_with_the_update_is_still_found() -> None:

@@ -6,11 +6,11 @@ What one trigger alone can claim is moved in one transaction; what is not certai
 
 from __future__ import annotations
 
-import shlex
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from triggerkit.core.safe_text import shell_word
 from triggerkit.errors import StateError
 from triggerkit.ports import LeaseStore
 from triggerkit.runtime.logs import get_logger
@@ -114,5 +114,5 @@ def _prefix(namespace: str, name: Known) -> str:
 
 
 def _command(old: Known, new: Known, starting: Starting) -> str:
-    names = " ".join(shlex.quote(":".join(name)) for name in (old, new))
+    names = " ".join(shell_word(":".join(name)) for name in (old, new))
     return f"triggerkit rename {names} {starting.flags}"

@@ -69,6 +69,7 @@ def refuse_orphans(
     """
     for orphan, source in sorted(known):
         if orphan in declared:
+            _tell_other_source(orphan, source, known, starting)
             continue
         newcomers = sorted(n for n, s in starting.mappings if s == source and (n, s) not in known)
         if newcomers and accepted.isdisjoint({orphan, ANY_NAME}):
@@ -83,4 +84,20 @@ def refuse_orphans(
             trigger=orphan,
             source=source,
             message="state is kept of a trigger that is not declared",
+        )
+
+
+def _tell_other_source(
+    trigger: str, source: str, known: frozenset[Known], starting: Starting
+) -> None:
+    """A trigger that was pointed elsewhere begins anew there: said, since nobody may have meant it."""
+    mine = sorted(s for name, s in starting.mappings if name == trigger)
+    fresh = [each for each in mine if (trigger, each) not in known]
+    if source not in mine and fresh:
+        log.info(
+            "source_changed",
+            trigger=trigger,
+            source=fresh[0],
+            former_source=source,
+            message=f"begins at its starting_position on {fresh[0]}; state on {source} is kept",
         )
