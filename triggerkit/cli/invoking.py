@@ -7,6 +7,7 @@ import contextlib
 import contextvars
 import inspect
 import json
+import os
 import pdb
 import sys
 import traceback
@@ -28,9 +29,10 @@ from triggerkit.errors import HandlerError, UsageError
 from triggerkit.invokers.capture import capturing
 from triggerkit.invokers.context import InvocationContext
 from triggerkit.invokers.endings import ending_of_result, without_own_frames
+from triggerkit.invokers.environment import offered
 from triggerkit.invokers.responses import Fault, response_of
 from triggerkit.runtime.clock import monotonic_seconds
-from triggerkit.runtime.handlers import event_handler_of
+from triggerkit.runtime.handlers import event_handler_of, variables_of
 from triggerkit.runtime.logs import get_logger
 from triggerkit.runtime.pools import ThreadRunner
 from triggerkit.settings import MappingPlan
@@ -55,6 +57,7 @@ def invoke(event_file: str, given: Mapping[str, Any]) -> int:
     loaded = load(read_flags(given))
     plan = choose(loaded.settings.mappings)
     event = read_event(event_file)
+    offered.offer(variables_of([plan], loaded.settings.app), os.environ)
     with redirect_stdout(sys.stderr):
         result = asyncio.run(call(plan, event))
     if isinstance(result, Raised):

@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from triggerkit.cli.loading import find_target
+from triggerkit.cli.loading import find_target, offer_variables
 from triggerkit.cli.output import print_json, say, show_line
 from triggerkit.configuration import load_configuration
 from triggerkit.core.masking import masked
@@ -88,6 +88,7 @@ def _target(given: str | None) -> str:
 def _storm(target: str, given: Mapping[str, Any]) -> Storm:
     project = load_configuration(None, folder=Path.cwd()).folder
     folder = Path.cwd() if given["target"] else project
+    offer_variables(target, None, folder, {})
     handlers = load_target(target, folder=folder, project=project)
     plans = read_plans(handlers, {})
     sources = {plan.source_locator.name for plan in plans.mappings}

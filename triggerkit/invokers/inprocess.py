@@ -9,10 +9,9 @@ concurrently on the handler loop, at most N of them where N is given.
 from __future__ import annotations
 
 import asyncio
-import uuid
+import os
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TypeVar
 
 from structlog.typing import FilteringBoundLogger
@@ -21,6 +20,7 @@ from triggerkit.core.outcome import Outcome
 from triggerkit.errors import OptionError
 from triggerkit.invokers.calls import CANCELLED, Called, Callee, Handler, HandlerSettings, Ticket
 from triggerkit.invokers.each import EachCallee
+from triggerkit.invokers.environment import LOG_STREAM, fresh_log_stream_name
 from triggerkit.invokers.lifespan import Lifespan
 from triggerkit.invokers.places import CoroutineRunner, Places
 from triggerkit.invokers.typed import TypedHandler
@@ -65,7 +65,7 @@ class InProcessInvoker:
         self._thread = None if settings.is_async else places.threads(name, limit or 1)
         self._turns = Turns(limit if settings.is_async else limit or 1)
         self._tickets: dict[str, Ticket] = {}
-        stream = _log_stream_name(clock.now().service_seconds)
+        stream = os.environ.get(LOG_STREAM) or fresh_log_stream_name(clock.now().service_seconds)
         callee = Callee(handler, settings, None, stream, clock, log)
         self._callee = _typed(callee, handler) if isinstance(handler, TypedHandler) else callee
         self._called = _called(self._callee)
@@ -206,8 +206,3 @@ def _check(name: str, settings: HandlerSettings) -> None:
             f"trigger {name!r}: timeout={settings.timeout_seconds:g} on a sync handler",
             hint="a thread cannot be killed: declare the handler with async def",
         )
-
-
-def _log_stream_name(service_seconds: float) -> str:
-    day = datetime.fromtimestamp(service_seconds, UTC).strftime("%Y/%m/%d")
-    return f"{day}/[$LATEST]{uuid.uuid4().hex}"

@@ -1,4 +1,4 @@
-"""The invokers of one process. Rule: one invoker a trigger, however many sources it has.
+"""The invokers of one process: one for each trigger, however many sources it has.
 
 So a sync handler runs one call at a time over all of its sources, and a lifespan is entered once for
 all triggers that share it.
@@ -12,10 +12,12 @@ from types import TracebackType
 from typing import Self
 
 from triggerkit.invokers.calls import Handler, HandlerSettings, ShownRecords
+from triggerkit.invokers.environment import function_variables
 from triggerkit.invokers.lifespan import Lifespan, LifespanFactory
 from triggerkit.invokers.typed import TypedHandler, typed_handler
 from triggerkit.ports import Clock, Invoker
 from triggerkit.registry import find_invoker
+from triggerkit.runtime.clock import SystemClock
 from triggerkit.runtime.logs import get_logger
 from triggerkit.runtime.pools import HandlerThreads
 from triggerkit.settings import MappingPlan
@@ -98,6 +100,19 @@ class Handlers:
             log = get_logger()
             known = self._lifespans[id(factory)] = Lifespan(name, factory, log)
         return known
+
+
+def variables_of(plans: Sequence[MappingPlan], app: str) -> dict[str, str]:
+    """Lambda's environment variables for a process that runs `plans`: of its one trigger, else of `app`."""
+    name, handler, memory_size = app, "", None
+    triggers = {plan.name: plan for plan in plans if plan.options.enabled}
+    if len(triggers) == 1:
+        ((name, plan),) = triggers.items()
+        handler, memory_size = plan.trigger.origin, plan.options.memory_size
+    variables = function_variables(
+        name, memory_size or DEFAULT_MEMORY_MEGABYTES, SystemClock().now().service_seconds
+    )
+    return {**variables, "_HANDLER": handler} if handler else variables
 
 
 def callable_of(trigger: Trigger) -> Handler | TypedHandler:
