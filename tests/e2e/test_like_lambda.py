@@ -318,3 +318,115 @@ def test_c2_what_cannot_work_on_a_thread_is_told_with_the_way_out(
     assert [kind for kind, _ in hints] == ["ValueError", "ProgrammingError"]
     assert "use async def with timeout" in hints[0][1]
     assert "check_same_thread=False" in hints[1][1]
+
+
+# --- the environment --------------------------------------------------------------------------------
+
+NAMES = (
+    "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_VERSION", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+    "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME", "AWS_LAMBDA_INITIALIZATION_TYPE",
+    "AWS_REGION", "LAMBDA_TASK_ROOT", "_HANDLER",
+)  # fmt: skip
+READING = f"""
+        NAMES = {NAMES}
+        imported = {{name: os.environ[name] for name in NAMES}}
+        def handler(event, context):
+            found = {{name: os.environ[name] for name in NAMES}}
+            print(json.dumps({{"found": found, "imported": imported, "context": {{
+                "AWS_LAMBDA_FUNCTION_NAME": context.function_name,
+                "AWS_LAMBDA_FUNCTION_VERSION": context.function_version,
+                "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": context.memory_limit_in_mb,
+                "AWS_LAMBDA_LOG_GROUP_NAME": context.log_group_name,
+                "AWS_LAMBDA_LOG_STREAM_NAME": context.log_stream_name,
+            }}}}))
+        """
+
+
+def test_c6_the_environment_has_lambda_s_variables_and_they_agree_with_the_context(
+    shop: Place, tables: Tables
+) -> None:
+    done = run(shop, tables, READING)
+    assert done.code == 0, done.stderr
+    (entry,) = [entry for entry in done.logs if entry["message"].startswith("{")]
+    told = json.loads(entry["message"])
+    found = told["found"]
+    assert told["context"].items() <= found.items()
+    assert (found["AWS_LAMBDA_FUNCTION_NAME"], found["_HANDLER"]) == ("notify", "app.handler")
+    assert (found["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"], found["AWS_REGION"]) == ("128", "us-east-1")
+    assert found["LAMBDA_TASK_ROOT"] == str(shop.folder)
+    constant = ("AWS_LAMBDA_LOG_STREAM_NAME", "AWS_REGION", "LAMBDA_TASK_ROOT")
+    assert {name: told["imported"][name] for name in constant} == {
+        name: found[name] for name in constant
+    }, done.stderr
+
+
+def test_c6_what_the_user_has_set_is_never_changed(shop: Place, tables: Tables) -> None:
+    own = {name: f"mine-{number}" for number, name in enumerate(NAMES)}
+    shop.environment |= own
+    done = run(shop, tables, READING)
+    (entry,) = [entry for entry in done.logs if entry["message"].startswith("{")]
+    told = json.loads(entry["message"])
+    assert told["found"] == told["imported"] == own
+
+
+def test_c6_with_several_triggers_the_function_is_called_like_the_application(
+    shop: Place, tables: Tables
+) -> None:
+    module = """
+        def handler(event, context):
+            print("is", os.environ["AWS_LAMBDA_FUNCTION_NAME"], context.function_name)
+        """
+    more = '\nhandlers.on("dynamodb://orders", name="other")(handler)\n'
+    tables.put("orders", "1")
+    shop.write("app.py", HEAD + textwrap.dedent(module) + TAIL + more)
+    done = shop.run("run", "app:handlers", "--state", "memory:", "--burst")
+    assert sorted(entry["message"] for entry in done.logs if entry["message"].startswith("is")) == [
+        "is shop notify",
+        "is shop other",
+    ]
+
+
+def test_c6_one_call_from_the_command_line_and_a_simulation_have_the_variables_too(
+    shop: Place,
+) -> None:
+    module = """
+        os.environ["AWS_REGION"], os.environ["LAMBDA_TASK_ROOT"]
+        def handler(event, context):
+            assert os.environ["AWS_LAMBDA_FUNCTION_NAME"] == context.function_name == "notify"
+            return os.environ["_HANDLER"]
+        """
+    shop.write("app.py", HEAD + textwrap.dedent(module) + TAIL)
+    done = shop.run("invoke", "app:handlers", "-e", "-", stdin='{"Records": []}')
+    assert (done.code, done.json) == (0, "app.handler")
+    done = shop.run("simulate", "app:handlers", "--seeds", "1")
+    assert done.code == 0, done.stderr
+
+
+def test_c6_powertools_works_as_on_lambda(shop: Place, tables: Tables) -> None:
+    module = """
+        from aws_lambda_powertools import Logger, Metrics, Tracer
+        from aws_lambda_powertools.metrics import MetricUnit
+        logger, metrics, tracer = Logger(), Metrics(namespace="shop", service="s"), Tracer(service="s")
+
+        @tracer.capture_method
+        def inside():
+            return 1
+
+        @metrics.log_metrics(capture_cold_start_metric=True)
+        @logger.inject_lambda_context(log_event=True)
+        @tracer.capture_lambda_handler
+        def handler(event, context):
+            inside()
+            metrics.add_metric(name="orders", unit=MetricUnit.Count, value=1)
+            logger.info("saw-it")
+        """
+    done = run(shop, tables, module, items=2)
+    assert done.code == 0, done.stderr
+    printed = [
+        json.loads(entry["message"])
+        for entry in lines(done)
+        if entry["event"] == "handler_printed" and entry["message"].startswith("{")
+    ]
+    (first, _) = [entry for entry in printed if entry.get("message") == "saw-it"]
+    assert first["function_name"] == "notify"
+    assert [entry["function_name"] for entry in printed if "ColdStart" in entry] == ["notify"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -408,3 +409,24 @@ def test_c3_a_sync_handler_s_loop_is_one_for_all_its_calls_in_a_simulation() -> 
         sim.run_until_idle()
         assert not sim.calls(keeping).failed
     assert connected["loop"].is_closed()
+
+
+def test_c6_a_simulation_has_lambda_s_variables_until_it_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_VERSION", "mine")
+    monkeypatch.delenv("AWS_LAMBDA_FUNCTION_NAME", raising=False)
+    group = Triggers("shop")
+    seen: list[tuple[str, str]] = []
+
+    @group.on("dynamodb://orders")
+    def reading(event: Any, context: Any) -> None:
+        names = ("AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_VERSION")
+        seen.append((os.environ[names[0]], os.environ[names[1]]))
+
+    before = dict(os.environ)
+    with Simulation(group) as sim:
+        sim.table("orders").put(id="1")
+        sim.run_until_idle()
+    assert seen == [("reading", "mine")]
+    assert dict(os.environ) == before

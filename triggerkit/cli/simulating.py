@@ -23,13 +23,15 @@ from triggerkit.core.masking import masked
 from triggerkit.core.safe_text import safe_block, shell_word
 from triggerkit.errors import HandlerError, SimulationError, UsageError
 from triggerkit.invokers.capture import real_stream
+from triggerkit.invokers.environment import offered
+from triggerkit.runtime.handlers import variables_of
 from triggerkit.runtime.item_json import read_items, to_wire
 from triggerkit.runtime.logs import LogSettings, configure_logging
 from triggerkit.runtime.sandbox import sandboxed
 from triggerkit.runtime.target import load_target
 from triggerkit.testing.cassettes import Cassette, load_cassette
 from triggerkit.testing.faults import read_faults
-from triggerkit.testing.plans import read_plans
+from triggerkit.testing.plans import APP, read_plans
 from triggerkit.testing.raised import condensed
 from triggerkit.testing.storm import Storm, Tally
 
@@ -91,6 +93,7 @@ def _storm(target: str, given: Mapping[str, Any]) -> Storm:
     offer_variables(target, None, folder, {})
     handlers = load_target(target, folder=folder, project=project)
     plans = read_plans(handlers, {})
+    offered.offer(variables_of(plans.mappings, APP), os.environ)
     sources = {plan.source_locator.name for plan in plans.mappings}
     items: dict[str, Sequence[Mapping[str, Any]]] = {
         name: [to_wire(item) for item in table.items]

@@ -1,12 +1,14 @@
 """A simulation: tables, streams and workers in one process. Rule: the same seed is the same world.
 
 Time is virtual and moves only inside `run_until_idle`, `advance` and, in a troubled world, between two
-writes. Nothing is patched, no socket opens, and boto3 is not imported.
+writes. Nothing is patched, no socket opens, and boto3 is not imported. Until it is closed the environment has
+Lambda's variables, where nobody has set them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Coroutine, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -16,8 +18,10 @@ from typing import Any, NoReturn, Self, TypeVar
 
 from triggerkit.emulator import Emulator
 from triggerkit.errors import SimulationError, UsageError
+from triggerkit.invokers.environment import OfferedVariables
 from triggerkit.lease_stores.memory import MemoryLeaseStore
 from triggerkit.runtime.dev_tables import DevTable
+from triggerkit.runtime.handlers import variables_of
 from triggerkit.testing.calls import CallBook, Calls
 from triggerkit.testing.cassettes import Cassette, FilePath, find_cassette, load_cassette
 from triggerkit.testing.clock import VirtualClock
@@ -26,7 +30,7 @@ from triggerkit.testing.faults import Trouble, read_faults
 from triggerkit.testing.fleet import Fleet
 from triggerkit.testing.inspection import Inspection
 from triggerkit.testing.ledger import Delivery, Ledger
-from triggerkit.testing.plans import read_plans
+from triggerkit.testing.plans import APP, read_plans
 from triggerkit.testing.raised import Raised
 from triggerkit.testing.replay import Pace, Player
 from triggerkit.testing.tables import SimulatedTable, Tables
@@ -103,6 +107,8 @@ class Simulation:
             tables = [plan.source_locator.name for plan in plans]
             from_tip = plans[0].options.starting_position == "LATEST"
             self._ledger.know_trigger(name, tables, from_tip=from_tip)
+        self._variables = OfferedVariables()
+        self._variables.offer(variables_of(self._plans.mappings, APP), os.environ)
         self._loop = GatedLoop(clock)  # last: what raises above leaves nothing open
 
     # --- the world --------------------------------------------------------------------------------
@@ -323,6 +329,7 @@ class Simulation:
         finally:
             self._loop.close()
             self.emulator.close()
+            self._variables.withdraw(os.environ)
 
     def __enter__(self) -> Self:
         return self
