@@ -45,13 +45,17 @@ def access(text: str, **defaults: str) -> Access:
     ("text", "fault"),
     [
         ("dynamodb://orders?colour=red", "unknown key 'colour'"),
+        ("dynamodb://ab", "'ab' is no name of a table"),
+        ("dynamodb://or%20ders", "'or ders' is no name of a table"),
+        (f"dynamodb://{'x' * 256}", "is no name of a table"),
+        ("arn:aws:dynamodb:eu-west-1:1:table/ab", "'ab' is no name of a table"),
         ("dynamodb://orders?transport=carrier", "transport 'carrier'"),
         ("dynamodb://orders?external_id=x", "external_id without role_arn"),
         ("arn:aws:dynamodb:eu-west-1:1:table/orders/index/by_date", "no ARN of a DynamoDB stream"),
         (f"{STREAM}?region=us-east-1", "differs from the ARN's eu-west-1"),
     ],
 )
-def test_a_locator_that_cannot_be_meant_is_refused_at_once(text: str, fault: str) -> None:
+def test_b6_a_locator_that_cannot_be_meant_is_refused_at_once(text: str, fault: str) -> None:
     with pytest.raises(LocatorError) as told:
         opened(text)
     assert fault in told.value.message
@@ -59,7 +63,7 @@ def test_a_locator_that_cannot_be_meant_is_refused_at_once(text: str, fault: str
 
 
 def test_a_key_of_the_locator_wins_over_the_process() -> None:
-    found = access("dynamodb://t?region=eu-west-1", region="us-east-1", profile="p")
+    found = access("dynamodb://tab?region=eu-west-1", region="us-east-1", profile="p")
     assert (found.region, found.profile) == ("eu-west-1", "p")
 
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from triggerkit.aws.credentials import CredentialsProvider, RenewableCredentials
 from triggerkit.aws.errors import (
     AGAIN,
-    VALIDATION,
     AwsError,
     client_side_error,
     date_of,
@@ -55,6 +54,7 @@ def open_client(
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
         read_timeout=READ_TIMEOUT_SECONDS,
         user_agent_extra="triggerkit",
+        parameter_validation=False,  # the service judges: other endpoints have shorter ids than AWS
     )
     make: Callable[..., Any] = session.client
     try:
@@ -153,7 +153,7 @@ def _attempt(call: Callable[[], Answer], action: str, thing: str) -> Answer:
 
 
 def _attempt_once(call: Callable[[], Answer], action: str, thing: str) -> Answer:
-    from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+    from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         return call()
@@ -166,8 +166,6 @@ def _attempt_once(call: Callable[[], Answer], action: str, thing: str) -> Answer
         raise too_large(action, thing, error) from error
     except ClientError as error:
         raise refusal_of(error, action, thing) from error
-    except ParamValidationError as error:  # an older botocore refuses what only newer ones know
-        raise AwsError(VALIDATION, str(error), 400, action=action, thing=thing) from error
     except BotoCoreError as error:
         raise client_side_error(error, action, thing) from error
 

@@ -5,11 +5,13 @@ A table's stream that is turned off stays readable for 24 hours; turned on again
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from enum import Enum
 
 from triggerkit.aws.errors import RESOURCE_NOT_FOUND, VALIDATION, AwsError
 from triggerkit.core.model import Children, Listing, Shard, ShardId
-from triggerkit.errors import SourceError
+from triggerkit.errors import SourceError, TriggerkitError
 from triggerkit.ports import Clock
 from triggerkit.sources._lineage import (
     ListedStream,
@@ -26,6 +28,15 @@ from triggerkit.sources._streams_api import DESCRIBE_STREAM, StreamsApi, unusabl
 _FILTER_UNKNOWN = frozenset({VALIDATION, "SerializationException", "UnknownOperationException"})
 
 
+class TableState(Enum):
+    """What DescribeTable said last of the table that a source is of."""
+
+    UNKNOWN = "unknown"
+    MISSING = "missing"
+    NO_STREAM = "no stream"
+    HAS_STREAM = "has a stream"
+
+
 class Incarnations:
     """All streams of one table, or `single`: one stream alone. Refreshed with every listing."""
 
@@ -37,11 +48,57 @@ class Incarnations:
         self._named: frozenset[str] = frozenset()
         self._gone: set[str] = set()
         self._sample = arn
+        self._newest = arn
+        self._table = TableState.UNKNOWN
+        self._looked_at_seconds = float("-inf")
 
     @property
     def newest(self) -> StreamArn:
-        """The stream that was made last; labels are times."""
-        return max(self._arns.values(), key=lambda arn: arn.label)
+        """The stream that the table had last. Labels are times, but an endpoint's clock may have been set back."""
+        return self._newest
+
+    @property
+    def name(self) -> str:
+        """The table, and where it is."""
+        return f"table {self._sample.table!r} in {self._api.region}"
+
+    def newer_than(self, arn: StreamArn) -> StreamArn | None:
+        """The table's newest stream, if it is another one than this."""
+        return None if self._newest.incarnation == arn.incarnation else self._newest
+
+    def forget(self, arn: StreamArn) -> None:
+        """This stream is over, whatever the endpoint still answers for it."""
+        self._gone.add(arn.incarnation)
+
+    async def look(self, least_seconds: float) -> TableState:
+        """What the table is like, asked at most once in `least_seconds`; an error is no answer.
+
+        DescribeTable has no such limit as DescribeStream (ten calls a second an account).
+        """
+        now_seconds = asyncio.get_running_loop().time()
+        if self._single or now_seconds - self._looked_at_seconds < least_seconds:
+            return self._table
+        self._looked_at_seconds = now_seconds
+        try:
+            latest = (await self._api.describe_table(self._sample.table)).stream_arn
+        except AwsError as refusal:
+            if refusal.code == RESOURCE_NOT_FOUND:
+                self._table = TableState.MISSING
+        except TriggerkitError:
+            pass  # whoever reads meets it as well
+        else:
+            self._learn(latest)
+        return self._table
+
+    def _learn(self, latest: str) -> None:
+        """What DescribeTable said; an answer that is older than one before is not believed."""
+        self._table = TableState.HAS_STREAM if latest else TableState.NO_STREAM
+        if not latest:
+            return
+        arn = parse_stream_arn(latest)
+        if arn.incarnation not in self._arns or arn.label > self._newest.label:
+            self._newest = arn
+        self._arns[arn.incarnation] = arn
 
     def arn_of(self, shard: ShardId) -> StreamArn:
         """The stream that a shard belongs to; one that is not listed any more is rebuilt from the id."""
@@ -62,8 +119,8 @@ class Incarnations:
         listing = await self._list_shards()
         if listing is None:
             raise SourceError(
-                f"table {self._sample.table!r} in {self._api.region} is gone and its streams with it",
-                hint="what was not read is lost; point the trigger at a table that exists",
+                f"{self.name} is gone and its streams with it",
+                hint="what was not read is lost; a table made again under this name is followed by itself",
             )
         return listing
 
@@ -97,12 +154,13 @@ class Incarnations:
     async def children(self, shard: ShardId) -> Children:
         """The children of one shard; roots of the next stream when its own has ended."""
         arn, name = self.arn_of(shard), shard_name_of(shard)
-        try:
-            stream = await self._listed_children(arn, name)
-        except AwsError as refusal:
-            if refusal.code != RESOURCE_NOT_FOUND:
-                raise
-            stream = None
+        stream = None
+        if arn.incarnation not in self._gone:
+            try:
+                stream = await self._listed_children(arn, name)
+            except AwsError as refusal:
+                if refusal.code != RESOURCE_NOT_FOUND:
+                    raise
         if stream is not None:
             found = children_of(arn, name, stream.shards)
             if found or stream.live:
@@ -129,7 +187,7 @@ class Incarnations:
             return Children((), final=True)
         heirs = tuple(each for each in listing.shards if shard in each.parents)
         if not heirs and not any(each.id == shard for each in listing.shards):
-            heirs = _first_behind(shard, listing)
+            heirs = _first_behind(shard, listing, self._newest.incarnation)
         return Children(heirs, final=not heirs and listing.complete)
 
     async def _list_arns(self) -> list[StreamArn]:
@@ -146,11 +204,14 @@ class Incarnations:
         if latest:
             arn = parse_stream_arn(latest)
             arns[arn.incarnation] = arn
+            self._learn(latest)
         self._arns.update(arns)
         self._named = frozenset(arns)
         # One that was seen is asked for until it is gone: a listing of streams may be late as well.
         kept = [arn for name, arn in self._arns.items() if name not in self._gone]
-        return sorted(kept, key=lambda arn: arn.label)
+        return sorted(
+            kept, key=lambda arn: (arn.incarnation == self._newest.incarnation, arn.label)
+        )
 
     def _forget_unless_named(self, arn: StreamArn) -> None:
         """One that is not found is over, unless it was named just now: then it may be too new."""
@@ -170,10 +231,14 @@ def _check(stream: ListedStream) -> None:
         )
 
 
-def _first_behind(shard: ShardId, listing: Listing) -> tuple[Shard, ...]:
+def _first_behind(shard: ShardId, listing: Listing, newest: str) -> tuple[Shard, ...]:
     """The shard's own stream is not listed any more, so nothing names it as a parent: the next one's roots."""
     incarnation = shard.partition(":")[0]
-    newer = [each for each in listing.shards if each.id.partition(":")[0] > incarnation]
+    newer = [
+        each
+        for each in listing.shards
+        if incarnation < each.id.partition(":")[0] or each.id.partition(":")[0] == newest
+    ]
     first = min((each.id.partition(":")[0] for each in newer), default="")
     return tuple(
         replace(each, parents=(shard,))

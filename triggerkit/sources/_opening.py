@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -24,10 +25,12 @@ from triggerkit.errors import LocatorError
 from triggerkit.ports import Services
 from triggerkit.sources._lineage import StreamArn, parse_stream_arn
 from triggerkit.sources._streams_api import StreamsApi
+from triggerkit.sources._tables import NAME_HINT
 
 if TYPE_CHECKING:
     import ssl
 
+_TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 LOCAL_REGION = "ddblocal"
 """What DynamoDB Local writes into ARNs; no Region that a client could be made for."""
 
@@ -46,17 +49,25 @@ def target_of(locator: Locator) -> Target:
     """Read `dynamodb://TABLE`, a table's ARN or a stream's ARN.
 
     Raises:
-        LocatorError: an ARN of something else.
+        LocatorError: an ARN of something else, or a name that no table can have.
     """
     if not locator.is_arn:
-        return Target(locator.name)
+        return Target(_table_name(locator, locator.name))
     parts = locator.name.split(":", 5)
     region = "" if parts[3] == LOCAL_REGION else parts[3]
     resource = parts[5].split("/")
     if len(resource) == 2 and resource[0] == "table" and resource[1]:
-        return Target(resource[1], arn=locator.name, region=region)
+        return Target(_table_name(locator, resource[1]), arn=locator.name, region=region)
     stream = parse_stream_arn(locator.name)
     return Target(stream.table, stream=stream, region=region)
+
+
+def _table_name(locator: Locator, name: str) -> str:
+    if _TABLE_NAME.fullmatch(name) is None:
+        raise LocatorError(
+            f"locator {locator.text!r}: {name!r} is no name of a table", hint=NAME_HINT
+        )
+    return name
 
 
 def access_of(locator: Locator, target: Target, services: Services) -> Access:

@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
-from triggerkit.aws.errors import RESOURCE_NOT_FOUND, TRIMMED, AwsError, translated
+from triggerkit.aws.errors import AGAIN, REFUSED, RESOURCE_NOT_FOUND, TRIMMED, AwsError, translated
 from triggerkit.aws.transport import Transport
 from triggerkit.core.model import LATEST, Page, Position, PositionKind
 from triggerkit.errors import (
+    CredentialsError,
     DamagedReplyError,
     EndpointUnreachableError,
+    PermissionDeniedError,
+    PositionImpossibleError,
     SourceError,
     SourceNotFoundError,
+    ThrottledError,
 )
 from triggerkit.ports import Clock
+from triggerkit.sources._incarnations import Incarnations, TableState
 from triggerkit.sources._lineage import StreamArn
+from triggerkit.sources._order import Numbering
 from triggerkit.sources._pages import Decoded, decoded
 from triggerkit.sources._streams_api import StreamsApi
 from triggerkit.sources._track import Sharing, Track
@@ -34,10 +40,22 @@ READERS = 2
 ATTEMPTS = 3
 FIRST_WAIT_SECONDS = 0.05
 LONGEST_WAIT_SECONDS = 1.0
+QUICK_SECONDS = 5.0
+"""Only a call that failed sooner is repeated at once."""
 LOST = frozenset({TRIMMED, RESOURCE_NOT_FOUND})
 """Codes after which a track cannot go on from where it is."""
 REFUSED_SECONDS = 60.0
 """How long a listed shard may be refused before it counts as gone (leases.md 6.6 rule 9)."""
+LOOK_SECONDS = 5.0
+"""How often a table is looked at while its stream's shards are empty, where that may mean nothing."""
+URGENT_LOOK_SECONDS = 1.0
+"""The same while a shard is refused."""
+CONFIRM_SECONDS = 1.0
+"""Between two questions whether a stream is gone."""
+IDLE_SECONDS = 5.0
+"""How long a shard stays empty under a newer stream before it is over."""
+_ABOUT_THE_CALLER = (ThrottledError, CredentialsError, PermissionDeniedError)
+"""Refusals that say nothing of the stream."""
 UNUSED_SECONDS = 60.0
 """After this long without a fetch the shared track may be laid anew elsewhere."""
 
@@ -52,10 +70,10 @@ class ShardConnection:
         clock: Clock,
         arn: StreamArn,
         shard: str,
-        has_successor: Callable[[], bool] = lambda: False,
+        incarnations: Incarnations | None = None,
     ) -> None:
         self._api = api
-        self._has_successor = has_successor
+        self._incarnations = incarnations
         self._transport = transport
         self._clock = clock
         self._arn = arn
@@ -74,11 +92,12 @@ class ShardConnection:
 
     async def records(self, iterator: str, limit: int) -> Decoded:
         """See `ShardCalls`. An attempt that fails is the first one that tenacity knows of."""
+        until_seconds = asyncio.get_running_loop().time() + QUICK_SECONDS
         try:
             return await self._attempt(iterator, limit)
         except (AwsError, SourceError) as error:
-            if not _passing(error):
-                raise
+            if not _passing(error) or asyncio.get_running_loop().time() > until_seconds:
+                raise  # what took so long takes as long again: the caller comes back
             failures: list[Exception] = [error]
 
         async def again() -> Decoded:
@@ -88,14 +107,51 @@ class ShardConnection:
 
         return await _retrying()(again)
 
-    @property
-    def has_successor(self) -> bool:
-        """Whether the table is known to have a newer stream."""
-        return self._has_successor()
+    async def newer_stream(self, least_seconds: float) -> str:
+        """The newest stream of the table, where it is another one; asked at most once in `least_seconds`."""
+        if self._incarnations is None:
+            return ""
+        await self._incarnations.look(least_seconds)
+        newer = self._incarnations.newer_than(self._arn)
+        return newer.text if newer else ""
 
     async def stream_exists(self) -> bool:
         """Whether the shard's stream is still there."""
         return await self._api.stream_exists(self._arn)
+
+    async def is_replaced(self, newer: str) -> bool:
+        """Whether this stream is certainly gone while the table has the stream `newer`; asked for twice."""
+        if not newer or await self.stream_exists():
+            return False
+        await asyncio.sleep(CONFIRM_SECONDS)
+        return not await self.stream_exists()
+
+    def forget_stream(self) -> None:
+        """The stream is over, whatever the endpoint still answers for it."""
+        if self._incarnations is not None:
+            self._incarnations.forget(self._arn)
+
+    async def why_gone(self) -> SourceError:
+        """What to say of a stream that is not there and that no other one replaces yet."""
+        state = TableState.UNKNOWN
+        if self._incarnations is not None:
+            state = await self._incarnations.look(URGENT_LOOK_SECONDS)
+        match state:
+            case TableState.MISSING:
+                why = "the table is gone too"
+                hint = "what was not read is lost; a table made again under this name is followed by itself"
+            case TableState.NO_STREAM:
+                why = "the table has no stream now"
+                hint = f"turn it on: triggerkit enable-stream {self._arn.table} NEW_AND_OLD_IMAGES"
+            case TableState.HAS_STREAM:
+                why = "DescribeTable names it still"
+                hint = AGAIN
+            case TableState.UNKNOWN:
+                why = "its table was deleted, or it was off for 24 h"
+                hint = "what was not read is lost; point the trigger at a stream that exists"
+            case _:
+                assert_never(state)
+        return SourceError(f"{self.thing}: the stream is gone: {why}", hint=hint)
 
     async def _attempt(self, iterator: str, limit: int) -> Decoded:
         try:
@@ -118,6 +174,7 @@ class DynamoDBShardReader:
         sharing: Sharing,
         resolution_seconds: float,
         on_close: Callable[[], bool],
+        may_begin_again: bool = False,
     ) -> None:
         self._connection = connection
         self._clock = clock
@@ -127,7 +184,10 @@ class DynamoDBShardReader:
         self._shared: Track | None = None
         self._private: Track | None = None
         self._private_turn = asyncio.Lock()
+        self._may_begin_again = may_begin_again
+        self._numbering = Numbering(connection, resolution_seconds) if may_begin_again else None
         self._refused_since_seconds: float | None = None
+        self._idle_since_seconds: float | None = None
 
     async def fetch(self, position: Position, limit: int) -> Page:
         """See `ShardReader`."""
@@ -143,16 +203,55 @@ class DynamoDBShardReader:
             except AwsError as refusal:
                 if refusal.code == TRIMMED:  # what is held from before is not the horizon any more
                     self._shared = self._private = None
-                if refusal.code != RESOURCE_NOT_FOUND:
+                if not self._may_be_about_the_stream(refusal):
                     raise
-                raise await self._why_refused(refusal) from refusal
-        self._refused_since_seconds = None
+                raise await self._why_refused(refusal, position) from refusal
+            except PositionImpossibleError as error:
+                newer = await self._connection.newer_stream(URGENT_LOOK_SECONDS)
+                if await self._connection.is_replaced(newer):
+                    raise self._replaced(newer) from error
+                raise
+            self._refused_since_seconds = None
+            if page.records or page.ended or page.pinned_seconds is not None:
+                self._idle_since_seconds = None
+            else:
+                await self._look_whether_replaced()
         return page
 
     async def close(self) -> None:
         """Forget iterators and pages, once everybody who opened the reader has closed it."""
         if self._on_close():
             self._shared = self._private = None
+
+    def _may_be_about_the_stream(self, refusal: AwsError) -> bool:
+        if refusal.code in LOST or refusal.code in REFUSED:
+            return True
+        return self._may_begin_again and type(refusal.error()) not in _ABOUT_THE_CALLER
+
+    async def _look_whether_replaced(self) -> None:
+        """Let a shard end that is answered for although its table has another stream.
+
+        AWS ends the shards of a stream that was turned off, and so do its records come to an end before that. An
+        endpoint that was emptied may answer with empty pages for the old stream for ever.
+        """
+        if not self._may_begin_again:
+            return
+        newer = await self._connection.newer_stream(LOOK_SECONDS)
+        now_seconds = asyncio.get_running_loop().time()
+        if not newer:
+            self._idle_since_seconds = None
+        elif self._idle_since_seconds is None:
+            self._idle_since_seconds = now_seconds
+        elif now_seconds - self._idle_since_seconds >= IDLE_SECONDS:
+            self._connection.forget_stream()
+            raise self._replaced(newer)
+
+    def _replaced(self, newer: str) -> SourceNotFoundError:
+        self._connection.forget_stream()
+        return SourceNotFoundError(
+            f"{self._connection.thing}: the table has another stream now: {newer}",
+            hint="reading goes on with that one; what was not read of the old one is lost",
+        )
 
     async def _fetch(self, position: Position, limit: int) -> Page:
         while True:
@@ -197,30 +296,49 @@ class DynamoDBShardReader:
         return Page(service_seconds=at_seconds, pinned_seconds=at_seconds)
 
     def _track(self, start: Position, iterator: str | None = None) -> Track:
-        return Track(self._connection, start, self._sharing, self._resolution_seconds, iterator)
+        return Track(
+            self._connection,
+            start,
+            self._sharing,
+            self._resolution_seconds,
+            iterator,
+            self._numbering,
+        )
 
     def _unused(self, track: Track) -> bool:
         return asyncio.get_running_loop().time() - track.used_at_seconds > UNUSED_SECONDS
 
-    async def _why_refused(self, refusal: AwsError) -> SourceError:
-        """A stream that is gone waits for what becomes of its table; behind it another one waits to be read."""
-        exists = await self._connection.stream_exists()
-        if not exists and not self._connection.has_successor:
-            return SourceError(
-                f"{refusal.thing}: the stream is gone: its table was deleted, or it was off for 24 h",
-                hint="what was not read is lost; point the trigger at a stream that exists",
-            )
-        there = "its stream is there" if exists else "its table has a newer stream"
+    async def _why_refused(self, refusal: AwsError, position: Position) -> SourceError:
+        """What a refusal comes to: it may be about the stream, which is gone, or has been replaced.
+
+        A stream that is gone waits for what becomes of its table; behind it another one waits to be read.
+        """
+        newer = await self._connection.newer_stream(URGENT_LOOK_SECONDS)
+        if await self._connection.is_replaced(newer):
+            return self._replaced(newer)
+        if refusal.code != RESOURCE_NOT_FOUND:
+            if refusal.code in REFUSED and not newer and not await self._connection.stream_exists():
+                return await self._connection.why_gone()
+            if refusal.code == TRIMMED and position.kind is PositionKind.TRIM_HORIZON:
+                return SourceError(
+                    f"{refusal.thing}: the service calls the oldest record that it has trimmed: {refusal.text}",
+                    hint=AGAIN,
+                )
+            return refusal.error()
+        if not newer and not await self._connection.stream_exists():
+            return await self._connection.why_gone()
+        there = "its table has a newer stream" if newer else "its stream is there"
+        refused_seconds = IDLE_SECONDS if newer and self._may_begin_again else REFUSED_SECONDS
         now_seconds = self._clock.now().monotonic_seconds
         if self._refused_since_seconds is None:
             self._refused_since_seconds = now_seconds
-        if now_seconds - self._refused_since_seconds < REFUSED_SECONDS:
+        if now_seconds - self._refused_since_seconds < refused_seconds:
             return SourceError(
                 f"{refusal.thing}: refused although {there}",
                 hint="it is tried again for a minute: a shard can be listed before it can be read",
             )
         return SourceNotFoundError(
-            f"{refusal.thing}: refused for a minute although {there}",
+            f"{refusal.thing}: refused for {refused_seconds:g} s although {there}",
             hint="the shard is gone: what it held is lost",
         )
 

@@ -55,6 +55,14 @@ class Ring:
                     return self._take(number_of_pages - page, index + 1, limit)
         return None
 
+    def find(self, number: str) -> Record | None:
+        """The record with that number, if it is here."""
+        for kept in reversed(self._pages):
+            for record in kept.records:
+                if record.sequence_number == number:
+                    return record
+        return None
+
     def put(self, records: tuple[Record, ...]) -> None:
         """Add a page. It stays, over the budget too, until `trim`: somebody waits for it."""
         if not records:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -37,6 +38,7 @@ PAGES_AT_ONCE = 10.0
 MOST_PAGES = 500
 """A stream keeps a day: a table of a thousand partitions has some ten thousand shards, on a hundred pages."""
 MOST_EMPTY_PAGES = 10
+_AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 _SHARD_NAME = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 
 
@@ -170,6 +172,16 @@ class StreamsApi:
     def endpoint_url(self) -> str:
         """Where tables are asked for, as people may see it."""
         return masked(str(self._dynamodb.meta.endpoint_url))
+
+    @property
+    def may_begin_again(self) -> bool:
+        """Whether the service may lose its streams and make them anew: every server but AWS itself.
+
+        AWS keeps a stream for a day after it was turned off, and never uses a number twice.
+        """
+        parts = urlsplit(str(self._dynamodb.meta.endpoint_url))
+        host = parts.hostname or ""
+        return parts.scheme in {"http", "https"} and not host.endswith(_AWS_HOSTS)
 
     @property
     def region(self) -> str:

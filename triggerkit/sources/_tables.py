@@ -18,6 +18,7 @@ from triggerkit.sources._lineage import StreamArn, parse_stream_arn
 from triggerkit.sources._streams_api import StreamsApi, Table
 
 VIEW_TYPES = ("KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES")
+NAME_HINT = "a table has a name of 3 to 255 letters, digits, `_`, `-` and `.`"
 ENABLING_SECONDS = 120.0
 _LOOK_SECONDS = 0.5
 
@@ -30,7 +31,7 @@ async def find_stream(api: StreamsApi, name: str, arn: str) -> StreamArn:
         LocatorError: the name is none, or the ARN is of another account. AwsError, SourceError.
     """
     table = await find_table(api, name)
-    if arn and table.arn != arn:
+    if arn and table.arn and table.arn != arn:
         raise LocatorError(
             f"{arn} is not the table that these credentials see: {table.arn}",
             hint="add role_arn= for the other account, or give the stream's ARN",
@@ -51,7 +52,7 @@ async def find_table(api: StreamsApi, name: str) -> Table:
         if refusal.code == VALIDATION:
             raise LocatorError(
                 f"{name!r} is no name of a table: {refusal.text}",
-                hint="3 to 255 letters, digits, `_`, `-` and `.`",
+                hint=NAME_HINT,
             ) from refusal
         if refusal.code != RESOURCE_NOT_FOUND:
             raise

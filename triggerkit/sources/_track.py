@@ -8,12 +8,13 @@ and nothing came in between (decision 16).
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from triggerkit.aws.errors import (
     EXPIRED_ITERATOR,
+    REFUSED,
     RESOURCE_NOT_FOUND,
     TRIMMED,
     VALIDATION,
@@ -28,6 +29,14 @@ from triggerkit.core.model import (
     after,
 )
 from triggerkit.errors import SourceError
+from triggerkit.sources._order import (
+    Numbering,
+    Recent,
+    ShardCalls,
+    impossible,
+    rising_behind,
+    unseen,
+)
 from triggerkit.sources._pages import Decoded
 from triggerkit.sources._ring import Ring
 
@@ -38,19 +47,8 @@ SKIPPING_SECONDS = 1.0
 _ANOTHER_ITERATOR_MAY_HELP = frozenset({EXPIRED_ITERATOR, VALIDATION})
 _ITERATOR_IS_VOID = frozenset({TRIMMED, RESOURCE_NOT_FOUND})
 _TIMESTAMPS_UNKNOWN = frozenset({VALIDATION, "InternalFailure", "InternalServerError"})
+_OWN_FAULTS = frozenset({"InternalServerError", "ServiceUnavailable"})
 _CONFIRMED_NULLS = 2
-
-
-class ShardCalls(Protocol):
-    """The two questions about one shard."""
-
-    async def iterator(self, position: Position) -> tuple[str, float]:
-        """An iterator, and the service's time when it was made. Raises AwsError, SourceError."""
-        ...
-
-    async def records(self, iterator: str, limit: int) -> Decoded:
-        """One page. Raises AwsError, SourceError."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +81,12 @@ class Track:
         sharing: Sharing,
         resolution_seconds: float,
         iterator: str | None = None,
+        numbering: Numbering | None = None,
     ) -> None:
         self._calls = calls
+        self._numbering = numbering
+        self._recent = Recent()
+        self._reopened = False
         self._sharing = sharing
         self._ring = Ring(start, sharing.budget_bytes)
         self._place = _Place(start, iterator)
@@ -149,13 +151,16 @@ class Track:
                 raise
             wanted = wanted or more
         self._reads += 1
+        if not arrived and self._numbering is not None:
+            await self._numbering.look_when_due(self._place.behind)
         if not arrived and not wanted and self._sharing.several_mappings():
             self._empty_until_seconds = loop.time() + EMPTY_SPACING_SECONDS
 
     async def _read_once(self, limit: int) -> tuple[bool, bool]:
         """One GetRecords. Returns whether records arrived, and whether any of them is wanted."""
         decoded = await self._ask(limit)
-        records = _behind(self._place.behind, decoded.records)
+        records = self._in_order(decoded.records)
+        self._reopened = False
         self._service_seconds = decoded.service_seconds
         if decoded.next_iterator is not None:
             self._nulls = 0
@@ -164,6 +169,7 @@ class Track:
         if not records:
             self._place = replace(self._place, iterator=decoded.next_iterator)
             return False, False
+        self._recent.put(records)
         wanted = self._wanted(records)
         skip_before_seconds = 0.0 if wanted else self._place.skip_before_seconds
         self._place = _Place(after(records[-1]), decoded.next_iterator, skip_before_seconds)
@@ -176,14 +182,47 @@ class Track:
                 return await self._calls.records(self._place.iterator, limit)
             except AwsError as refusal:
                 if refusal.code not in _ANOTHER_ITERATOR_MAY_HELP:
-                    if refusal.code in _ITERATOR_IS_VOID:
+                    if refusal.code in _ITERATOR_IS_VOID or _is_strange(refusal):
                         self._place = replace(self._place, iterator=None)
                     raise
-        self._place = await self._reopened(self._place)
+        self._place = await self._reopen(self._place)
+        self._reopened = True
         assert self._place.iterator is not None
         return await self._calls.records(self._place.iterator, limit)
 
-    async def _reopened(self, place: _Place) -> _Place:
+    def _in_order(self, records: tuple[Record, ...]) -> tuple[Record, ...]:
+        """The records of a page that were not seen yet. Raises DamagedReplyError, PositionImpossibleError."""
+        behind = self._place.behind
+        if not records or rising_behind(behind, records):
+            return records
+        return unseen(behind, records, self._known, self._calls.thing, reopened=self._reopened)
+
+    def _known(self, number: str) -> int | None:
+        checksum = self._recent.find(number)
+        if checksum is None and (record := self._ring.find(number)) is not None:
+            return zlib.crc32(record.raw)
+        return checksum
+
+    async def _iterator_behind(self, position: Position) -> str:
+        """An iterator for a position behind a record.
+
+        Raises:
+            PositionImpossibleError: the service, or the order of its numbers, says that there is no such
+                record in the shard. AwsError, SourceError.
+        """
+        if self._numbering is not None:
+            await self._numbering.look(position)
+        try:
+            iterator, _ = await self._calls.iterator(position)
+        except AwsError as refusal:
+            if refusal.code not in REFUSED:
+                raise
+            await self._calls.iterator(TRIM_HORIZON)  # else it is not about the position
+            why = f"the service refuses it: {refusal.code}: {refusal.text}"
+            raise impossible(position, self._calls.thing, why) from refusal
+        return iterator
+
+    async def _reopen(self, place: _Place) -> _Place:
         """The same place with a new iterator; a pin and a time go on from the trim horizon."""
         match place.behind.kind:
             case PositionKind.LATEST:
@@ -198,6 +237,8 @@ class Track:
                 # An endpoint that ignores the time reads from the trim horizon and says nothing.
                 skip_before_seconds = place.behind.at_seconds
                 return replace(place, iterator=iterator, skip_before_seconds=skip_before_seconds)
+            case PositionKind.AFTER:
+                iterator = await self._iterator_behind(place.behind)
             case _:
                 iterator, _ = await self._calls.iterator(place.behind)
         return replace(place, iterator=iterator)
@@ -216,17 +257,6 @@ class Track:
         return ()
 
 
-def _behind(position: Position, records: tuple[Record, ...]) -> tuple[Record, ...]:
-    """The records behind `position`: an endpoint may begin a page with some of the one before.
-
-    Numbers of one shard are compared as integers; their texts differ in length.
-    """
-    if position.kind is not PositionKind.AFTER or not records:
-        return records
-    try:
-        last = int(position.sequence_number)
-        if int(records[0].sequence_number) > last:
-            return records
-        return tuple(record for record in records if int(record.sequence_number) > last)
-    except ValueError:  # numbers that are none have no order either
-        return records
+def _is_strange(refusal: AwsError) -> bool:
+    """An error 5xx that is none of AWS's: some endpoints answer so to an iterator that they do not know."""
+    return refusal.status >= 500 and refusal.code not in _OWN_FAULTS

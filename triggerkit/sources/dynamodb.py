@@ -190,13 +190,14 @@ class DynamoDBSource:
                 clock,
                 arn,
                 shard_name_of(shard),
-                lambda: known.incarnations.newest.label > arn.label,
+                known.incarnations,
             ),
             clock,
             sharing=Sharing(self._shard_buffer_bytes, lambda: self._openings.get(shard, 0) > 1),
             # Record times are cut to the second by AWS and to the minute by DynamoDB Local.
             resolution_seconds=60.0 if arn.region == LOCAL_REGION else 1.0,
             on_close=lambda: self._closed(shard),
+            may_begin_again=known.api.may_begin_again,
         )
 
     def _shard_buffer_bytes(self) -> int:
