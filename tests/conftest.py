@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 from components import DynamoDBLocal, running_dynamodb_local
+
+
+def pytest_configure() -> None:
+    """Hear SIGINT, also where a shell has it ignored (`nohup`, `&` in a script): children inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,8 @@ import os
 import signal
 import socket
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -185,6 +187,12 @@ def test_b7_a_stop_while_the_lifespan_is_entered(kind: str, shop: Place, tables:
         worker.until(lambda: "entering" in "".join(worker.err), "the lifespan")
         assert_stops(worker, signal.SIGTERM)
     assert sessions(shop) == 0
+
+
+def test_f9_a_child_of_the_tests_hears_sigint() -> None:
+    probe = "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
 
 
 def test_b7_a_second_signal_at_the_start_ends_at_once(place: Place) -> None:
