@@ -12,6 +12,7 @@ from triggerkit.configuration import (
     load_configuration,
     read_env_file,
 )
+from triggerkit.core.options import read_options
 from triggerkit.errors import LocatorError, OptionError, TriggerkitError, UsageError
 
 FULL = """
@@ -192,6 +193,110 @@ def test_an_env_file_is_names_and_values(tmp_path: Path) -> None:
         "E": "x",
         "F": "",
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('A="quoted" # comment', "quoted"),
+        ("A='quoted'# comment", "quoted"),
+        ('A="a # b"', "a # b"),
+        ('A="a # b" # c', "a # b"),
+        ("A='a # b' # \"c\"", "a # b"),
+        ("A=a#b", "a#b"),
+        ("A=#b", "#b"),
+        ("A= # b", ""),
+        ("A=", ""),
+        ("A=a\t# b", "a"),
+        ("\ufeffA=a", "a"),
+        ("A=a\r\n", "a"),
+        ('A="a" # b\r\n', "a"),
+        ("export A=a", "a"),
+        ("  export\tA = 'a'  ", "a"),
+        ("# first\n\n \t\nA=a", "a"),
+        ('A="first\nsecond" # c', "first\nsecond"),
+        ("A='first\nsecond'\n", "first\nsecond"),
+        ('A="a \\"b\\" \\n \\$c \\d"', 'a "b" \n $c \\d'),
+        (r"A='C:\new'", r"C:\new"),
+        (r"A=C:\new", r"C:\new"),
+        ("A=${B} $C", "${B} $C"),
+        ('A={"x": "y"}', '{"x": "y"}'),
+        ("A=it's", "it's"),
+        ("A=\u2028b", "b"),
+    ],
+    ids=repr,
+)
+def test_f10_env_files_are_read_as_people_write_them(text: str, value: str, tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_bytes(f"{text}\nB=next".encode())
+    assert read_env_file(file) == {"A": value, "B": "next"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('A=1\nB="secret', "line 2: a quote that is not closed"),
+        ("A=1\nB='secret\nC=2\n", "line 2: a quote that is not closed"),
+        ('B="secret" secret', "line 1: a quote that is not closed, or text behind"),
+        ("A='1\n2'\nsecret", "line 3: not NAME=value"),
+        ("1A=secret", "line 1: not NAME=value"),
+        ("A=secret\0", "line 1: a NUL character"),
+        ("A: secret", "line 1: not NAME=value"),
+    ],
+)
+def test_f10_what_no_env_file_has_is_named_by_its_line_and_not_shown(
+    text: str, said: str, tmp_path: Path
+) -> None:
+    file = tmp_path / ".env"
+    file.write_text(text)
+    with pytest.raises(UsageError) as caught:
+        read_env_file(file)
+    assert said in caught.value.message
+    assert "secret" not in f"{caught.value.message} {caught.value.hint}"
+
+
+def test_f10_a_configuration_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    (tmp_path / "triggerkit.toml").write_bytes(b'\xef\xbb\xbfapp = "shop"\r\n')
+    assert load_configuration(None, folder=tmp_path).app == "shop"
+
+
+GET_EVENT_SOURCE_MAPPING = """\
+[triggers.notify]
+UUID = "14e0db71-xmpl-4eb5-b481-8945cf9d10c2"
+StartingPosition = "TRIM_HORIZON"
+BatchSize = 10
+MaximumBatchingWindowInSeconds = 0
+ParallelizationFactor = 1
+EventSourceArn = "arn:aws:dynamodb:us-east-2:123456789012:table/orders/stream/2024-01-01T00:00:00.000"
+EventSourceMappingArn = "arn:aws:lambda:us-east-2:123456789012:event-source-mapping:14e0db71"
+FunctionArn = "arn:aws:lambda:us-east-2:123456789012:function:notify"
+LastModified = 2024-01-01T00:00:00Z
+LastProcessingResult = "No records processed"
+State = "Enabled"
+StateTransitionReason = "User action"
+DestinationConfig = { OnFailure = {} }
+FilterCriteria = {}
+Topics = []
+Queues = []
+SourceAccessConfigurations = []
+MaximumRecordAgeInSeconds = -1
+BisectBatchOnFunctionError = false
+MaximumRetryAttempts = 5
+TumblingWindowInSeconds = 0
+FunctionResponseTypes = ["ReportBatchItemFailures"]
+"""
+
+
+def test_f10_what_get_event_source_mapping_answers_is_a_configuration(tmp_path: Path) -> None:
+    configuration = load(tmp_path, GET_EVENT_SOURCE_MAPPING, name="triggerkit.toml")
+    (layer,) = configuration.triggers["notify"]
+    assert read_options(layer.options).batch_size == 10
+    assert read_options(layer.options).maximum_retry_attempts == 5
+    (note,) = configuration.notes
+    assert "triggerkit.toml [triggers.notify]: UUID, EventSourceArn, " in note
+    assert "left out" in note
+    for name in ("State", "Topics", "LastModified"):
+        assert name in note
 
 
 def test_an_env_file_does_not_replace_what_is_set(tmp_path: Path) -> None:

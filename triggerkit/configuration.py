@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from triggerkit.core.options import canonical
+from triggerkit.core.options import READ_ONLY_NAMES, canonical
 from triggerkit.errors import LocatorError, OptionError, UsageError, nearest
 
 Table: TypeAlias = Mapping[str, object]
@@ -22,7 +22,20 @@ Scalar: TypeAlias = Literal["target", "app", "state"]
 
 _SCALARS: Final[tuple[Scalar, ...]] = ("target", "app", "state")
 _KEYS = (*_SCALARS, "vars", "defaults", "triggers", "dev")  # and "env", but not inside itself
-_VARIABLE = re.compile(r"(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)\s*=\s*(?P<value>.*)")
+_ENV_LINE = re.compile(
+    r"""[ \t]*
+    (?: \#[^\n]*
+      | (?:export[ \t]+)? (?P<name>[A-Za-z_][A-Za-z0-9_]*) [ \t]*=
+        (?: [ \t]*"(?P<double>(?:[^"\\]|\\.)*)" [ \t]*(?:\#[^\n]*)?
+          | [ \t]*'(?P<single>[^']*)' [ \t]*(?:\#[^\n]*)?
+          | (?P<bare>(?![ \t]*["'])[^\n]*)
+        )
+    )?
+    [ \t]*(?:\n|\Z)""",
+    re.VERBOSE | re.DOTALL,
+)
+"""One assignment, which a quoted value may carry over several lines; a comment; or nothing."""
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,19 +125,24 @@ def load_configuration(path: str | None, *, folder: Path, env: str = "") -> Conf
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """Read `NAME=value` lines; `export`, comments, and quotes around a value are understood.
+    """Read `NAME=value` lines, as shells and dotenv files have them.
 
-    Nothing is expanded inside values. Raises UsageError naming the file, and the line.
+    `export` may stand before a name. In a bare value a comment begins at a `#` behind a blank. Quoted values
+    may have several lines; in double quotes a backslash escapes, and no `${VAR}` is expanded.
+
+    Raises:
+        UsageError: naming the file and the line, never the value.
     """
+    text = _text(path, "--env-file")
     variables: dict[str, str] = {}
-    for number, line in enumerate(_text(path, "--env-file").splitlines(), start=1):
-        stripped = line.strip()
-        if not stripped or stripped.startswith("#"):
-            continue
-        match = _VARIABLE.fullmatch(stripped)
-        if match is None:
-            raise UsageError(f"{path}, line {number}: not NAME=value", hint="write NAME=value")
-        variables[match["name"]] = _unquoted(match["value"])
+    position = 0
+    while position < len(text):
+        match = _ENV_LINE.match(text, position)
+        if match is None or "\0" in match[0]:
+            raise _bad_env_line(path, text, position)
+        position = match.end()
+        if match["name"] is not None:
+            variables[match["name"]] = _env_value(match)
     return variables
 
 
@@ -146,6 +164,7 @@ class _Reader:
         self.defaults: list[Layer] = []
         self.triggers: dict[str, list[Layer]] = {}
         self.dev: dict[str, object] = {}
+        self.notes: list[str] = []
 
     def read(self, table: Table, prefix: str, known: Sequence[str]) -> None:
         """Take in one table; `prefix` is its name and a dot, or empty; `known` are its keys."""
@@ -184,6 +203,7 @@ class _Reader:
             defaults=tuple(self.defaults),
             triggers={name: tuple(layers) for name, layers in self.triggers.items()},
             dev=self.dev,
+            notes=tuple(self.notes),
         )
 
     def _where(self, table: str) -> str:
@@ -198,6 +218,12 @@ class _Reader:
                 f"{where}: sources belong to one trigger",
                 hint="write them in [triggers.NAME]",
             )
+        ignored = [name for name in options if name in READ_ONLY_NAMES]
+        if ignored:
+            self.notes.append(
+                f"{where}: {', '.join(ignored)} left out: what Lambda tells about a mapping, not its options"
+            )
+        options = {name: value for name, value in options.items() if name not in READ_ONLY_NAMES}
         return Layer(where, canonical(options, where=where), sources)
 
 
@@ -250,7 +276,7 @@ def _parsed(file: Path) -> Table:
 
 def _text(file: Path, flag: str) -> str:
     try:
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8-sig")  # a byte order mark is no text
     except FileNotFoundError:
         raise UsageError(f"{file} does not exist", hint=f"correct {flag} FILE") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -281,7 +307,24 @@ def _sources(given: object, where: str) -> tuple[str, ...]:
     return tuple(listed)
 
 
-def _unquoted(value: str) -> str:
-    if len(value) >= 2 and value[0] in "'\"" and value[-1] == value[0]:
-        return value[1:-1]
-    return re.sub(r"\s+#.*$", "", value)
+def _env_value(match: re.Match[str]) -> str:
+    if match["double"] is not None:
+        return re.sub(
+            r"\\([nrt\\\"'$`])", lambda found: _ESCAPES.get(found[1], found[1]), match["double"]
+        )
+    if match["single"] is not None:
+        return match["single"]
+    return re.split(r"\s#", match["bare"], maxsplit=1)[0].strip()
+
+
+def _bad_env_line(path: Path, text: str, position: int) -> UsageError:
+    where = f"{path}, line {text.count(chr(10), 0, position) + 1}"
+    line = text[position:].partition("\n")[0]
+    if "\0" in line:
+        return UsageError(f"{where}: a NUL character", hint="remove it")
+    if re.match(r"[ \t]*(export[ \t]+)?[A-Za-z_][A-Za-z0-9_]*[ \t]*=[ \t]*[\"']", line):
+        return UsageError(
+            f"{where}: a quote that is not closed, or text behind the closing one",
+            hint='close it, or write \\" for a quote inside double quotes',
+        )
+    return UsageError(f"{where}: not NAME=value", hint="write NAME=value")

@@ -148,6 +148,34 @@ def test_f6_a_mistake_in_the_table_of_the_configured_target_is_still_refused(
         assert (done.code, "did you mean bill?" in done.stderr) == (USAGE, True), done.stderr
 
 
+def test_f10_a_file_with_a_hyphen_runs_under_its_own_name(project: Place) -> None:
+    (project.folder / "triggerkit.toml").unlink()
+    project.write("my-app.py", OTHER.replace('"audits"', "").replace("${PREFIX}", ""))
+    for target in ("my-app.py", "my-app", "my-app:handlers", "./my-app.py:handlers"):
+        done = project.run("list", target, "--json")
+        assert (done.code, done.json["app"]) == (0, "my-app"), done.stderr
+
+
+def test_f10_what_is_read_only_at_lambda_is_left_out_with_a_note(project: Place) -> None:
+    pasted = 'UUID = "1"\nState = "Enabled"\nLastModified = 1.5\nBatchSize = 7\n'
+    project.write(
+        "triggerkit.toml", f'target = "app:handlers"\nstate = "memory:"\n[triggers.bill]\n{pasted}'
+    )
+    for command in ("list", "check"):
+        done = project.run(command, "--json")
+        assert done.code == 0, done.stderr
+        assert "[triggers.bill]: UUID, State, LastModified left out" in done.stderr
+    (trigger,) = project.run("list", "--json").json["triggers"]
+    assert trigger["options"]["batch_size"] == 7
+
+
+def test_f10_an_env_file_settles_the_locators(project: Place) -> None:
+    project.write("app.py", OTHER)
+    (project.folder / ".env").write_bytes(b'\xef\xbb\xbfexport PREFIX="dev-" # mine\r\n')
+    done = project.run("list", "--env-file", ".env", "--json")
+    assert (done.code, done.json["triggers"][0]["source"]) == (0, "dynamodb://dev-users")
+
+
 # --- dev without triggers --------------------------------------------------------------------------
 
 

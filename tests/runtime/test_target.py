@@ -171,13 +171,37 @@ def test_what_a_decorator_refuses_passes_through_with_the_line(folder: Path) -> 
     [
         ("", "names no module"),
         (":handlers", "names no module"),
-        ("tk-app:handlers", "'tk-app' is not a module name"),
+        ("tk..app:handlers", "'tk..app' is not a module name"),
+        ("tk-app:handlers", "there is no module 'tk-app' in"),
         ("template.yaml", "not available in this version"),
         ("missing/app.py", "does not exist"),
     ],
 )
 def test_a_target_that_cannot_be_one_is_refused(folder: Path, target: str, told: str) -> None:
     assert told in refusal_of(target, folder).message
+
+
+@pytest.mark.parametrize("name", ["tk-app", "tk app", "1tk", "tk-folder/tk-app"])
+def test_f10_a_file_whose_name_is_no_identifier_is_a_target(name: str, folder: Path) -> None:
+    (folder / f"{name}.py").parent.mkdir(exist_ok=True)
+    write(folder, f"{name}.py", GOOD)
+    forms = [f"{name}.py", f"{name}.py:handlers"]
+    forms += [] if "/" in name else [f"{name}:handlers", name]
+    for form in forms:
+        assert [one.name for one in load_target(form, folder=folder).triggers] == ["first"]
+    for module in {name, name.rpartition("/")[2]} & sys.modules.keys():
+        del sys.modules[module]
+
+
+def test_f10_a_file_that_cannot_be_imported_gets_the_right_advice(folder: Path) -> None:
+    write(folder, "tk.app.py", GOOD)
+    error = refusal_of("tk.app.py", folder)
+    assert (error.message, error.hint) == (
+        "target 'tk.app.py': a file name with a dot in it cannot be imported",
+        "rename it tk_app.py",
+    )
+    write(folder, "tk-bad.py", "1 / 0\n")
+    assert '__import__("tk-bad")' in refusal_of("tk-bad.py", folder).hint
 
 
 def test_a_missing_file_gets_the_nearest_name(folder: Path) -> None:

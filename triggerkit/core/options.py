@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from triggerkit.errors import OptionError, nearest
+from triggerkit.errors import OptionError, close_name, nearest
 
 StartingPosition: TypeAlias = Literal["TRIM_HORIZON", "LATEST", "AT_TIMESTAMP"]
 Isolation: TypeAlias = Literal["none", "process"]
@@ -261,6 +261,35 @@ HONOURED = frozenset(
 )
 """What this version keeps; `check_honoured` refuses the others unless they are at their default."""
 
+READ_ONLY_NAMES = frozenset(
+    {
+        "AmazonManagedKafkaEventSourceConfig",
+        "DocumentDBEventSourceConfig",
+        "EventSourceArn",
+        "EventSourceMappingArn",
+        "FilterCriteriaError",
+        "FunctionArn",
+        "FunctionName",
+        "KMSKeyArn",
+        "LastModified",
+        "LastProcessingResult",
+        "LoggingConfig",
+        "MetricsConfig",
+        "ProvisionedPollerConfig",
+        "Queues",
+        "ResponseMetadata",
+        "ScalingConfig",
+        "SelfManagedEventSource",
+        "SelfManagedKafkaEventSourceConfig",
+        "SourceAccessConfigurations",
+        "State",
+        "StateTransitionReason",
+        "Topics",
+        "UUID",
+    }
+)
+"""What GetEventSourceMapping answers beside the options of a stream: a configuration may repeat it."""
+
 _OURS = {theirs: ours for ours, theirs in AWS_NAMES.items()}
 
 
@@ -280,7 +309,7 @@ def canonical(given: Mapping[str, object], *, where: str = "") -> dict[str, obje
         if option is None:
             raise OptionError(
                 f"{_prefix(where)}unknown option {name!r}",
-                hint=nearest(name, (*OPTION_NAMES, *_OURS)),
+                hint=_nearest_option(name),
             )
         if option in found:
             raise OptionError(
@@ -347,6 +376,12 @@ def check_honoured(
         )
 
 
+def _nearest_option(name: str) -> str:
+    """Lambda's spelling is suggested where it is close, and not listed."""
+    both = (*OPTION_NAMES, *_OURS)
+    return nearest(name, OPTION_NAMES if close_name(name, both) is None else both)
+
+
 def _unnest(name: str, value: object, where: str) -> object:
     match name, value:
         case "FunctionResponseTypes", []:
@@ -357,6 +392,10 @@ def _unnest(name: str, value: object, where: str) -> object:
             return destination or None
         case "DestinationConfig", {"OnFailure": {**rest}} if not rest:
             return None
+        case "DestinationConfig", {**rest} if not rest:
+            return None
+        case "FilterCriteria", {**rest} if not rest:
+            return ()
         case "FilterCriteria", {"Filters": [*filters]}:
             return tuple(
                 entry["Pattern"] if isinstance(entry, Mapping) and "Pattern" in entry else entry

@@ -1,6 +1,7 @@
 """TARGET to `Triggers`. Rule: each way in which it can fail has its own message, and hides no traceback.
 
-TARGET is `module:attr`, `module`, or a path of a `.py` file with or without `:attr`. Without `attr` it is
+TARGET is `module:attr`, `module`, or a path of a `.py` file with or without `:attr`. A name that Python
+cannot write in an import, such as `my-app`, is fine. Without `attr` it is
 `handlers`, or else the only `Triggers` in the module. The user's module runs with its folder importable,
 as `python -m` would have it.
 """
@@ -66,6 +67,11 @@ def _import_file(file: Path, target: str) -> ModuleType:
     if not file.is_file():
         raise TargetError(f"target {target!r}: {file} does not exist", hint=_near_files(file))
     file = file.resolve()
+    if "." in file.stem:
+        raise TargetError(
+            f"target {target!r}: a file name with a dot in it cannot be imported",
+            hint=f"rename it {file.stem.replace('.', '_')}.py",
+        )
     root, parts = file.parent, [] if file.stem == "__init__" else [file.stem]
     while (root / "__init__.py").is_file():
         parts.insert(0, root.name)
@@ -80,7 +86,7 @@ def _import_file(file: Path, target: str) -> ModuleType:
 
 
 def _import_module(name: str, folder: Path, target: str) -> ModuleType:
-    if not all(part.isidentifier() for part in name.split(".")):
+    if not all(name.split(".")):
         raise TargetError(f"target {target!r}: {name!r} is not a module name", hint=_EXAMPLE)
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
@@ -96,8 +102,13 @@ def _import_module(name: str, folder: Path, target: str) -> ModuleType:
         error.with_traceback(_from_user(error.__traceback__))
         raise TargetError(
             f"target {target!r}: importing {name} raised {_told(error)}",
-            hint=f"correct the module; `python -c 'import {name}'` shows the same",
+            hint=f"correct the module; `python -c '{_importing(name)}'` shows the same",
         ) from error
+
+
+def _importing(name: str) -> str:
+    is_written = all(part.isidentifier() for part in name.split("."))
+    return f"import {name}" if is_written else f'__import__("{name}")'
 
 
 def _missing(error: ModuleNotFoundError, name: str, folder: Path, target: str) -> TargetError:
