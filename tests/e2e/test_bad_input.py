@@ -204,6 +204,7 @@ OUT_OF_RANGE = {
     "state": ("''",),
     "transactional": ("'y'",),
     "on_failure_unavailable": ("wait",),
+    "on_invalid": ("skip", "3"),
     "poll": ("often",),
     "idle_poll_seconds": ("0.2", "301"),
     "checkpoint_interval_seconds": ("-1", "301"),

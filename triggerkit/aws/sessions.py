@@ -7,6 +7,7 @@ Everything in here but `Access.of` blocks.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,6 +20,21 @@ if TYPE_CHECKING:
     import boto3
     import botocore.session
     from botocore.credentials import Credentials
+
+
+_FORMS = (
+    ("region", re.compile(r"[A-Za-z0-9-]{1,63}"), "write a Region such as eu-west-1"),
+    (
+        "role_arn",
+        re.compile(r"arn:[a-z-]+:iam::\d{12}:role/\S+"),
+        "write role_arn=arn:aws:iam::ACCOUNT:role/NAME",
+    ),
+    (
+        "endpoint_url",
+        re.compile(r"https?://([^\s/@]+@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?(/\S*)?"),
+        "write endpoint_url=http://HOST:PORT",
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +56,7 @@ class Access:
         """Read the common keys of `locator`.
 
         Raises:
-            LocatorError: `external_id` without `role_arn`.
+            LocatorError: `external_id` without `role_arn`, or a value that can be none of its kind.
         """
         keys = {**defaults, **locator.keys}
         access = cls(
@@ -61,6 +77,10 @@ class Access:
                 f"locator {locator.shown!r}: external_id without role_arn",
                 hint="add role_arn=arn:aws:iam::ACCOUNT:role/NAME",
             )
+        for name, form, hint in _FORMS:
+            value = getattr(access, name)
+            if value and not form.fullmatch(value):
+                raise LocatorError(f"locator {locator.text!r}: {name}={value!r}", hint=hint)
         return access
 
     def in_region(self, region: str) -> Access:

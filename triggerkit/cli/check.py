@@ -1,4 +1,4 @@
-"""`triggerkit check`. Rule: it finds what would stop a start; without `--aws` it opens no connection."""
+"""`triggerkit check`: finds what would stop a start; without `--aws` it opens no connection."""
 
 from __future__ import annotations
 
@@ -25,16 +25,21 @@ Examples:
   triggerkit check app:handlers --aws     (asks the streams, too; still changes nothing)""",
 )
 @configuration_flags
-@switch("--aws", help="Ask for every stream: credentials, permission, on or off.")
+@switch(
+    "--aws",
+    help="Ask for every stream: credentials, every permission that reading needs, on or off.",
+)
 @json_flag
 def command(**given: Any) -> None:
     """Check TARGET, the configuration and every locator; touch nothing."""
     import asyncio
 
-    from triggerkit.cli.loading import load
+    from triggerkit.cli.validating import load_to_run
+    from triggerkit.runtime.dev_tables import read_tables
     from triggerkit.settings import container_sign, refuse_implicit_state
 
-    loaded = load(read_flags(given))
+    loaded = load_to_run(read_flags(given))
+    read_tables(loaded.configuration, os.environ)  # with the seeds, which `run` does not need
     refuse_implicit_state(loaded.settings, container_sign(os.environ))
     found = asyncio.run(check(loaded, ask=given["aws"]))
     if given["as_json"]:
@@ -48,31 +53,22 @@ def command(**given: Any) -> None:
 
 
 async def check(loaded: Loaded, *, ask: bool) -> dict[str, Any]:
-    """Open every adapter, which reads its locator; with `ask` prepare the sources.
+    """Open every adapter; with `ask` prepare the sources, as a start does.
 
     Raises:
         LocatorError, HandlerSignatureError, SourceError: the first thing that would stop a start.
     """
-    from triggerkit.ports import Services
-    from triggerkit.registry import open_destination, open_lease_store, open_source
-    from triggerkit.runtime.clock import SystemClock
-    from triggerkit.runtime.handlers import callable_of
+    from triggerkit.cli.validating import open_all
     from triggerkit.runtime.pools import ThreadRunner
 
-    run = ThreadRunner("control-plane", CONTROL_PLANE_THREADS)
-    clock, settings = SystemClock(), loaded.settings
-    services = Services(run, clock, loaded.locator_defaults, settings.base_path)
+    run, settings = ThreadRunner("control-plane", CONTROL_PLANE_THREADS), loaded.settings
     rows: list[dict[str, str]] = []
     actions: set[str] = set()
     async with AsyncExitStack() as closing:
         closing.callback(run.close)
+        sources = await open_all(loaded, run, closing)
         for plan in settings.mappings:
-            callable_of(plan.trigger)
-            source = open_source(plan.source_locator, services)
-            closing.push_async_callback(source.close)
-            closing.push_async_callback(open_lease_store(plan.state, services).close)
-            if plan.on_failure is not None:
-                closing.push_async_callback(open_destination(plan.on_failure, services).close)
+            source = sources[plan.source_locator.text]
             if ask:
                 await source.prepare()
             actions.update(source.iam_actions)

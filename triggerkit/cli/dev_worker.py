@@ -16,19 +16,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
 
 from triggerkit.cli.flags import read_flags
-from triggerkit.cli.loading import Loaded, load
+from triggerkit.cli.loading import Loaded
 from triggerkit.cli.main import show_error, show_fault
 from triggerkit.cli.output import set_up_logging
 from triggerkit.cli.running import announce, run_worker
 from triggerkit.cli.stopping import SIGNALS
 from triggerkit.cli.streams import safe_streams
+from triggerkit.cli.validating import load_to_run
 from triggerkit.configuration import load_configuration
 from triggerkit.core.locators import parse
 from triggerkit.errors import (
     EXIT_INTERRUPTED,
     HandlerError,
+    HandlerSignatureError,
     InternalError,
-    NoTriggersError,
     TargetError,
     TriggerkitError,
 )
@@ -76,7 +77,8 @@ def run(given: Mapping[str, Any], line: ParentLine) -> int:
 def is_in_code(error: TriggerkitError) -> bool:
     """Whether the user's code is at fault, so that a change of it can help."""
     raised = isinstance(error, TargetError) and error.__cause__ is not None
-    return raised or isinstance(error, HandlerError) or bool(getattr(error, "__notes__", ()))
+    of_code = isinstance(error, HandlerError | HandlerSignatureError)
+    return raised or of_code or bool(getattr(error, "__notes__", ()))
 
 
 def work(given: Mapping[str, Any], line: ParentLine) -> int:
@@ -86,24 +88,21 @@ def work(given: Mapping[str, Any], line: ParentLine) -> int:
         TriggerkitError: the code, the configuration or the tables are not as they must be.
     """
     set_up_logging(given)
-    flags = replace(read_flags(given), env_file=None)  # `dev` has read it, before the sandbox
+    flags = replace(read_flags(given), env_file=None, state=None)  # `dev` has read the file
+    runs = not given["no_triggers"]
     configuration = load_configuration(flags.config, folder=Path.cwd(), env=flags.env)
+    if not (runs or flags.target or configuration.target):
+        make_tables(read_tables(configuration, os.environ))
+        return asyncio.run(serve_tables(line))
+    shipped = load_to_run(flags, some_enabled=runs)  # as `run`: its own state and destinations
     declared = read_tables(configuration, os.environ)
     make_tables(declared)
-    if given["no_triggers"] and not (flags.target or configuration.target):
-        return asyncio.run(serve_tables(line))
-    loaded = local(load(flags), given["state"])
-    if not given["no_triggers"] and not any(
-        plan.options.enabled for plan in loaded.settings.mappings
-    ):
-        raise NoTriggersError(
-            "every selected trigger is disabled", hint="set enabled = true on one"
-        )
+    loaded = local(shipped, given["state"])
     known = {table.name for table in declared}
     named = tables_named(loaded.settings.mappings)
     make_tables(DevTable(name) for name in named if name not in known)
     set_up_logging(given, loaded.settings)
-    if given["no_triggers"]:
+    if not runs:
         return asyncio.run(serve_tables(line))
     announce(loaded.settings.mappings)
     worker_flags = WorkerFlags(

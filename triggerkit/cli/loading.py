@@ -30,6 +30,7 @@ class Loaded:
     """What the flags lead to. `locator_defaults` are the keys that every locator falls back to."""
 
     settings: Settings
+    configuration: Configuration
     declared: frozenset[str] = field(default_factory=frozenset)
     locator_defaults: Mapping[str, str] = field(default_factory=dict)
 
@@ -59,6 +60,7 @@ def load(flags: ConfigurationFlags, *, needs_target: bool = True) -> Loaded:
         offered.offer(variables_of(settings.mappings, settings.app), os.environ)
     return Loaded(
         settings=settings,
+        configuration=configuration,
         declared=frozenset(t.name for t in triggers.triggers) if triggers else frozenset(),
         locator_defaults=flags.access or {},
     )

@@ -10,15 +10,15 @@ from typing import Any
 
 from triggerkit import __version__
 from triggerkit.cli.flags import read_flags
-from triggerkit.cli.loading import Loaded, load
+from triggerkit.cli.loading import Loaded
 from triggerkit.cli.output import set_up_logging
 from triggerkit.cli.stopping import SIGNALS, early_stop
+from triggerkit.cli.validating import load_to_run
 from triggerkit.core.options import read_options
 from triggerkit.errors import (
     EXIT_DRAIN_EXPIRED,
     EXIT_INTERRUPTED,
     HandlerError,
-    NoTriggersError,
 )
 from triggerkit.invokers.capture import capture_streams
 from triggerkit.runtime.clock import SystemClock
@@ -38,13 +38,9 @@ DESTINATION_THREADS = 4
 def run(given: Mapping[str, Any]) -> int:
     """Run the triggers until stopped; the exit code. `given` are the command's parameters."""
     set_up_logging(given)
-    loaded = load(read_flags(given))
+    loaded = load_to_run(read_flags(given))
     settings = loaded.settings
     refuse_implicit_state(settings, container_sign(os.environ))
-    if not any(plan.options.enabled for plan in settings.mappings):
-        raise NoTriggersError(
-            "every selected trigger is disabled", hint="set enabled = true on one"
-        )
     set_up_logging(given, settings, live=True)
     if not given["no_gc_tuning"]:
         tune_garbage_collector()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final
@@ -77,6 +77,22 @@ def read_tables(configuration: Configuration, environ: Mapping[str, str]) -> tup
     Raises:
         UsageError, LocatorError: naming the table of the configuration and the key that is wrong.
     """
+    return tuple(
+        _seeded(table, given, where, configuration)
+        for table, given, where in _described(configuration, environ)
+    )
+
+
+def check_tables(configuration: Configuration, environ: Mapping[str, str]) -> None:
+    """The same without the items, which are not shipped with a program. Raises as `read_tables`."""
+    for _ in _described(configuration, environ):
+        pass
+
+
+def _described(
+    configuration: Configuration, environ: Mapping[str, str]
+) -> Iterator[tuple[DevTable, Mapping[str, Any], str]]:
+    """Each table without its items, what the configuration says about it, and where."""
     file = configuration.path.name if configuration.path else "the configuration"
     for key in configuration.dev:
         if key != "tables":
@@ -85,10 +101,9 @@ def read_tables(configuration: Configuration, environ: Mapping[str, str]) -> tup
     if not isinstance(tables, Mapping):
         raise UsageError(f"{file} [dev]: tables is not a table", hint="write [dev.tables.NAME]")
     variables = {**configuration.vars, **environ}
-    return tuple(
-        _read_table(resolve(name, variables), given, f"{file} [dev.tables.{name}]", configuration)
-        for name, given in tables.items()
-    )
+    for name, given in tables.items():
+        where = f"{file} [dev.tables.{name}]"
+        yield _read_table(resolve(name, variables), given, where), given, where
 
 
 def ensure_table(client: Any, table: DevTable) -> Made:
@@ -184,7 +199,7 @@ def _refuse_other_key(found: Mapping[str, Any], table: DevTable) -> None:
     )
 
 
-def _read_table(name: str, given: object, where: str, configuration: Configuration) -> DevTable:
+def _read_table(name: str, given: object, where: str) -> DevTable:
     if not isinstance(given, Mapping):
         raise UsageError(
             f"{where} is not a table", hint=f'write [dev.tables.{name}] and key = "id:S"'
@@ -204,11 +219,16 @@ def _read_table(name: str, given: object, where: str, configuration: Configurati
         raise UsageError(
             f"{where}: view_type {view_type!r} does not exist", hint=nearest(view_type, VIEW_TYPES)
         )
-    table = DevTable(name, read_key(given.get("key", ""), where), view_type)
+    return DevTable(name, read_key(given.get("key", ""), where), view_type)
+
+
+def _seeded(
+    table: DevTable, given: Mapping[str, Any], where: str, configuration: Configuration
+) -> DevTable:
     if "seed" not in given:
         return table
     items = _read_seed(configuration.folder / given["seed"], table, where)
-    return DevTable(name, table.keys, view_type, items)
+    return replace(table, items=items)
 
 
 def read_key(text: str, where: str) -> tuple[tuple[str, str], ...]:
