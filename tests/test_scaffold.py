@@ -154,7 +154,7 @@ class TestDescriptions:
             ("[variables.action]", "[variables.project]", "is no variable"),
             ("[variables.action]", "[variables.Action]", "is no variable"),
             ('kind = "table"', 'kind = "text"\npattern = "("', "missing \\)"),
-            ("[variables.table]", "[variables.table", "cannot be read"),
+            ("[variables.table]", "[variables.table", "is not TOML"),
         ],
     )
     def test_a_fault_is_named_with_its_file(

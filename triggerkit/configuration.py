@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Final, Literal, TypeAlias
 
 from triggerkit.core.options import READ_ONLY_NAMES, canonical
 from triggerkit.errors import LocatorError, OptionError, UsageError, nearest
+from triggerkit.files import SETTINGS_BYTES, parse_toml, read_text
 
 Table: TypeAlias = Mapping[str, object]
 Scalar: TypeAlias = Literal["target", "app", "state"]
@@ -267,20 +267,13 @@ def _named(file: Path) -> tuple[Path, Table, str]:
 
 
 def _parsed(file: Path) -> Table:
-    try:
-        parsed: Table = tomllib.loads(_text(file, "--config"))
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{file} is not TOML: {error}", hint="correct that line") from None
-    return parsed
+    return parse_toml(_text(file, "--config"), str(file))
 
 
 def _text(file: Path, flag: str) -> str:
-    try:
-        return file.read_text(encoding="utf-8-sig")  # a byte order mark is no text
-    except FileNotFoundError:
-        raise UsageError(f"{file} does not exist", hint=f"correct {flag} FILE") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} cannot be read: {error}", hint="it must be UTF-8 text") from None
+    if not file.exists():
+        raise UsageError(f"{file} does not exist", hint=f"correct {flag} FILE")
+    return read_text(file, str(file), SETTINGS_BYTES, hint=f"name a text file with {flag} FILE")
 
 
 def _table(parent: Table, key: str, where: str) -> Table:

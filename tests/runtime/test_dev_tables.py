@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,7 +31,7 @@ def client(emulator: Emulator) -> Iterator[Any]:
 
 
 def test_a_table_is_created_once_and_kept(client: Any) -> None:
-    items = tuple(read_items('[{"pk": "a", "sk": 1}]', "seed"))
+    items = tuple(read_items(io.BytesIO(b'[{"pk": "a", "sk": 1}]'), "seed"))
     seeded = DevTable("orders", ORDERS.keys, items=items)
     assert ensure_table(client, seeded) is Made.CREATED
     client.delete_item(TableName="orders", Key=items[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from decimal import Decimal
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from triggerkit.errors import UsageError
-from triggerkit.runtime.item_json import read_item, read_items, same_item, to_wire
+from triggerkit.runtime.item_json import Item, read_item, read_items, same_item, to_wire
 
 numbers = st.builds(  # up to the 38 digits that DynamoDB keeps
     lambda digits, exponent: Decimal(digits).scaleb(exponent),
@@ -59,6 +60,11 @@ def test_a_plain_item_is_read_back_as_it_was_written(fields: dict[str, Any]) -> 
 def test_an_item_in_dynamodb_json_is_the_same_item(fields: dict[str, Any]) -> None:
     item = read_item(written({"id": "x", **fields}), "the item")
     assert read_item(json.dumps(to_wire(item)), "the item") == item
+
+
+def items_of(text: str, what: str) -> list[Item]:
+    """All of them."""
+    return list(read_items(io.BytesIO(text.encode()), what))
 
 
 def test_all_types_of_dynamodb_json_are_read() -> None:
@@ -111,12 +117,12 @@ def test_items_are_compared_as_dynamodb_compares_them(one: str, other: str, same
 
 
 def test_an_array_over_lines_is_one_document() -> None:
-    assert len(read_items('[\n{"id": "1"},\n{"id": "2"}\n]', "file")) == 2
-    assert len(read_items('{"id":\n"1"}', "file")) == 1
+    assert len(items_of('[\n{"id": "1"},\n{"id": "2"}\n]', "file")) == 2
+    assert len(items_of('{"id":\n"1"}', "file")) == 1
 
 
 def test_an_empty_array_has_no_items() -> None:
-    assert read_items("[]", "file") == []
+    assert items_of("[]", "file") == []
 
 
 @pytest.mark.parametrize(
@@ -124,6 +130,6 @@ def test_an_empty_array_has_no_items() -> None:
 )
 def test_what_is_no_item_is_refused_with_a_hint(text: str) -> None:
     with pytest.raises(UsageError) as refused:
-        read_items(text, "file.json")
+        items_of(text, "file.json")
     assert refused.value.message.startswith("file.json")
     assert refused.value.hint

@@ -26,6 +26,7 @@ from triggerkit.core.model import Batch, Record
 from triggerkit.core.outcome import Outcome, PartlyFailed, Succeeded
 from triggerkit.core.payloads import function_arn
 from triggerkit.errors import HandlerError, UsageError
+from triggerkit.files import DOCUMENT_BYTES, decoded, open_input, parse_json, read_bytes
 from triggerkit.invokers.capture import capturing
 from triggerkit.invokers.context import InvocationContext
 from triggerkit.invokers.endings import ending_of_result, without_own_frames
@@ -114,21 +115,10 @@ def read_event(file: str) -> object:
     Raises:
         UsageError: it cannot be read, or is not JSON; with line and column.
     """
-    shown = "stdin" if file == "-" else repr(file)
-    try:
-        if file == "-":
-            return json.load(sys.stdin)
-        with open(file, encoding="utf-8") as stream:
-            return json.load(stream)
-    except OSError as error:
-        raise UsageError(
-            f"event file {shown}: {error.strerror}", hint="name a JSON file, or - for stdin"
-        ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"event file {shown} is not JSON: {error}",
-            hint='write an event such as {"Records": [...]}',
-        ) from None
+    what = f"event file {'stdin' if file == '-' else repr(file)}"
+    with open_input(file, what, hint="name a JSON file, or - for stdin") as stream:
+        text = decoded(read_bytes(stream, what, DOCUMENT_BYTES), what)
+    return parse_json(text, what, hint='write an event such as {"Records": [...]}')
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from triggerkit.cli.dev_link import OR_AWS, enter, require_dev
 from triggerkit.cli.flags import access_of
 from triggerkit.cli.output import confirm, say
 from triggerkit.errors import SourceNotFoundError, TriggerkitError, UsageError, nearest
+from triggerkit.files import MIB, open_twice
 from triggerkit.runtime.dev_tables import asking, check_keys_of, keys_of
 from triggerkit.runtime.item_json import Item, read_item, read_items, same_item
 
 ATTEMPTS = 3
+LONGEST_COPY_BYTES = 1024 * MIB
+"""Of what comes through a pipe: it is read twice, so that all is checked before anything is written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be written: items, or one key to delete."""
+    """What is to be written: items, read anew each time they are gone through, or one key to delete."""
 
     table: str
-    items: Sequence[Item]
+    items: Iterable[Item]
+    count: int = 1
     deletes: bool = False
 
     @property
@@ -31,8 +33,20 @@ class Order:
         """What is done, behind a verb."""
         if self.deletes:
             return f"the item with that key from {self.table}"
-        count = len(self.items)
-        return f"{count} item{'' if count == 1 else 's'} into {self.table}"
+        return f"{self.count} item{'' if self.count == 1 else 's'} into {self.table}"
+
+
+class ItemsOfFile:
+    """The items of a file, of which one is in memory at a time unless they are one JSON document."""
+
+    def __init__(self, file: str) -> None:
+        self._what = "stdin" if file == "-" else file
+        hint = "name a file of JSON, or - for stdin"
+        self._stream = open_twice(file, f"{file!r}", LONGEST_COPY_BYTES, hint=hint)
+
+    def __iter__(self) -> Iterator[Item]:
+        self._stream.seek(0)
+        yield from read_items(self._stream, self._what)
 
 
 def put(table: str, item: str | None, given: Mapping[str, Any]) -> None:
@@ -67,7 +81,8 @@ def read_order(table: str, item: str | None, given: Mapping[str, Any]) -> Order:
         return Order(table, [read_item(item, "the item")])
     if key is not None:
         return Order(table, [read_item(key, "the key")], deletes=True)
-    return Order(table, read_items(_text(file), "stdin" if file == "-" else file))
+    items = ItemsOfFile(file)
+    return Order(table, items, count=sum(1 for _ in items))
 
 
 def connect(given: Mapping[str, Any]) -> tuple[Any, str]:
@@ -102,8 +117,7 @@ def check(client: Any, order: Order, where: str) -> None:
     """
     keys = keys_of(_described(client, order.table, where))
     for number, item in enumerate(order.items, start=1):
-        many = len(order.items) > 1
-        check_keys_of(item, keys, f"item {number}" if many else "the item")
+        check_keys_of(item, keys, f"item {number}" if order.count > 1 else "the item")
         more = [name for name in item if name not in dict(keys)] if order.deletes else []
         if more:
             raise UsageError(
@@ -121,7 +135,7 @@ def write(client: Any, order: Order) -> str:
                 found = client.put_item(TableName=order.table, Item=item, ReturnValues="ALL_OLD")
         except TriggerkitError as error:
             if number:
-                error.add_note(f"the first {number} of {len(order.items)} items were written")
+                error.add_note(f"the first {number} of {order.count} items were written")
             raise
         same += same_item(found.get("Attributes", {}), item)
     unchanged = f" ({same} already like that: no stream record)" if same else ""
@@ -131,9 +145,8 @@ def write(client: Any, order: Order) -> str:
 def delete(client: Any, order: Order) -> str:
     """Delete the item; what happened, in words. Raises UsageError, SourceError."""
     with asking("dynamodb:DeleteItem", order.table):
-        found = client.delete_item(
-            TableName=order.table, Key=order.items[0], ReturnValues="ALL_OLD"
-        )
+        (key,) = order.items
+        found = client.delete_item(TableName=order.table, Key=key, ReturnValues="ALL_OLD")
     if "Attributes" not in found:
         return f"{order.table} has no item with that key: nothing to delete"
     return f"deleted {order.told}"
@@ -149,16 +162,3 @@ def _described(client: Any, table: str, where: str) -> Mapping[str, Any]:
         hint = nearest(table, names) if names else "it has no tables yet"
         raise SourceNotFoundError(f"{where} has no table {table!r}", hint=hint) from None
     return described
-
-
-def _text(file: str) -> str:
-    try:
-        if file == "-":
-            return sys.stdin.read()
-        return Path(file).read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageError(
-            f"{file!r} cannot be read: {error.strerror}", hint="name a file of JSON, or - for stdin"
-        ) from None
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{file!r} cannot be read: {error}", hint="it must be UTF-8") from None

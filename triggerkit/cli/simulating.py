@@ -22,6 +22,7 @@ from triggerkit.configuration import load_configuration
 from triggerkit.core.masking import masked
 from triggerkit.core.safe_text import safe_block, shell_word
 from triggerkit.errors import HandlerError, SimulationError, UsageError
+from triggerkit.files import open_file
 from triggerkit.invokers.capture import real_stream
 from triggerkit.invokers.environment import offered
 from triggerkit.runtime.handlers import variables_of
@@ -136,13 +137,8 @@ def _played(file: Path, sources: Sequence[str]) -> tuple[str, Cassette]:
 
 
 def _read(file: Path) -> list[dict[str, Any]]:
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"--items {str(file)!r} cannot be read: {error}", hint="name a JSON file"
-        ) from None
-    return [to_wire(item) for item in read_items(text, str(file))]
+    with open_file(file, f"--items {str(file)!r}", hint="name a JSON file") as stream:
+        return [to_wire(item) for item in read_items(stream, str(file))]
 
 
 def _named(

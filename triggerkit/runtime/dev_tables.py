@@ -19,6 +19,7 @@ from triggerkit.aws.errors import VALIDATION, client_side_error, refusal_of
 from triggerkit.configuration import Configuration
 from triggerkit.core.locators import resolve
 from triggerkit.errors import UsageError, nearest
+from triggerkit.files import open_file
 from triggerkit.runtime.item_json import Item, read_items
 
 VIEW_TYPES: Final = ("NEW_AND_OLD_IMAGES", "NEW_IMAGE", "OLD_IMAGE", "KEYS_ONLY")
@@ -246,13 +247,8 @@ def read_key(text: str, where: str) -> tuple[tuple[str, str], ...]:
 
 
 def _read_seed(file: Path, table: DevTable, where: str) -> tuple[Item, ...]:
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"{where}: seed {str(file)!r} cannot be read: {error}", hint="name a JSON file"
-        ) from None
-    items = tuple(read_items(text, str(file)))
+    with open_file(file, f"{where}: seed {str(file)!r}", hint="name a JSON file") as stream:
+        items = tuple(read_items(stream, str(file)))
     for number, item in enumerate(items, start=1):
         check_keys_of(item, table.keys, f"{file}, item {number}")
     return items

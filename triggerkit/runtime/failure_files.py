@@ -1,4 +1,4 @@
-"""What an on-failure destination `file:` holds. Rule: a damaged line is reported, and no other line suffers.
+"""What an on-failure destination `file:` holds; a damaged line is reported, and hides no other.
 
 A line is Lambda's document with the event as a JSON string under `payload`, and the trigger's name. Lines
 are numbered from 1 as they stand in the file, damaged ones too: a number stays what it is.
@@ -6,7 +6,6 @@ are numbered from 1 as they stand in the file, damaged ones too: a number stays 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,11 @@ from typing import Any, TypeAlias
 from triggerkit.core.locators import Locator
 from triggerkit.core.safe_text import shell_word
 from triggerkit.errors import UsageError
+from triggerkit.files import MIB, LongLine, lines_of, open_file, parse_json
+
+LINE_BYTES = 64 * MIB
+"""An event of 6 MiB, escaped as text in JSON, with room to spare."""
+_HINT = "name the file that on_failure='file:PATH' appends to"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +74,8 @@ class Failure:
     def events(self) -> list[Mapping[str, Any]]:
         """The elements of `Records`; none where they cannot be read."""
         try:
-            event = json.loads(self.event_text or "{}")
-        except ValueError:
+            event = parse_json(self.event_text or "{}", "the event", hint="")
+        except UsageError:
             return []
         found = event.get("Records") if isinstance(event, dict) else None
         return [r for r in found if isinstance(r, dict)] if isinstance(found, list) else []
@@ -119,26 +123,26 @@ def read_failures(path: Path) -> Iterator[FileLine]:
     Raises:
         UsageError: the file cannot be read.
     """
+    what = f"failure records in {str(path)!r}"
     try:
-        with path.open("rb") as stream:
-            for number, line in enumerate(stream, start=1):
-                if line.strip():
+        with open_file(path, what, hint=_HINT) as stream:
+            for number, line in enumerate(lines_of(stream, LINE_BYTES), start=1):
+                if isinstance(line, LongLine):
+                    yield DamagedLine(number, str(line))
+                elif line.strip():
                     yield _read_line(number, line)
     except OSError as error:
-        raise UsageError(
-            f"failure records in {str(path)!r} cannot be read: {error.strerror}",
-            hint="name the file that on_failure='file:PATH' appends to",
-        ) from None
+        raise UsageError(f"{what} cannot be read: {error.strerror}", hint=_HINT) from None
 
 
 def _read_line(number: int, line: bytes) -> FileLine:
     try:
-        document = json.loads(line)
+        document = parse_json(line.decode("utf-8-sig"), "it", hint="")
     except UnicodeDecodeError:
         return DamagedLine(number, "it is not UTF-8 text")
-    except ValueError as error:
+    except UsageError as error:
         cut = "" if line.endswith(b"\n") else "; its end is missing"
-        return DamagedLine(number, f"it is not JSON ({error}){cut}")
+        return DamagedLine(number, f"{error.message}{cut}")
     if not (isinstance(document, dict) and isinstance(document.get("requestContext"), dict)):
         return DamagedLine(number, "it is JSON, but no failure record")
     return Failure(number, document)

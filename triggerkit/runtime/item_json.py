@@ -9,16 +9,29 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
+import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Final, TypeAlias
+from typing import IO, Any, Final, TypeAlias
 
 from triggerkit.errors import UsageError
+from triggerkit.files import (
+    DOCUMENT_BYTES,
+    MIB,
+    LongLine,
+    decoded,
+    lines_of,
+    parse_json,
+    read_bytes,
+)
 
 Item: TypeAlias = dict[str, dict[str, Any]]
 """Attribute values as boto3's client has them: numbers as text, binary values as bytes."""
 
+LINE_BYTES: Final = 4 * MIB
+"""An item of 400 KB in DynamoDB JSON, every character of it escaped, and room to spare."""
 _HINT: Final = (
     'write an item such as {"id": "1", "total": 9.95}, or DynamoDB JSON: {"id": {"S": "1"}}'
 )
@@ -29,21 +42,59 @@ def read_item(text: str, what: str) -> Item:
     return to_item(_parsed(text, what), what)
 
 
-def read_items(text: str, what: str) -> list[Item]:
-    """Read a JSON object, an array of objects, or one object a line; all of it or nothing.
+def read_items(stream: IO[bytes], what: str) -> Iterator[Item]:
+    """Read a JSON object, an array of objects, or one object a line, which are read as they are asked for.
 
     Raises:
         UsageError: naming line or number of the item that cannot be read.
     """
-    if not text.strip():
-        raise UsageError(f"{what} is empty", hint=_HINT)
-    lines = _as_lines(text)
-    if lines is not None:
-        return [to_item(_parsed(line, where), where) for where, line in _named(lines, what)]
-    whole = _parsed(text, what)
+    first, number = _first_line(stream, what)
+    if _is_object(first):
+        yield from _items_of_lines(first, number, stream, what)
+        return
+    rest = read_bytes(stream, what, DOCUMENT_BYTES - len(first))
+    whole = _parsed(decoded(first + rest, what), what)
     if not isinstance(whole, list):
-        return [to_item(whole, what)]
-    return [to_item(one, f"{what}, item {number}") for number, one in enumerate(whole, start=1)]
+        yield to_item(whole, what)
+        return
+    for number, one in enumerate(whole, start=1):
+        yield to_item(one, f"{what}, item {number}")
+
+
+def _first_line(stream: IO[bytes], what: str) -> tuple[bytes, int]:
+    """The first line that is not blank, of a long line that is an array its beginning; and its number."""
+    number = 0
+    while line := stream.readline(LINE_BYTES + 1):
+        number += 1
+        line = line.removeprefix(codecs.BOM_UTF8)
+        if len(line) > LINE_BYTES and not line.lstrip().startswith(b"["):
+            raise _too_long(what, number)
+        if line.strip():
+            return line, number
+    raise UsageError(f"{what} is empty", hint=_HINT)
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _items_of_lines(first: bytes, number: int, stream: IO[bytes], what: str) -> Iterator[Item]:
+    for at, line in enumerate(itertools.chain([first], lines_of(stream, LINE_BYTES)), start=number):
+        if isinstance(line, LongLine):
+            raise _too_long(what, at)
+        if line.strip():
+            where = f"{what}, line {at}"
+            yield to_item(_parsed(decoded(line, where), where), where)
+
+
+def _too_long(what: str, number: int) -> UsageError:
+    return UsageError(
+        f"{what}, line {number} is longer than {LINE_BYTES // MIB} MiB",
+        hint="an item has 400 KB at most; write one a line",
+    )
 
 
 def to_item(value: object, what: str) -> Item:
@@ -67,21 +118,28 @@ def same_item(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def _parsed(text: str, what: str) -> object:
-    try:
-        value: object = json.loads(
-            text,
-            parse_int=Decimal,
-            parse_float=Decimal,
-            parse_constant=_no_constant,
-            object_pairs_hook=_unique,
+    value = parse_json(
+        text,
+        what,
+        hint=_HINT,
+        parse_int=Decimal,
+        parse_float=Decimal,
+        parse_constant=_no_constant,
+        object_pairs_hook=_unique,
+    )
+    if "\\ud" in text.lower() and _has_half_character(value):
+        raise UsageError(
+            f"{what} has half a character: \\ud800 to \\udfff stand in pairs", hint=_HINT
         )
-    except json.JSONDecodeError as error:
-        raise UsageError(f"{what} is not JSON: {error}", hint=_HINT) from None
-    except (ValueError, ArithmeticError) as error:
-        raise UsageError(f"{what}: {error}", hint=_HINT) from None
-    except RecursionError:
-        raise UsageError(f"{what} is nested too deeply", hint="DynamoDB takes 32 levels") from None
     return value
+
+
+def _has_half_character(value: object) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _no_constant(name: str) -> object:
@@ -95,28 +153,6 @@ def _unique(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
             raise ValueError(f"{name!r} is given twice")
         found[name] = value
     return found
-
-
-def _as_lines(text: str) -> list[str] | None:
-    """The lines of JSON lines; None for one document."""
-    try:
-        json.loads(text)
-    except json.JSONDecodeError:
-        lines = text.splitlines()
-        first = next(line for line in lines if line.strip())
-        try:
-            json.loads(first)
-        except json.JSONDecodeError:
-            return None
-        return lines
-    except RecursionError:
-        return None
-    return None
-
-
-def _named(lines: Sequence[str], what: str) -> list[tuple[str, str]]:
-    numbered = enumerate(lines, start=1)
-    return [(f"{what}, line {number}", line) for number, line in numbered if line.strip()]
 
 
 # --- DynamoDB JSON ------------------------------------------------------------------------------

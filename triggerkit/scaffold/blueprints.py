@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, assert_never, cast, get_args
 
 from triggerkit.errors import UsageError, nearest
+from triggerkit.files import SETTINGS_BYTES, parse_toml, read_text
 
 Kind: TypeAlias = Literal["text", "table", "number", "choice", "switch"]
 
@@ -143,10 +143,8 @@ def read_blueprint(folder: Path, *, origin: str = "triggerkit") -> Blueprint:
         UsageError: it cannot be read, or has a missing, unknown or wrong key, which is named.
     """
     file = folder / DESCRIPTION
-    try:
-        told = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{file} cannot be read: {error}", hint="correct that file") from None
+    text = read_text(file, str(file), SETTINGS_BYTES, hint="correct that file")
+    told = parse_toml(text, str(file))
     _check_keys(told, _BLUEPRINT_KEYS, str(file))
     name = _words(told, "name", str(file))
     if name != folder.name or not _NAME.fullmatch(name):

@@ -96,7 +96,7 @@ def read_header(text: bytes) -> Header | int | None:
         if opening.line != "cassette":
             return None
         return opening.version if opening.version > VERSION else _HEADER.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
@@ -104,5 +104,7 @@ def read_line(text: bytes) -> Line | Ended:
     """Any line but the first. Raises ValueError: it is none, and why."""
     try:
         return _LINE.decode(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ValueError(str(error)) from None

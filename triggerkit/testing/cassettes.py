@@ -1,4 +1,4 @@
-"""Recorded streams: what `triggerkit record` wrote, for tests. Rule: a file is read as it is used, never whole.
+"""Recorded streams: what `triggerkit record` wrote, for tests. A file is read as it is used, never whole.
 
 What is damaged, cut off or newer is an error that says so, where it is met. Importing this loads no boto3.
 """
@@ -14,7 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, TypeAlias, cast
 
-from triggerkit.errors import CassetteError, LocatorError, UsageError
+from triggerkit.errors import CassetteError, DamagedReplyError, LocatorError, UsageError
+from triggerkit.files import MIB, open_file
 from triggerkit.ports import Event
 from triggerkit.sources._change_events import to_event
 from triggerkit.sources._lineage import StreamArn, parse_stream_arn
@@ -32,6 +33,9 @@ from triggerkit.testing.cassette_lines import (
 FilePath: TypeAlias = str | os.PathLike[str]
 
 LAMBDA_BATCH_SIZE = 100
+LINE_BYTES = 16 * MIB
+"""A record has two images of 400 KB at most; every character of them may be escaped."""
+MOST_BYTES = 2048 * MIB
 _GZIP = b"\x1f\x8b"
 _AGAIN = "record it again: triggerkit record dynamodb://TABLE -o FILE"
 
@@ -110,8 +114,9 @@ class Cassette:
         number, ended, whole = 1, False, False
         with _opened(self.path) as stream:
             try:
-                next(stream)
-                for number, text in enumerate(stream, start=2):
+                lines = _lines(self.path, stream)
+                next(lines)
+                for number, text in enumerate(lines, start=2):
                     line = None if ended else self._line(text, number)
                     if line is None:
                         break
@@ -140,7 +145,17 @@ class Cassette:
             raise _damaged(self.path, f"line {number}: {error}") from None
 
     def _event(self, line: Recorded) -> Event:
-        return to_event(bytes(line.record), self._arn_of(line.shard))
+        try:
+            return to_event(bytes(line.record), self._arn_of(line.shard))
+        except (
+            DamagedReplyError,
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            TypeError,
+            ValueError,
+        ):
+            raise _damaged(self.path, f"in a record of {line.shard}, which is none") from None
 
     def _arn_of(self, shard: str) -> str:
         label = shard.partition(":")[0].replace("_", ":")
@@ -160,7 +175,7 @@ def load_cassette(path: FilePath, *, allow_cut: bool = False) -> Cassette:
     file = Path(path)
     with _opened(file) as stream:
         try:
-            header = read_header(next(stream, b""))
+            header = read_header(next(_lines(file, stream), b""))
         except EOFError:
             header = None
         except (OSError, zlib.error) as error:
@@ -203,16 +218,36 @@ def without_account(arn: str) -> str:
 
 
 def _opened(path: Path) -> IO[bytes]:
+    what, hint = f"the cassette {path}", "name a file that is there"
+    if path.exists() and not (path.is_file() or path.is_dir()):  # it is read more than once
+        raise CassetteError(f"{what} is no file", hint=hint)
     try:
-        stream = path.open("rb")
-    except OSError as error:
-        raise CassetteError(
-            f"the cassette {path} cannot be read: {error.strerror}",
-            hint="name a file that is there",
-        ) from error
+        stream = open_file(path, what, hint=hint)
+    except UsageError as error:
+        raise CassetteError(error.message, hint=hint) from None
     packed = stream.read(len(_GZIP)) == _GZIP
-    stream.close()
-    return cast(IO[bytes], gzip.open(path)) if packed else path.open("rb")
+    stream.seek(0)
+    return cast(IO[bytes], gzip.GzipFile(fileobj=stream)) if packed else stream
+
+
+def _lines(path: Path, stream: IO[bytes]) -> Iterator[bytes]:
+    """The lines, of which none and not all together may be longer than a recording is.
+
+    Raises:
+        CassetteError: they are. OSError, EOFError, zlib.error: gzip is damaged.
+    """
+    left_bytes, number = MOST_BYTES, 0
+    while text := stream.readline(LINE_BYTES + 1):
+        number += 1
+        left_bytes -= len(text)
+        if len(text) > LINE_BYTES:
+            raise _damaged(path, f"line {number} is longer than {LINE_BYTES // MIB} MiB")
+        if left_bytes < 0:
+            raise CassetteError(
+                f"{path} has more than {MOST_BYTES // MIB:,} MiB, unpacked",
+                hint="record less of the stream: --since, --for, --lines or --key",
+            )
+        yield text
 
 
 def _damaged(path: Path, how: str) -> CassetteError:

@@ -17,6 +17,8 @@ from triggerkit.errors import CassetteError
 from triggerkit.testing.cassette_lines import Line, Recorded, ShardBegun, ShardClosed
 from triggerkit.testing.cassettes import Cassette
 
+LAST_SECONDS = 253_402_300_799
+"""The end of the year 9999."""
 Pace: TypeAlias = Literal["at once", "recorded"]
 
 
@@ -77,14 +79,23 @@ class Player:
                     self._begin_root(shard)
             case Recorded(shard=shard, record=record):
                 self._settle_roots()
-                wire = msgspec.json.decode(record)
-                self.emulator.replay(self.table, wire, self._live.get(shard))
+                self._replay(record, self._live.get(shard))
                 self.changed()
             case ShardClosed():
                 self._settle_roots()
                 self._close(line)
             case _:
                 assert_never(line)
+
+    def _replay(self, record: msgspec.Raw, shard: str | None) -> None:
+        """Raises msgspec.DecodeError, EmulatorError: it is no record of a change."""
+        try:
+            wire = msgspec.json.decode(record)
+            self.emulator.replay(self.table, wire, shard)
+        except RecursionError:
+            raise msgspec.DecodeError("it is nested too deeply") from None
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise msgspec.DecodeError(f"it is no change of an item: {error}") from error
 
     def _begin_root(self, shard: str) -> None:
         if self._roots and _label(self._roots[0]) != _label(shard):
@@ -144,7 +155,10 @@ def in_time(lines: Iterable[Line]) -> Iterator[tuple[float, Line]]:
                 at_seconds = max([at_seconds, *(reached.get(one, 0.0) for one in parents)])
             case Recorded(record=record):
                 change = _HEAD.decode(record).dynamodb
-                at_seconds = max(at_seconds, change.approximate_creation_date_time or 0.0)
+                told_seconds = change.approximate_creation_date_time or 0.0
+                if not 0 <= told_seconds <= LAST_SECONDS:
+                    raise msgspec.ValidationError(f"its time, {told_seconds:g}, is none")
+                at_seconds = max(at_seconds, told_seconds)
             case ShardClosed():
                 pass
         reached[line.shard] = at_seconds
