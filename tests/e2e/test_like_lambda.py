@@ -430,3 +430,53 @@ def test_c6_powertools_works_as_on_lambda(shop: Place, tables: Tables) -> None:
     (first, _) = [entry for entry in printed if entry.get("message") == "saw-it"]
     assert first["function_name"] == "notify"
     assert [entry["function_name"] for entry in printed if "ColdStart" in entry] == ["notify"]
+
+
+# --- what the module has set up ---------------------------------------------------------------------
+
+SET_UP = """
+        import contextvars, decimal
+        tenant = contextvars.ContextVar("tenant")
+        tenant.set("t1")
+        decimal.getcontext().prec = 5
+        """
+
+
+@pytest.mark.parametrize("word", ["def", "async def"])
+def test_what_the_module_sets_in_its_context_is_there_in_its_handlers(
+    word: str, shop: Place, tables: Tables
+) -> None:
+    module = (
+        SET_UP
+        + f"""
+        {word} handler(event, context):
+            print("is", tenant.get(), decimal.Decimal(1) / 3)
+        """
+    )
+    messages = [entry["message"] for entry in run(shop, tables, module, items=2).logs]
+    assert messages.count("is t1 0.33333") == 2
+
+
+def test_a_call_that_spoils_its_event_its_folder_and_its_loop_does_not_harm_the_next_attempt(
+    shop: Place, tables: Tables
+) -> None:
+    module = """
+        import asyncio
+        calls = []
+        def handler(event, context):
+            assert set(event) == {"Records"} and event["Records"][0]["eventName"] == "INSERT"
+            asyncio.get_event_loop().run_until_complete(asyncio.sleep(0))
+            event["Records"][0].clear()
+            event.clear()
+            os.chdir("/")
+            asyncio.get_event_loop().close()
+            calls.append(1)
+            if len(calls) == 1:
+                def deep(): return deep()
+                deep()
+        """
+    done = run(shop, tables, module, "--set", "notify.maximum_retry_attempts=1")
+    assert done.code == 0, done.stderr
+    (failed,) = [entry for entry in done.logs if entry["event"] == "handler_failed"]
+    assert failed["error_type"] == "RecursionError"
+    assert done.logs[-1]["records_done"] == 1

@@ -132,7 +132,7 @@ class Raised:
 async def call(plan: MappingPlan, event: object) -> object:
     """Enter the lifespan, call the handler, leave the lifespan; the result, or a `Raised`."""
     result: object = None
-    run = ThreadRunner("handler", 1, event_loops=True)
+    run = ThreadRunner("handler", 1, for_handlers=True)
     try:
         async with AsyncExitStack() as stack:
             stack.callback(run.close)

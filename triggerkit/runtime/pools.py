@@ -10,6 +10,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from contextvars import Context, copy_context
 from queue import SimpleQueue
 from typing import TypeVar
 
@@ -25,13 +26,15 @@ LAST_STEPS_SECONDS = 1.0
 class ThreadRunner:
     """Implements `ports.Runner` on at most `threads` daemon threads, first come first served.
 
-    `event_loops`: each thread has an event loop set, for blocking code of the user's.
+    `for_handlers`: blocking code of the user's finds an event loop set on its thread, and the context variables
+    that its module has set while it was imported.
     """
 
-    def __init__(self, name: str, threads: int, *, event_loops: bool = False) -> None:
+    def __init__(self, name: str, threads: int, *, for_handlers: bool = False) -> None:
         self._name = name
         self._limit = threads
-        self._event_loops = event_loops
+        self._for_handlers = for_handlers
+        self._context = copy_context() if for_handlers else Context()
         self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._unfinished = 0
@@ -85,12 +88,13 @@ class ThreadRunner:
 
     def _grow(self) -> None:
         name = f"triggerkit-{self._name}-{len(self._threads) + 1}"
-        thread = threading.Thread(target=self._serve, name=name, daemon=True)
+        context = self._context.copy()
+        thread = threading.Thread(target=lambda: context.run(self._serve), name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
 
     def _serve(self) -> None:
-        loop = ThreadLoop() if self._event_loops else None
+        loop = ThreadLoop() if self._for_handlers else None
         while (perform := self._queue.get()) is not None:
             if loop is not None:
                 loop.offer()
@@ -203,7 +207,7 @@ class HandlerThreads:
 
     def threads(self, name: str, count: int) -> ThreadRunner:
         """`count` threads of the sync trigger `name`, nobody else's."""
-        runner = ThreadRunner(f"handler-{name}", count, event_loops=True)
+        runner = ThreadRunner(f"handler-{name}", count, for_handlers=True)
         self._runners.append(runner)
         return runner
 
