@@ -178,6 +178,7 @@ def test_aws_is_written_to_only_when_asked_and_answered(project: Place) -> None:
         asked = project.run("put", "orders", item, "--aws")
         assert asked.code == 2
         assert "Put 1 item into orders of AWS (us-east-1" in asked.stderr
+        assert "), account 000000000000?" in asked.stderr
         assert tables.emulator.call("Scan", {"TableName": "orders"})["Count"] == 0
         done = project.run("put", "orders", item, "--aws", "--yes")
         assert done.code == 0, done.stderr

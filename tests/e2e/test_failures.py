@@ -72,6 +72,12 @@ def test_damaged_lines_are_told_and_passed_over(failed: Place) -> None:
     assert failed.run("failures", "show", "2", "given-up.jsonl").code == 0
 
 
+def test_f4_a_trigger_without_failure_records_gets_the_nearest_that_has_some(failed: Place) -> None:
+    done = failed.run("failures", "ls", "given-up.jsonl", "-t", "bil")
+    told = "no failure records of bil in given-up.jsonl; did you mean bill?\n"
+    assert (done.code, done.stdout) == (0, told)
+
+
 def test_nothing_given_up_yet_is_no_error(place: Place) -> None:
     place.write("app.py", APP)
     before = place.files

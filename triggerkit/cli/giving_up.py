@@ -23,7 +23,7 @@ from triggerkit.cli.output import (
 )
 from triggerkit.configuration import load_configuration
 from triggerkit.core.safe_text import shell_word
-from triggerkit.errors import UsageError
+from triggerkit.errors import UsageError, nearest
 from triggerkit.runtime.colours import wants_colours
 from triggerkit.runtime.failure_files import DamagedLine, Failure, failure_file, read_failures
 
@@ -52,13 +52,18 @@ class Found:
 def list_all(given: Mapping[str, Any]) -> None:
     """Print one line a failure record. Raises UsageError and what `load` raises."""
     sought = seek(given)
-    found = list(read_all(sought, given["trigger"]))
+    globs = given["trigger"]
+    everything = list(read_all(sought, ()))
+    found = [one for one in everything if is_chosen(one.failure, globs)]
     if given["as_json"]:
         print_json([as_row(one) for one in found])
         return
     if not found:
         names = ", ".join(map(shown_path, sought.files))
-        say(f"no failure records in {names}")
+        others = sorted({one.failure.trigger for one in everything})
+        which = " ".join(globs)
+        of = f" of {which}" if others else ""
+        say(f"no failure records{of} in {names}{f'; {nearest(which, others)}' if others else ''}")
         return
     for file in sought.files:
         mine = [one.failure for one in found if one.file == file]
@@ -142,8 +147,13 @@ def read_all(sought: Sought, globs: Sequence[str]) -> Iterator[Found]:
         for line in read_failures(file):
             if isinstance(line, DamagedLine):
                 tell_damage(file, line)
-            elif not globs or any(fnmatchcase(line.trigger, glob) for glob in globs):
+            elif is_chosen(line, globs):
                 yield Found(file, line)
+
+
+def is_chosen(failure: Failure, globs: Sequence[str]) -> bool:
+    """Whether `--trigger` chooses it; without any glob everything is chosen."""
+    return not globs or any(fnmatchcase(failure.trigger, glob) for glob in globs)
 
 
 def tell_damage(file: Path, line: DamagedLine) -> None:

@@ -58,7 +58,9 @@ def put(table: str, item: str | None, given: Mapping[str, Any]) -> None:
     order = read_order(table, item, given)
     client, where = connect(given)
     try:
-        check(client, order, where)
+        table_arn = check(client, order, where)
+        if given["aws"]:
+            where = f"{where}, account {table_arn.split(':')[4]}"
         verb = "delete" if order.deletes else "put"
         if given["dry_run"]:
             say(f"would {verb} {order.told} of {where}")
@@ -109,13 +111,14 @@ def connect(given: Mapping[str, Any]) -> tuple[Any, str]:
     return client, f"dev at {link.endpoint_url}"
 
 
-def check(client: Any, order: Order, where: str) -> None:
-    """Compare every item with the table's key.
+def check(client: Any, order: Order, where: str) -> str:
+    """Compare every item with the table's key; the table's ARN.
 
     Raises:
         SourceNotFoundError: no such table. UsageError: a key that does not fit.
     """
-    keys = keys_of(_described(client, order.table, where))
+    described = _described(client, order.table, where)
+    keys = keys_of(described)
     for number, item in enumerate(order.items, start=1):
         check_keys_of(item, keys, f"item {number}" if order.count > 1 else "the item")
         more = [name for name in item if name not in dict(keys)] if order.deletes else []
@@ -124,6 +127,7 @@ def check(client: Any, order: Order, where: str) -> None:
                 f"the key has {more[0]!r}, which is no key of {order.table}",
                 hint=f"the table's key is {','.join(map(':'.join, keys))}",
             )
+    return str(described["TableArn"])
 
 
 def write(client: Any, order: Order) -> str:

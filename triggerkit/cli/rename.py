@@ -56,7 +56,8 @@ def command(old: str, new: str, *, dry_run: bool, yes: bool, as_json: bool, **gi
     count = asyncio.run(with_store(settings, lambda store: count_leases(settings, store, old)))
     if not dry_run:
         if not yes:
-            confirm(f"Move {_leases(count)} from {old} to {new}?")
+            place = f"of app {settings.namespace} in {settings.state}"
+            confirm(f"Move {_leases(count)} {place} from {old} to {new}?")
         move = (f"{settings.namespace}:{old}:", f"{settings.namespace}:{new}:")
         count = asyncio.run(with_store(settings, lambda store: store.rename((move,))))
     if as_json:
