@@ -154,6 +154,24 @@ def test_c7_a_handler_among_the_sources_is_refused_too() -> None:
             handlers.on("dynamodb://orders", given)
 
 
+def test_an_object_with_a_func_of_its_own_is_no_partial() -> None:
+    handlers = Triggers()
+
+    class Answering:
+        """Has every attribute, `func` among them, as a mock has."""
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("__"):
+                raise AttributeError(name)
+            return self
+
+        def __call__(self, event: Any, context: Any) -> None: ...
+
+    given = Answering()
+    assert handlers.on(ORDERS, name="mocked")(given) is given
+    assert not handlers.triggers[0].is_async
+
+
 def test_a_lambda_needs_a_name() -> None:
     with pytest.raises(UsageError, match="has no name to keep state under"):
         Triggers().on(ORDERS)(lambda event, context: None)

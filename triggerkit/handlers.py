@@ -5,6 +5,7 @@ A typed one, of `.each` or `.batch`, is called with its change or batch, and wit
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -222,7 +223,7 @@ def origin_of(handler: object) -> str:
 
 
 def _called(handler: Callable[..., object]) -> Callable[..., object]:
-    while hasattr(handler, "func"):  # functools.partial, also one around another
+    while isinstance(handler, functools.partial):  # also one around another
         handler = handler.func
     if inspect.isroutine(handler) or inspect.isclass(handler):
         return handler

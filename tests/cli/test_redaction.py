@@ -245,3 +245,9 @@ def test_flags_that_make_no_sense_are_refused(
 
 def test_the_key_of_the_pseudonyms_is_not_shown() -> None:
     assert "salt" not in repr(redacting("id"))
+
+
+def test_c8_an_empty_map_of_dynamodb_local_is_redacted_as_an_empty_map() -> None:
+    item = {"id": {"S": "1"}, "tags": {}, "lines": {"L": [{}, {"S": "x"}]}}
+    image = redacting("tags,lines.any").redacted(record(item))["dynamodb"]["NewImage"]
+    assert image == {"id": {"S": "1"}, "tags": {"M": {}}, "lines": {"L": [{"M": {}}, {"S": "x"}]}}

@@ -402,6 +402,30 @@ def test_c6_one_call_from_the_command_line_and_a_simulation_have_the_variables_t
     assert done.code == 0, done.stderr
 
 
+@pytest.mark.parametrize("how", ["flag", "profile", "environment"])
+def test_c6_the_region_is_that_of_the_flag_the_environment_or_the_profile(
+    how: str, place: Place
+) -> None:
+    place.write("config", "[profile mine]\nregion = eu-west-1\n")
+    place.environment["AWS_CONFIG_FILE"] = str(place.folder / "config")
+    flags: tuple[str, ...] = ()
+    if how == "flag":
+        flags = ("--region", "eu-west-1")
+    else:
+        name, value = ("AWS_PROFILE", "mine")
+        if how == "environment":
+            name, value = ("AWS_DEFAULT_REGION", "eu-west-1")
+        place.environment[name] = value
+    module = """
+        region = os.environ["AWS_REGION"]
+        def handler(event, context):
+            return region
+        """
+    place.write("app.py", HEAD + textwrap.dedent(module) + TAIL)
+    done = place.run("invoke", "app:handlers", "-e", "-", *flags, stdin='{"Records": []}')
+    assert (done.code, done.json) == (0, "eu-west-1"), done.stderr
+
+
 def test_c6_powertools_works_as_on_lambda(shop: Place, tables: Tables) -> None:
     module = """
         from aws_lambda_powertools import Logger, Metrics, Tracer

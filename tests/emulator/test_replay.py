@@ -158,3 +158,14 @@ def test_keys_alone_are_enough() -> None:
     orders.emulator.replay("orders", record)
     assert keys(orders.records(shard)) == ["a"]
     assert orders.get("a") is None
+
+
+def test_c8_an_empty_map_that_dynamodb_local_recorded_without_its_type_can_be_played() -> None:
+    orders = Orders()
+    (shard,) = orders.emulator.open_shards("orders")
+    record = recorded("a")
+    record["dynamodb"]["NewImage"] |= {"tags": {}, "lines": {"L": [{}]}}
+    del record["dynamodb"]["SizeBytes"]
+    orders.emulator.replay("orders", record)
+    assert orders.get("a")["tags"] == {"M": {}}  # type: ignore[index]
+    assert orders.records(shard)[0]["dynamodb"]["NewImage"]["tags"] == {}  # as it was recorded

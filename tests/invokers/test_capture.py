@@ -182,3 +182,28 @@ def test_a_logging_handler_made_while_captured_is_captured_too() -> None:
             logger.handlers.clear()
 
         assert [entry["message"] for entry in printed_by(handler)] == ["careful"]
+
+
+def test_a_handler_that_closes_its_streams_closes_neither_the_log_nor_the_next_call_s_output() -> (
+    None
+):
+    with own_streams() as streams:
+
+        def handler(event: object, context: object) -> None:
+            print("hello")
+            sys.stdout.close()
+            sys.stderr.close()
+
+        assert [entry["message"] for entry in printed_by(handler, calls=2)] == ["hello"] * 2
+        assert not any(stream.closed for stream in streams)
+
+
+def test_bytes_written_to_the_buffer_of_a_stream_are_output_too() -> None:
+    with own_streams():
+
+        def handler(event: object, context: object) -> None:
+            sys.stdout.buffer.write("größer\n".encode())
+            sys.stdout.buffer.write(b"\xff\n")
+            sys.stdout.flush()
+
+        assert [entry["message"] for entry in printed_by(handler)] == ["größer", "\\xff"]

@@ -17,7 +17,7 @@ from hashlib import blake2b
 from typing import Any, Final, TypeAlias
 
 from triggerkit.emulator.sizes import item_size_bytes
-from triggerkit.emulator.values import normalise_item, number
+from triggerkit.emulator.values import normalise_item, number, with_map_types
 from triggerkit.errors import UsageError
 
 Wire: TypeAlias = dict[str, Any]
@@ -101,7 +101,7 @@ class Redactor:
         change = dict(record["dynamodb"])
         for name in _IMAGES:
             if change.get(name) is not None:
-                change[name] = self._item(change[name], self._paths())
+                change[name] = self._item(with_map_types(change[name]), self._paths())
         if "SizeBytes" in change:
             images = [change[name] for name in _IMAGES if change.get(name) is not None]
             change["SizeBytes"] = sum(item_size_bytes(normalise_item(image)) for image in images)

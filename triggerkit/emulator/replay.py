@@ -15,7 +15,7 @@ from triggerkit.emulator.shards import StreamRecord
 from triggerkit.emulator.site import Site
 from triggerkit.emulator.sizes import item_size_bytes
 from triggerkit.emulator.store import ItemKey, Table
-from triggerkit.emulator.values import normalise_item
+from triggerkit.emulator.values import normalise_item, with_map_types
 
 _IMAGES = ("NewImage", "OldImage")
 
@@ -61,7 +61,7 @@ def _write_item(site: Site, table: Table, place: ItemKey, record: Mapping[str, A
         case "INSERT" | "MODIFY":
             image = record["dynamodb"].get("NewImage")
             if image is not None:
-                item = normalise_item(image)
+                item = normalise_item(with_map_types(image))
                 check_item_key(table, item)
                 site.store.write_item(table.name, place, item)
         case other:
@@ -73,7 +73,7 @@ def _size_bytes(recorded: Mapping[str, Any]) -> int:
     if isinstance(told, int):
         return told
     images = (recorded[name] for name in ("Keys", *_IMAGES) if recorded.get(name) is not None)
-    return sum(item_size_bytes(normalise_item(image)) for image in images)
+    return sum(item_size_bytes(normalise_item(with_map_types(image))) for image in images)
 
 
 def _unreadable(why: str) -> EmulatorError:

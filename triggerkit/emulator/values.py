@@ -100,6 +100,21 @@ def normalise_item(item: object) -> Item:
     return _normalised(item, 0)
 
 
+def with_map_types(image: Mapping[str, Any]) -> dict[str, Any]:
+    """A recorded image as DynamoDB sends it; DynamoDB Local 3 writes an empty map as `{}`."""
+
+    def typed(value: Any) -> Any:
+        match value:
+            case {"M": Mapping() as inner}:
+                return {"M": {name: typed(one) for name, one in inner.items()}}
+            case {"L": list() as inner}:
+                return {"L": [typed(one) for one in inner]}
+            case _:
+                return {"M": {}} if value == {} else value
+
+    return {name: typed(value) for name, value in image.items()}
+
+
 def normalise(value: object, depth: int = 0) -> Value:
     """Return one canonical value; `depth` counts the maps and lists around it, the item not.
 

@@ -148,6 +148,9 @@ class ScopedStream:
         scope.write(self._name, text)
         return len(text)
 
+    def close(self) -> None:
+        """Leave the real stream open: it is the worker's."""
+
     def writelines(self, lines: Iterable[str], /) -> None:
         """Write each of `lines`."""
         for line in lines:
