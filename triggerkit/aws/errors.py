@@ -156,7 +156,8 @@ _CREDENTIAL_FAULTS = {
     "LoginError": "run `aws login`",
 }
 _LOCATOR_FAULTS = {
-    "NoRegionError": "add ?region=eu-west-1 to the locator or export AWS_DEFAULT_REGION",
+    "NoRegionError": "give --region, add ?region=eu-west-1 to the locator or export AWS_DEFAULT_REGION;"
+    " without an account use triggerkit dev",
     "InvalidRegionError": "a Region looks like eu-west-1",
     "EndpointProviderError": "check the Region and the endpoint",
     "BaseEndpointResolverError": "check the Region and the endpoint",
