@@ -181,8 +181,8 @@ MUTANTS = (
     Mutant(
         "only the latest stream of a table",
         "sources/_incarnations.py",
-        "return sorted(kept, key=lambda arn: arn.label)",
-        "return sorted(kept, key=lambda arn: arn.label)[-1:]",
+        "        return sorted(",
+        "        kept = kept[-1:]\n        return sorted(",
         "a stream that is turned off and on loses what was not read yet",
     ),
     Mutant(
@@ -318,11 +318,11 @@ MUTANTS = (
         "a handler goes on beside its shard's next owner",
     ),
     Mutant(
-        "string comparison where a page begins with some of the last one",
-        "sources/_track.py",
-        "if int(record.sequence_number) > last)",
-        "if record.sequence_number > position.sequence_number)",
-        "records whose number has a digit more are skipped",
+        "string comparison in a page that is out of order",
+        "sources/_order.py",
+        "records.sort(key=lambda record: int(record.sequence_number))",
+        "records.sort(key=lambda record: record.sequence_number)",
+        "records whose number has a digit more are handed on too early",
     ),
     Mutant(
         "who falls off the ring hears that there is nothing",

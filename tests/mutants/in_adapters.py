@@ -78,8 +78,8 @@ MUTANTS = (
     Mutant(
         "iterator re-created from the start",
         TRACK,
-        "            case _:\n                iterator, _ = await self._calls.iterator(place.behind)",
-        "            case _:\n                iterator, _ = await self._calls.iterator(TRIM_HORIZON)",
+        "            iterator, _ = await self._calls.iterator(position)\n",
+        "            iterator, _ = await self._calls.iterator(TRIM_HORIZON)\n",
         "every fifteen minutes of rest deliver a day again",
     ),
     Mutant(
@@ -113,7 +113,7 @@ MUTANTS = (
     Mutant(
         "a refused shard is gone at once",
         "sources/_reader.py",
-        "if now_seconds - self._refused_since_seconds < REFUSED_SECONDS:",
+        "if now_seconds - self._refused_since_seconds < refused_seconds:",
         "if False:",
         "a shard that is listed a little too early is given up with all its records",
     ),

@@ -89,8 +89,8 @@ NEW = (
     Mutant(
         "the end is told with a page that is cut short",
         "sources/_track.py",
-        "ended=at_end and self._nulls >= _CONFIRMED_NULLS,",
-        "ended=self._nulls >= _CONFIRMED_NULLS,",
+        "ended=at_end and self._end_is_sure,",
+        "ended=self._end_is_sure,",
         "the slower of two triggers on a stream loses the rest of each shard",
     ),
     Mutant(
@@ -103,8 +103,8 @@ NEW = (
     Mutant(
         "a shard that was refused once is gone at the next refusal",
         "sources/_reader.py",
-        "        self._refused_since_seconds = None\n        return page",
-        "        return page",
+        "            self._refused_since_seconds = None\n            if page.records",
+        "            if page.records",
         "two passing refusals, hours apart, and the rest of a shard is given up",
     ),
     Mutant(

@@ -43,6 +43,7 @@ TESTS_OF = {
     "runtime/waits.py": ("runtime/test_waits.py",),
     "sources/_incarnations.py": ("sources/test_incarnations.py",),
     "sources/_lineage.py": ("sources/test_lineage.py",),
+    "sources/_order.py": ("sources/test_reader.py", "sources/test_broken_order.py"),
     "sources/_pages.py": ("sources/test_pages.py",),
     "sources/_reader.py": ("sources/test_reader.py",),
     "sources/_ring.py": ("sources/test_ring.py",),

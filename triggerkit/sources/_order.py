@@ -1,8 +1,8 @@
 """What the order of a shard's records says about an endpoint that does not keep it.
 
-Sequence numbers of one shard rise. A record that comes again is known by its number and its bytes and is
-left out; nothing else is. So a record that was not seen is handed on, whatever its number, and where a
-number means two different records, or a checkpoint belongs to another numbering, an error says so.
+Sequence numbers of one shard rise, and so do checkpoints. A record that comes again is known by its number and
+its bytes and is left out. One that was not seen is handed on, or an error says why not: it comes behind a
+greater number, its number is that of another record, or the checkpoint belongs to another numbering.
 """
 
 from __future__ import annotations
@@ -48,6 +48,18 @@ class ShardCalls(Protocol):
         """One page. Raises AwsError, SourceError."""
         ...
 
+    async def is_listed_open(self) -> bool:
+        """Whether a shard that seems to have ended is listed as open. Raises AwsError, SourceError."""
+        ...
+
+
+def checksum_of(record: Record) -> int:
+    """The same for one record however its members are ordered, which some endpoints do anew each time.
+
+    The low half of Adler-32 is the sum of all bytes.
+    """
+    return len(record.raw) << 16 | zlib.adler32(record.raw) & 0xFFFF
+
 
 class Recent:
     """The numbers of the last pages, each with a checksum of its record."""
@@ -58,7 +70,7 @@ class Recent:
 
     def put(self, records: tuple[Record, ...]) -> None:
         """Remember a page."""
-        self._pages.append({one.sequence_number: zlib.crc32(one.raw) for one in records})
+        self._pages.append({one.sequence_number: checksum_of(one) for one in records})
         self._count += len(self._pages[-1])
         while self._count - len(self._pages[0]) >= REMEMBERED_RECORDS:
             self._count -= len(self._pages.popleft())
@@ -95,13 +107,16 @@ def unseen(
     `known` is the checksum of a record that was seen lately. `reopened`: the page is the first one of an
     iterator that was made for `position`, so that nothing at or before it belongs there.
 
+    What is left is put in order: a page may be out of order in itself.
+
     Raises:
-        DamagedReplyError: two records have one number. PositionImpossibleError: see `_belongs_before`.
+        DamagedReplyError: two records have one number, or a record comes behind a greater number.
+        PositionImpossibleError: the checkpoint belongs to another numbering.
     """
     fresh: dict[str, int] = {}
     found: list[Record] = []
     for record in records:
-        number, checksum = record.sequence_number, zlib.crc32(record.raw)
+        number, checksum = record.sequence_number, checksum_of(record)
         before = fresh.get(number)
         if before is None:
             before = known(number)
@@ -110,15 +125,32 @@ def unseen(
                 f"dynamodb:GetRecords on {thing}: two different records have the sequence number {number}",
                 hint="this is a fault of the endpoint: no position can tell the two apart, so none is handed on",
             )
-        if before is not None or (reopened and _is_the_checkpoint(position, record, thing)):
+        if before is not None or (reopened and _was_done(position, record, thing)):
             continue
         fresh[number] = checksum
         found.append(record)
-    return tuple(found)
+    return _in_order(position, found, thing)
 
 
-def _is_the_checkpoint(position: Position, record: Record, thing: str) -> bool:
-    """Whether this is the record at `position` itself; one that cannot be before it is an error."""
+def _in_order(position: Position, records: list[Record], thing: str) -> tuple[Record, ...]:
+    try:
+        records.sort(key=lambda record: int(record.sequence_number))
+        behind = position.kind is PositionKind.AFTER and int(position.sequence_number)
+        late = records and behind and int(records[0].sequence_number) <= behind
+    except ValueError:  # numbers that are none have no order
+        return tuple(records)
+    if late:
+        raise DamagedReplyError(
+            f"dynamodb:GetRecords on {thing}: out of order: the record {records[0].sequence_number} comes "
+            f"behind {position.sequence_number}",
+            hint="this is a fault of the endpoint: a checkpoint cannot go back, so nothing is handed on until it "
+            "sends what it has in order",
+        )
+    return tuple(records)
+
+
+def _was_done(position: Position, record: Record, thing: str) -> bool:
+    """Whether an endpoint began before the position that it was asked for; by time it has to be before, too."""
     if position.kind is not PositionKind.AFTER:
         return False
     try:
@@ -127,7 +159,7 @@ def _is_the_checkpoint(position: Position, record: Record, thing: str) -> bool:
         return record.sequence_number == position.sequence_number
     if ahead <= 0 and _is_younger(record, position, same_number=ahead == 0):
         raise impossible(position, thing, "records from after it have smaller numbers")
-    return ahead == 0
+    return ahead <= 0
 
 
 def _is_younger(record: Record, position: Position, *, same_number: bool) -> bool:
@@ -157,45 +189,56 @@ class Numbering:
     def __init__(self, calls: ShardCalls, resolution_seconds: float) -> None:
         self._calls = calls
         self._resolution_seconds = resolution_seconds
-        self._oldest: tuple[int, int] | None = None
+        self._oldest: tuple[str, int] | None = None
         self._look_at_seconds = 0.0
 
     async def look(self, position: Position) -> None:
-        """Look at the oldest record, now. Raises PositionImpossibleError; other errors say nothing."""
-        self._look_at_seconds = asyncio.get_running_loop().time() + LOOK_SECONDS
+        """Look at the oldest record, now. Raises PositionImpossibleError; other errors say nothing.
+
+        What is concluded is asked for twice: one answer alone may be damaged.
+        """
         if position.kind is not PositionKind.AFTER:
             return
-        try:
-            iterator, _ = await self._calls.iterator(TRIM_HORIZON)
-            page = await self._calls.records(iterator, 1)
-        except (AwsError, SourceError):
+        record = await self._oldest_record()
+        if record is None:
             return
-        if page.records:
-            self._judge(page.records[0], position)
+        why = self._contradiction(record, position)
+        if why or self._oldest is None:
+            again = await self._oldest_record()
+            if again is None or checksum_of(again) != checksum_of(record):
+                return
+        if why:
+            self._look_at_seconds = 0.0  # until it is another answer, nothing else is worth asking
+            raise impossible(position, self._calls.thing, why)
+        self._oldest = record.sequence_number, checksum_of(record)
 
     async def look_when_due(self, position: Position) -> None:
         """The same for a shard that is idle, from time to time."""
         if asyncio.get_running_loop().time() >= self._look_at_seconds:
             await self.look(position)
 
-    def _judge(self, record: Record, position: Position) -> None:
+    async def _oldest_record(self) -> Record | None:
+        self._look_at_seconds = asyncio.get_running_loop().time() + LOOK_SECONDS
+        try:
+            iterator, _ = await self._calls.iterator(TRIM_HORIZON)
+            page = await self._calls.records(iterator, 1)
+        except (AwsError, SourceError):
+            return None
+        return page.records[0] if page.records else None
+
+    def _contradiction(self, record: Record, position: Position) -> str:
+        """Why this cannot be the oldest record of the shard that the checkpoint is from; empty if it can."""
         try:
             number, checkpoint = int(record.sequence_number), int(position.sequence_number)
+            oldest = int(self._oldest[0]) if self._oldest else number
         except ValueError:
-            return
-        oldest, now = self._oldest, (number, zlib.crc32(record.raw))
-        if oldest is not None and (number < oldest[0] or (number == oldest[0] and now != oldest)):
-            raise impossible(
-                position, self._calls.thing, "the shard's oldest record is another one now"
-            )
+            return ""
+        changed = self._oldest is not None and self._oldest[1] != checksum_of(record)
+        if number < oldest or (number == oldest and changed):
+            return "the shard's oldest record is another one now"
         if number == checkpoint and _is_younger(record, position, same_number=True):
-            raise impossible(
-                position, self._calls.thing, "the record with this number is another one"
-            )
-        slack_seconds = self._resolution_seconds
-        too_young = record.at_seconds > position.at_seconds + slack_seconds
+            return "the record with this number is another one"
+        too_young = record.at_seconds > position.at_seconds + self._resolution_seconds
         if number < checkpoint and too_young and _is_younger(record, position, same_number=False):
-            raise impossible(
-                position, self._calls.thing, "records from after it have smaller numbers"
-            )
-        self._oldest = now
+            return "records from after it have smaller numbers"
+        return ""

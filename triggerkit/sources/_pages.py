@@ -6,6 +6,7 @@ core needs (1 us a record together); images are decoded where the handler runs.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 import msgspec
@@ -85,6 +86,8 @@ def decoded(reply: Reply, now_service_seconds: float, thing: str) -> Decoded:
     service_seconds = reply.service_seconds or now_service_seconds
     try:
         envelope = _ENVELOPE.decode(reply.body)
+        if reply.body.count(b'"Records"') > 1:  # an attribute may have that name
+            json.loads(reply.body, object_pairs_hook=_one_of_each)
         if not envelope.records:
             return Decoded((), envelope.next_shard_iterator, service_seconds)
         heads = _HEADS.decode(reply.body).records
@@ -99,6 +102,12 @@ def decoded(reply: Reply, now_service_seconds: float, thing: str) -> Decoded:
     except ValueError as error:  # msgspec's errors, and those of UTF-8, are such
         raise damaged(thing, str(error)) from error
     return Decoded(records, envelope.next_shard_iterator, service_seconds)
+
+
+def _one_of_each(members: list[tuple[str, object]]) -> None:
+    """Refuse an object that has a list of records twice: only the last one would be seen."""
+    if sum(name == "Records" for name, _ in members) > 1:
+        raise ValueError("`Records` is there twice")
 
 
 def _record(change: _Change, raw: msgspec.Raw, service_seconds: float) -> Record:

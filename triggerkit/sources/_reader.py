@@ -107,6 +107,22 @@ class ShardConnection:
 
         return await _retrying()(again)
 
+    async def is_listed_open(self) -> bool:
+        """See `ShardCalls`. AWS is believed: a DescribeStream for each end of a shard would be too many."""
+        if self._incarnations is None or not self._api.may_begin_again:
+            return False
+        try:
+            stream, _ = await self._api.list_stream(self._arn)
+        except AwsError as refusal:
+            if refusal.code == RESOURCE_NOT_FOUND:
+                return False
+            raise
+        listed = {shard.name: shard for shard in stream.shards}
+        shard = listed.get(self._shard)
+        if shard is None or shard.ended or not stream.live:
+            return False
+        return all(each.parent != self._shard for each in stream.shards)
+
     async def newer_stream(self, least_seconds: float) -> str:
         """The newest stream of the table, where it is another one; asked at most once in `least_seconds`."""
         if self._incarnations is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from triggerkit.aws.errors import RESOURCE_NOT_FOUND, VALIDATION, AwsError
+from triggerkit.aws.errors import RESOURCE_NOT_FOUND, AwsError
 from triggerkit.errors import (
     LocatorError,
     OptionError,
@@ -28,7 +28,7 @@ async def find_stream(api: StreamsApi, name: str, arn: str) -> StreamArn:
 
     Raises:
         SourceNotFoundError: no such table there. StreamDisabledError: its stream is off.
-        LocatorError: the name is none, or the ARN is of another account. AwsError, SourceError.
+        LocatorError: the ARN is of another account. AwsError, SourceError.
     """
     table = await find_table(api, name)
     if arn and table.arn and table.arn != arn:
@@ -45,15 +45,10 @@ async def find_stream(api: StreamsApi, name: str, arn: str) -> StreamArn:
 
 
 async def find_table(api: StreamsApi, name: str) -> Table:
-    """Describe a table. Raises SourceNotFoundError, LocatorError, AwsError, SourceError."""
+    """Describe a table. Raises SourceNotFoundError, AwsError, SourceError."""
     try:
         return await api.describe_table(name)
     except AwsError as refusal:
-        if refusal.code == VALIDATION:
-            raise LocatorError(
-                f"{name!r} is no name of a table: {refusal.text}",
-                hint=NAME_HINT,
-            ) from refusal
         if refusal.code != RESOURCE_NOT_FOUND:
             raise
         names = await _table_names(api)

@@ -8,7 +8,6 @@ and nothing came in between (decision 16).
 from __future__ import annotations
 
 import asyncio
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -33,6 +32,7 @@ from triggerkit.sources._order import (
     Numbering,
     Recent,
     ShardCalls,
+    checksum_of,
     impossible,
     rising_behind,
     unseen,
@@ -42,6 +42,8 @@ from triggerkit.sources._ring import Ring
 
 EMPTY_SPACING_SECONDS = 0.2
 """How long an empty answer stands for all mappings at the tip of a shard, where there are several."""
+DOUBTED_END_SECONDS = 15.0
+"""How long a shard must seem to have ended while it is listed as open."""
 SKIPPING_SECONDS = 1.0
 """How long one fetch goes on over pages of which nothing is wanted."""
 _ANOTHER_ITERATOR_MAY_HELP = frozenset({EXPIRED_ITERATOR, VALIDATION})
@@ -95,6 +97,8 @@ class Track:
         self._waiting = 0
         self._reads = 0
         self._nulls = 0
+        self._nulls_since_seconds: float | None = None
+        self._end_is_sure = False
         self._service_seconds = 0.0
         self._empty_until_seconds = 0.0
         self.used_at_seconds = asyncio.get_running_loop().time()
@@ -134,7 +138,7 @@ class Track:
         return Page(
             records,
             sum([len(record.raw) for record in records]),
-            ended=at_end and self._nulls >= _CONFIRMED_NULLS,
+            ended=at_end and self._end_is_sure,
             service_seconds=self._service_seconds,
         )
 
@@ -151,10 +155,26 @@ class Track:
                 raise
             wanted = wanted or more
         self._reads += 1
+        if self._nulls >= _CONFIRMED_NULLS:
+            await self._make_sure_of_the_end(bool(wanted))
         if not arrived and self._numbering is not None:
             await self._numbering.look_when_due(self._place.behind)
         if not arrived and not wanted and self._sharing.several_mappings():
             self._empty_until_seconds = loop.time() + EMPTY_SPACING_SECONDS
+
+    async def _make_sure_of_the_end(self, wanted: bool) -> None:
+        """Believe the nulls unless the shard is listed as open: then only when they go on for a while."""
+        now_seconds = asyncio.get_running_loop().time()
+        if self._nulls_since_seconds is None:
+            self._nulls_since_seconds = now_seconds
+        if now_seconds - self._nulls_since_seconds >= DOUBTED_END_SECONDS:
+            self._end_is_sure = True
+            return
+        try:
+            self._end_is_sure = not await self._calls.is_listed_open()
+        except (AwsError, SourceError):
+            if not wanted:
+                raise
 
     async def _read_once(self, limit: int) -> tuple[bool, bool]:
         """One GetRecords. Returns whether records arrived, and whether any of them is wanted."""
@@ -163,7 +183,7 @@ class Track:
         self._reopened = False
         self._service_seconds = decoded.service_seconds
         if decoded.next_iterator is not None:
-            self._nulls = 0
+            self._nulls, self._nulls_since_seconds = 0, None
         else:
             self._nulls = 1 if records else min(self._nulls + 1, _CONFIRMED_NULLS)
         if not records:
@@ -200,7 +220,7 @@ class Track:
     def _known(self, number: str) -> int | None:
         checksum = self._recent.find(number)
         if checksum is None and (record := self._ring.find(number)) is not None:
-            return zlib.crc32(record.raw)
+            return checksum_of(record)
         return checksum
 
     async def _iterator_behind(self, position: Position) -> str:
