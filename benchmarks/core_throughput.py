@@ -120,7 +120,7 @@ def drive(pages: Pages, count: int, options: MappingOptions) -> Measured:
     inbox: deque[Report] = deque([Taken(row)])
     begun, reports = time.process_time(), 0
     while inbox:
-        decisions = mapping.react(inbox.popleft(), NOW)
+        decisions = mapping.react(inbox.popleft(), NOW).decisions
         reports += 1
         inbox.extend(_answers(decisions, pages.page, fetches))
     seconds = time.process_time() - begun

@@ -29,7 +29,6 @@ from triggerkit.core.outcome import Outcome, Succeeded
 from triggerkit.ports import Event, Invocation, LeaseStore
 from triggerkit.runtime.deadline import ActingDeadline
 from triggerkit.runtime.engine import Engine, RunningMapping
-from triggerkit.runtime.journal import Journal
 from triggerkit.runtime.listings import SharedListing
 from triggerkit.runtime.perform import MappingPorts, MembershipPerformer, Performer
 from triggerkit.testing.clock import VirtualClock
@@ -173,8 +172,7 @@ class InstantWorker:
             settings = ConsumerSettings(prefix, MappingOptions(), 0.0)
             machine = self.machines[prefix] = EventSourceMapping(TRIM_HORIZON, settings, Cadence())
             ports = MappingPorts(prefix, prefix, source, listing, store, NoInvoker(), None)
-            performer, journal = Performer(ports, clock), Journal(prefix, source, clock)
-            mappings.append(RunningMapping(prefix, machine, performer, journal))
+            mappings.append(RunningMapping(prefix, machine, Performer(ports, clock)))
         beats = MembershipPerformer(store, clock)
         self._store = store
         self.engine = Engine(self.membership, beats, tuple(mappings), clock, deadline)

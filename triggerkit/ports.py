@@ -25,6 +25,7 @@ from triggerkit.core.model import (
     Session,
     SessionId,
     ShardId,
+    Tenure,
 )
 from triggerkit.core.outcome import Outcome
 
@@ -37,6 +38,11 @@ class Clock(Protocol):
 
     def now(self) -> Now:
         """The present moment."""
+        ...
+
+    @property
+    def first_service_seconds(self) -> float:
+        """Service time of the first answer that this process received; the present if there was none."""
         ...
 
     def observe_service_time(self, service_seconds: float) -> None:
@@ -187,6 +193,14 @@ class LeaseStore(Protocol):
         """All leases whose key starts with `prefix`; for a mapping `app@env:mapping:source:`."""
         ...
 
+    async def pin(self, prefix: str, service_seconds: float) -> float:
+        """Store from when a mapping reads that starts at LATEST, unless it is stored; what is stored.
+
+        Where leases with that prefix exist and nothing is stored, an earlier version began: what is stored
+        then is the earliest pin of these leases, or 0.0 where none has one.
+        """
+        ...
+
     async def create(self, leases: tuple[Lease, ...]) -> None:
         """Create rows in this order with counter 0 and no owner; an existing row is left alone."""
         ...
@@ -243,7 +257,7 @@ class LeaseStore(Protocol):
         """All session rows; DEAD ones stay for a day."""
         ...
 
-    async def bury(self, session: Session) -> bool:
+    async def expire(self, session: Session) -> bool:
         """Mark DEAD if the beat is still `session.beat` (or the process is gone); whether it is dead now."""
         ...
 
@@ -275,6 +289,8 @@ class Invocation:
     batch: Batch
     deadline: Callable[[], float]
     function_arn: str = ""
+    tenure: Tenure | None = None
+    """Under which the shard is held: its fencing token."""
 
     @property
     def attempt(self) -> int:

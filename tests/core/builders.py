@@ -8,6 +8,18 @@ from functools import cache
 from typing import TypeVar
 
 from triggerkit.core.consumer import ConsumerSettings
+from triggerkit.core.decisions import (
+    Create,
+    Decision,
+    Fetch,
+    FindChildren,
+    Finish,
+    Forget,
+    Release,
+    Save,
+    Survey,
+    Take,
+)
 from triggerkit.core.model import (
     LATEST,
     SHARD_END,
@@ -29,7 +41,7 @@ from triggerkit.core.model import (
     Tenure,
 )
 from triggerkit.core.options import MappingOptions
-from triggerkit.core.reports import Sessions
+from triggerkit.core.reports import NotNow, Sessions
 
 D = TypeVar("D")
 
@@ -205,6 +217,30 @@ def session(
 ) -> Session:
     """A worker's session as the store shows it."""
     return Session(SessionId(name), beat, state, gone)
+
+
+class NoLuckError(Exception):
+    """What a call failed with."""
+
+
+def refused(
+    kind: type[Decision], shard: str = "a", held: Tenure | None = None, wait: float | None = 1.0
+) -> NotNow:
+    """A decision of that kind was not carried out; what it asked for beyond its shard does not matter."""
+    row = lease(shard)
+    held = held or tenure()
+    made: dict[type[Decision], Decision] = {
+        Survey: Survey(list_shards=True),
+        Create: Create(()),
+        Take: Take(row, ME),
+        Forget: Forget(row),
+        Fetch: Fetch(row, held, TRIM_HORIZON, 1),
+        Save: Save(row, held, TRIM_HORIZON),
+        FindChildren: FindChildren(row, held),
+        Finish: Finish(row, held, None),
+        Release: Release(row, held, TRIM_HORIZON),
+    }
+    return NotNow(made[kind], wait, NoLuckError("no"))
 
 
 def only(kind: type[D], decisions: Iterable[object]) -> D:

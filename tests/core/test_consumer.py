@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 from core.builders import (
     ME,
     SERVICE_SECONDS,
+    NoLuckError,
     after,
     at,
     finished,
@@ -20,6 +22,7 @@ from core.builders import (
     options,
     page,
     record,
+    refused,
     settings,
     shards,
     tenure,
@@ -60,21 +63,16 @@ from triggerkit.core.outcome import Failed, Outcome, PartlyFailed, Succeeded
 from triggerkit.core.phases import TRANSITIONS, Phase, Step
 from triggerkit.core.reports import (
     Cancelled,
-    ChildrenFailed,
     ChildrenFound,
     ConsumerReport,
     Discarded,
-    DiscardFailed,
     Fetched,
-    FetchFailed,
     Finished,
-    FinishFailed,
     Invoked,
     LeaseLost,
+    NotNow,
     Released,
-    ReleaseFailed,
     Saved,
-    SaveFailed,
     ShardGone,
     Trimmed,
 )
@@ -102,8 +100,13 @@ class Bench:
         self.seconds = self.seconds if seconds is None else seconds
         return self.consumer.derive(at(self.seconds), self.deadline_seconds)
 
-    def hear(self, report: ConsumerReport, seconds: float | None = None) -> list[Decision]:
+    def hear(self, report: ConsumerReport | NotNow, seconds: float | None = None) -> list[Decision]:
         self.seconds = self.seconds if seconds is None else seconds
+        if isinstance(report, NotNow):
+            assert report.wait_seconds is not None
+            made: Any = report.decision
+            self.consumer.absorb_not_now(made, report.wait_seconds, report.error, at(self.seconds))
+            return self.derive()
         return self.consumer.absorb(report, at(self.seconds)) + self.derive()
 
     def fetched(self, read: Page, seconds: float | None = None) -> list[Decision]:
@@ -267,7 +270,7 @@ def test_b12_empty_pages_are_followed() -> None:
 
 def test_a_read_that_failed_waits() -> None:
     bench = reading()
-    assert bench.hear(FetchFailed(SHARD, TENURE, 3.0), 1.0) == []
+    assert bench.hear(refused(Fetch, SHARD, TENURE, 3.0), 1.0) == []
     assert bench.consumer.wake_at_seconds == 4.0
     assert bench.derive(3.9) == []
     assert kinds(bench.derive(4.0)) == ["Fetch"]
@@ -352,7 +355,7 @@ def test_i18_the_pin_of_latest_is_saved_before_the_first_read() -> None:
     assert isinstance(save, Save)
     assert save.position == latest(SERVICE_SECONDS)
     assert bench.derive(100.0) == [], "nothing is read while the pin is not saved"
-    assert bench.hear(SaveFailed(SHARD, TENURE, 1.0), 101.0) == []
+    assert bench.hear(refused(Save, SHARD, TENURE, 1.0), 101.0) == []
     assert kinds(bench.derive(102.0)) == ["Save"]
     (fetch,) = bench.saved(save)
     assert isinstance(fetch, Fetch)
@@ -415,7 +418,7 @@ def test_a_destination_that_cannot_be_reached_holds_the_lane_and_loses_nothing()
     invoke = only(Invoke, bench.fetched(page(1, 2)))
     (discard,) = bench.invoked(invoke.batch, Failed(RAISED))
     assert isinstance(discard, Discard)
-    failed = DiscardFailed(SHARD, TENURE, discard.batch, discard.reason, 5.0)
+    failed = NotNow(discard, 5.0, NoLuckError())
     assert of_kind(Invoke, bench.hear(failed, 1.0)) == []
     assert of_kind(Discard, bench.derive(5.9)) == []
     assert of_kind(Discard, bench.derive(6.0)) == [discard]
@@ -492,7 +495,7 @@ def test_a_save_that_failed_is_written_again_after_the_wait() -> None:
     bench = reading()
     decisions = bench.invoked(only(Invoke, bench.fetched(page(1))).batch, seconds=0.1)
     assert kinds(decisions) == ["Save"]
-    assert of_kind(Save, bench.hear(SaveFailed(SHARD, TENURE, 2.0), 0.1)) == []
+    assert of_kind(Save, bench.hear(refused(Save, SHARD, TENURE, 2.0), 0.1)) == []
     assert only(Save, bench.derive(2.1)).position == after(1)
 
 
@@ -539,10 +542,10 @@ def test_rule_4_a_disabled_stream_has_no_more_children() -> None:
 def test_a_search_that_failed_waits_and_counts() -> None:
     bench = ended()
     for _ in range(CHILDREN_TRIES - 1):
-        assert bench.hear(ChildrenFailed(SHARD, TENURE, 4.0)) == []
+        assert bench.hear(refused(FindChildren, SHARD, TENURE, 4.0)) == []
         assert bench.consumer.wake_at_seconds >= bench.seconds + 4.0
         assert kinds(bench.derive(bench.consumer.wake_at_seconds)) == ["FindChildren"]
-    assert kinds(bench.hear(ChildrenFailed(SHARD, TENURE, 4.0))) == ["Finish"]
+    assert kinds(bench.hear(refused(FindChildren, SHARD, TENURE, 4.0))) == ["Finish"]
 
 
 def test_the_end_waits_for_everything_outstanding() -> None:
@@ -581,7 +584,7 @@ def test_the_end_of_a_shard_waits_for_no_checkpoint_interval() -> None:
 def test_an_end_that_could_not_be_written_is_written_again() -> None:
     bench = ended()
     (finish,) = bench.hear(ChildrenFound(SHARD, TENURE, Children((), final=True)))
-    assert bench.hear(FinishFailed(SHARD, TENURE, 2.0), 1.0) == []
+    assert bench.hear(refused(Finish, SHARD, TENURE, 2.0), 1.0) == []
     assert bench.derive(2.9) == []
     assert bench.derive(3.0) == [finish]
 
@@ -647,7 +650,7 @@ def test_a_drain_waits_for_a_failure_record_on_its_way() -> None:
 def test_a_release_that_failed_is_written_again() -> None:
     bench = reading()
     bench.stop()
-    assert bench.hear(ReleaseFailed(SHARD, TENURE, 2.0), 1.0) == []
+    assert bench.hear(refused(Release, SHARD, TENURE, 2.0), 1.0) == []
     assert bench.consumer.wake_at_seconds == 3.0
     assert kinds(bench.derive(3.0)) == ["Release"]
 
@@ -664,7 +667,7 @@ def test_an_end_that_fails_while_a_stop_is_asked_becomes_a_release() -> None:
     bench = ended()
     bench.hear(ChildrenFound(SHARD, TENURE, Children((), final=True)))
     bench.stop()
-    assert bench.hear(FinishFailed(SHARD, TENURE, 2.0), 1.0) == []
+    assert bench.hear(refused(Finish, SHARD, TENURE, 2.0), 1.0) == []
     assert kinds(bench.derive(3.0)) == ["Release"]
 
 

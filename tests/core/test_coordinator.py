@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from core.builders import (
@@ -12,6 +13,7 @@ from core.builders import (
     ME,
     PREFIX,
     SERVICE_SECONDS,
+    NoLuckError,
     after,
     at,
     finished,
@@ -22,24 +24,24 @@ from core.builders import (
     names,
     of_kind,
     only,
+    refused,
     sessions,
+    starts,
 )
 
 from triggerkit.core.coordinator import Cadence, LeaseCoordinator
-from triggerkit.core.decisions import Create, Decision, Forget, Survey, Take
+from triggerkit.core.decisions import Create, Decision, Forget, Pin, Survey, Take
 from triggerkit.core.leases import preferred
 from triggerkit.core.model import LATEST, TRIM_HORIZON, Lease, Listing, Position, ShardId
 from triggerkit.core.reports import (
     CoordinatorReport,
     Created,
-    CreateFailed,
-    ForgetFailed,
     Forgotten,
+    NotNow,
     NotTaken,
+    Pinned,
     Sessions,
     Surveyed,
-    SurveyFailed,
-    TakeFailed,
     Taken,
 )
 
@@ -61,9 +63,12 @@ class Desk:
     def derive(self, seconds: float) -> list[Decision]:
         return self.coordinator.derive(at(seconds), self.held.__contains__, len(self.held))
 
-    def hear(self, report: CoordinatorReport | Sessions, seconds: float) -> list[Decision]:
+    def hear(self, report: CoordinatorReport | NotNow | Sessions, seconds: float) -> list[Decision]:
         if isinstance(report, Sessions):
             self.coordinator.absorb_sessions(report, at(seconds))
+        elif isinstance(report, NotNow):
+            made: Any = report.decision
+            self.coordinator.absorb_not_now(made, report.wait_seconds or 0.0, at(seconds))
         else:
             self.coordinator.absorb(report, at(seconds))
         return self.derive(seconds)
@@ -78,7 +83,11 @@ class Desk:
 def opened(*others: str, start: Position = TRIM_HORIZON) -> Desk:
     """A desk whose first survey is under way at time 0."""
     desk = Desk(start)
-    assert desk.hear(sessions(*others), 0.0) == [Survey(list_shards=True)]
+    if start == LATEST:
+        assert desk.hear(sessions(*others), 0.0) == [Pin(SERVICE_SECONDS)]
+        assert desk.hear(Pinned(SERVICE_SECONDS), 0.0) == [Survey(list_shards=True)]
+    else:
+        assert desk.hear(sessions(*others), 0.0) == [Survey(list_shards=True)]
     return desk
 
 
@@ -117,7 +126,7 @@ def test_one_survey_at_a_time() -> None:
 
 def test_a_survey_that_failed_comes_back_at_its_time() -> None:
     desk = opened()
-    assert desk.hear(SurveyFailed(7.0), 1.0) == []
+    assert desk.hear(refused(Survey, wait=7.0), 1.0) == []
     assert desk.coordinator.wake_at_seconds == 8.0
     assert desk.derive(7.9) == []
     assert desk.derive(8.0) == [Survey(list_shards=True)]
@@ -177,7 +186,7 @@ def test_created_rows_are_surveyed_at_once() -> None:
 def test_rows_that_could_not_be_created_are_created_after_another_look() -> None:
     desk = opened()
     desk.surveyed(seen=listing({"a": "", "b": ""}))
-    assert desk.hear(CreateFailed(5.0), 0.5) == []
+    assert desk.hear(refused(Create, wait=5.0), 0.5) == []
     assert not desk.coordinator.surveyed, "not every row exists"
     assert "Create" not in kinds(desk.derive(5.4))
     desk.surveyed(seconds=5.4)
@@ -186,11 +195,35 @@ def test_rows_that_could_not_be_created_are_created_after_another_look() -> None
     assert names(only(Create, decisions).leases) == ["b"]
 
 
-def test_s3_rows_at_latest_carry_the_time_of_the_listing() -> None:
+def test_s3_rows_at_latest_carry_the_pin_and_not_the_time_of_the_listing() -> None:
     desk = opened(start=LATEST)
-    decisions = desk.surveyed(seen=listing({"a": "", "b": "a"}, service_seconds=1234.0))
-    (row,) = only(Create, decisions).leases
-    assert (row.shard, row.checkpoint) == ("b", latest(1234.0))
+    seen = listing({"a": "", "b": "a"}, service_seconds=SERVICE_SECONDS + 1234.0)
+    (row,) = only(Create, desk.surveyed(seen=seen)).leases
+    assert (row.shard, row.checkpoint) == ("b", latest())
+
+
+def test_a1_nothing_is_surveyed_before_the_pin_is_stored() -> None:
+    desk = Desk(LATEST)
+    assert desk.hear(sessions(), 3.0) == [Pin(SERVICE_SECONDS + 3.0)]
+    assert desk.derive(60.0) == [], "one at a time"
+    assert desk.hear(NotNow(Pin(0.0), 5.0, NoLuckError()), 60.0) == []
+    assert desk.derive(65.0) == [Pin(SERVICE_SECONDS + 3.0)], "what was proposed stays the start"
+    assert desk.hear(Pinned(SERVICE_SECONDS - 100.0), 66.0) == [Survey(list_shards=True)]
+    seen = listing({"a": ""}, created={"a": SERVICE_SECONDS - 200.0})
+    (row,) = only(Create, desk.surveyed(seen=seen, seconds=66.0)).leases
+    assert row.checkpoint == latest(SERVICE_SECONDS - 100.0), "an earlier start wins"
+
+
+def test_a1_a_shard_that_was_created_after_the_pin_is_read_whole_whenever_it_is_listed() -> None:
+    desk = opened(start=LATEST)
+    desk.surveyed(seen=listing({}, service_seconds=SERVICE_SECONDS + 1.0))
+    seen = listing(
+        {"old": "", "a": "old", "b": "a"},
+        created={"old": SERVICE_SECONDS - 9.0, "a": SERVICE_SECONDS + 2, "b": SERVICE_SECONDS + 5},
+        service_seconds=SERVICE_SECONDS + 20.0,
+    )
+    rows = only(Create, desk.surveyed(seen=seen, seconds=1.5)).leases
+    assert starts(rows) == {"old": "LATEST", "a": "TRIM_HORIZON", "b": "TRIM_HORIZON"}
 
 
 def test_a_listing_that_comes_while_rows_are_created_changes_nothing() -> None:
@@ -311,7 +344,7 @@ def test_a_lone_worker_takes_every_ready_row_at_once() -> None:
         ("nobody's", None, True),
         ("its owner lives", "b", False),
         ("its owner drains", "leaving", False),
-        ("6.5 rule 2, its owner is buried", "dead", True),
+        ("6.5 rule 2, its owner is expired", "dead", True),
         ("6.5 rule 5, its owner is absent, sessions read before the row", "absent", False),
     ],
 )
@@ -410,7 +443,7 @@ def test_who_was_too_late_looks_before_it_tries_again() -> None:
 def test_a_take_that_failed_is_tried_again_after_the_wait() -> None:
     desk = opened()
     desk.surveyed(lease("a"), seen=listing({"a": ""}))
-    assert desk.hear(TakeFailed(ShardId("a"), 0.7), 0.1) == []
+    assert desk.hear(refused(Take, ShardId("a"), wait=0.7), 0.1) == []
     assert desk.coordinator.wake_at_seconds == pytest.approx(0.8)
     assert desk.derive(0.8) == [Survey(list_shards=False)]
     assert taken_shards(desk.surveyed(lease("a"), seconds=0.9)) == ["a"]
@@ -462,7 +495,7 @@ def test_a_row_that_could_not_be_forgotten_is_looked_at_again() -> None:
     rows, seen = old_chain(), listing({"b": "a"}, created={"b": OLD})
     desk.surveyed(*rows, seen=seen)
     desk.coordinator.forgets(desk.held.__contains__, seen)
-    desk.hear(ForgetFailed(ShardId("a"), 3.0), 0.1)
+    desk.hear(refused(Forget, ShardId("a"), wait=3.0), 0.1)
     assert names(desk.coordinator.rows) == ["a", "b"]
     assert desk.coordinator.forgets(desk.held.__contains__, seen) == [Forget(rows[0])]
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from core.builders import PREFIX, at, lease, numbers, options, record, tenure
+from typing import Any
+
+from core.builders import PREFIX, NoLuckError, at, lease, numbers, options, record, refused, tenure
 
 from triggerkit.core.batches import lane_of
 from triggerkit.core.consumer import ConsumerSettings, ShardConsumer
 from triggerkit.core.decisions import Decision, Discard, Invoke, Release
 from triggerkit.core.model import Batch, LastFailure, Page, Record, ShardId, StopReason
 from triggerkit.core.outcome import Failed, Outcome, Succeeded
-from triggerkit.core.reports import DiscardFailed, Fetched, Invoked, ReleaseFailed
+from triggerkit.core.reports import Fetched, Invoked, NotNow
 
 SHARD, TENURE = ShardId("a"), tenure()
 RAISED = Failed(LastFailure("id", "ValueError", "no"))
@@ -36,8 +38,14 @@ class Bench:
         started = self.hear(Fetched(SHARD, TENURE, page))
         self.slow, self.fast = (d.batch for d in started if isinstance(d, Invoke))
 
-    def hear(self, report: Fetched | Invoked | DiscardFailed | ReleaseFailed) -> list[Decision]:
-        decisions = self.consumer.absorb(report, at(self.seconds))
+    def hear(self, report: Fetched | Invoked | NotNow) -> list[Decision]:
+        decisions: list[Decision] = []
+        if isinstance(report, NotNow):
+            made: Any = report.decision
+            wait_seconds = report.wait_seconds or 0.0
+            self.consumer.absorb_not_now(made, wait_seconds, report.error, at(self.seconds))
+        else:
+            decisions = self.consumer.absorb(report, at(self.seconds))
         return decisions + self.consumer.derive(at(self.seconds), 1000.0)
 
     def ended(self, batch: Batch, outcome: Outcome | None = None) -> list[Decision]:
@@ -105,7 +113,7 @@ def test_a_failure_record_that_cannot_be_delivered_is_not_waited_for() -> None:
     (discard,) = bench.ended(bench.slow, RAISED)
     assert isinstance(discard, Discard)
     assert bench.ended(bench.fast) == []
-    failed = DiscardFailed(SHARD, TENURE, discard.batch, discard.reason, 5.0)
+    failed = NotNow(discard, 5.0, NoLuckError())
     assert isinstance(bench.hear(failed)[0], Release)
 
 
@@ -118,7 +126,7 @@ def test_nothing_starts_once_a_release_was_asked_for() -> None:
     (release,) = bench.ended(next_fast.batch)
     assert isinstance(release, Release)
     bench.seconds = 100.0
-    (again,) = bench.hear(ReleaseFailed(SHARD, TENURE, 0.0))
+    (again,) = bench.hear(refused(Release, SHARD, TENURE, 0.0))
     assert again == release
 
 

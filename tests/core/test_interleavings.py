@@ -14,9 +14,11 @@ from random import Random
 import pytest
 from core.builders import (
     ME,
+    NoLuckError,
     at,
     listing,
     options,
+    refused,
     sessions,
     settings,
     shards,
@@ -63,23 +65,16 @@ from triggerkit.core.outcome import (
     Succeeded,
 )
 from triggerkit.core.reports import (
-    ChildrenFailed,
     ChildrenFound,
     Created,
-    CreateFailed,
     Discarded,
-    DiscardFailed,
     Fetched,
-    FetchFailed,
     Finished,
-    FinishFailed,
     Invoked,
+    NotNow,
     Report,
     Saved,
-    SaveFailed,
     Surveyed,
-    SurveyFailed,
-    TakeFailed,
     Taken,
     Woke,
 )
@@ -131,7 +126,7 @@ class World:
     # --- driving --------------------------------------------------------------------------------
 
     def react(self, report: Report) -> None:
-        self.pending += self.mapping.react(report, at(self.seconds))
+        self.pending += self.mapping.react(report, at(self.seconds)).decisions
         self.check()
 
     def step(self) -> None:
@@ -171,7 +166,7 @@ class World:
         match decision:
             case Survey(list_shards=wanted):
                 if self.fails():
-                    return SurveyFailed(wait)
+                    return refused(Survey, wait=wait)
                 # children are listed once their parents are at their end
                 listed = [n for n, p in SHAPE.items() if all(self.is_done(x) for x in p.split())]
                 seen = listing({name: SHAPE[name] for name in listed})
@@ -180,10 +175,10 @@ class World:
                 kept = rows[: self.random.randrange(len(rows))] if self.fails() else rows
                 for row in kept:
                     self.rows.setdefault(row.shard, row)
-                return Created() if kept == rows else CreateFailed(wait)
+                return Created() if kept == rows else refused(Create, wait=wait)
             case Take(lease=row):
                 if self.fails():
-                    return TakeFailed(row.shard, wait)
+                    return refused(Take, row.shard, wait=wait)
                 return Taken(self.write(row, owner=SessionId(ME)))
 
     def is_done(self, shard: str) -> bool:
@@ -194,7 +189,7 @@ class World:
         match decision:
             case Fetch(position=position, limit=limit):
                 if self.fails():
-                    return FetchFailed(shard, tenure, wait)
+                    return refused(Fetch, shard, tenure, wait)
                 every = self.records[shard]
                 first = self.index_behind(shard, position)
                 size = self.random.choice([0, limit]) if not self.calm else limit
@@ -206,9 +201,9 @@ class World:
                 outcome = self.outcome(batch)
                 self.note_done([batch.records[index] for index in done_by(outcome, len(batch))])
                 return Invoked(shard, tenure, batch, outcome)
-            case Discard(batch=batch, reason=reason):
+            case Discard(batch=batch):
                 if self.fails():
-                    return DiscardFailed(shard, tenure, batch, reason, wait)
+                    return NotNow(decision, wait, NoLuckError())
                 self.note_done(batch.records)
                 return Discarded(shard, tenure, batch)
 
@@ -245,18 +240,18 @@ class World:
         match decision:
             case FindChildren():
                 if self.fails():
-                    return ChildrenFailed(shard, tenure, wait)
+                    return refused(FindChildren, shard, tenure, wait)
                 named = {name: p for name, p in SHAPE.items() if str(shard) in p.split()}
                 return ChildrenFound(shard, tenure, Children(() if self.fails() else shards(named)))
             case Save(lease=row, position=position):
                 if self.fails():
-                    return SaveFailed(shard, tenure, wait)
+                    return refused(Save, shard, tenure, wait)
                 upto = self.index_behind(shard, position)
                 self.check_accounted(self.records[shard][:upto])
                 return Saved(shard, tenure, self.write(row, checkpoint=position))
             case Finish(lease=row, children=children):
                 if self.fails():
-                    return FinishFailed(shard, tenure, wait)
+                    return refused(Finish, shard, tenure, wait)
                 self.check_accounted(self.records[shard])
                 self.write(row, checkpoint=SHARD_END, owner=None)
                 return Finished(shard, tenure, self.born(children or ()))

@@ -22,6 +22,7 @@ from core.builders import (
     options,
     page,
     record,
+    refused,
     sessions,
     settings,
     shards,
@@ -39,6 +40,7 @@ from triggerkit.core.decisions import (
     Finish,
     Forget,
     Invoke,
+    Pin,
     Release,
     Save,
     Survey,
@@ -62,23 +64,19 @@ from triggerkit.core.reports import (
     Cancelled,
     ChildrenFound,
     Created,
-    CreateFailed,
     Discarded,
     Fetched,
-    FetchFailed,
     Finished,
-    ForgetFailed,
     Forgotten,
     Invoked,
     LeaseLost,
     NotTaken,
+    Pinned,
     Released,
     Report,
     Saved,
     StopAsked,
     Surveyed,
-    SurveyFailed,
-    TakeFailed,
     Taken,
     Woke,
 )
@@ -101,7 +99,7 @@ class House:
 
     def react(self, report: Report, seconds: float | None = None) -> tuple[Decision, ...]:
         self.seconds = self.seconds if seconds is None else seconds
-        return self.mapping.react(report, at(self.seconds))
+        return self.mapping.react(report, at(self.seconds)).decisions
 
     def is_stopped(self) -> bool:
         return self.mapping.stopped
@@ -152,7 +150,13 @@ def test_from_nothing_to_the_first_call() -> None:
 
 @pytest.mark.parametrize(
     "report",
-    [SurveyFailed(1.0), CreateFailed(1.0), NotTaken(A), TakeFailed(A, 1.0), ForgetFailed(A, 1.0)],
+    [
+        refused(Survey, wait=1.0),
+        refused(Create, wait=1.0),
+        NotTaken(A),
+        refused(Take, A, wait=1.0),
+        refused(Forget, A, wait=1.0),
+    ],
     ids=lambda report: type(report).__name__,
 )
 def test_what_could_not_be_done_is_not_repeated_at_once(report: Report) -> None:
@@ -188,7 +192,7 @@ def test_a_report_of_a_past_tenure_is_dropped_and_counted() -> None:
 
 def test_a_report_about_a_shard_that_is_not_held_is_dropped_and_counted() -> None:
     house = joined()
-    assert house.react(FetchFailed(A, tenure(), 1.0)) == ()
+    assert house.react(refused(Fetch, A, tenure(), 1.0)) == ()
     assert house.react(Cancelled(A, tenure())) == ()
     assert house.mapping.stale_reports == 2
 
@@ -230,8 +234,8 @@ def test_the_time_to_wake_is_a_level_the_earliest_of_all() -> None:
     house = joined()
     house.react(Surveyed((lease("x", owner="y"),), listing({"x": ""})))
     first, second = house.take("a"), house.take("b")
-    house.react(FetchFailed(A, first.tenure, 0.9))
-    house.react(FetchFailed(B, second.tenure, 0.4))
+    house.react(refused(Fetch, A, first.tenure, 0.9))
+    house.react(refused(Fetch, B, second.tenure, 0.4))
     assert house.mapping.wake_at_seconds == 0.4
     assert house.mapping.wake_at_seconds == 0.4, "asking changes nothing"
     assert [fetch.lease.shard for fetch in of_kind(Fetch, house.wake(0.4))] == ["b"]
@@ -246,7 +250,7 @@ def test_waking_late_does_everything_that_is_due_in_one_call() -> None:
     house = joined()
     for shard in ("a", "b", "c"):
         fetch = house.take(shard)
-        house.react(FetchFailed(ShardId(shard), fetch.tenure, 1.0))
+        house.react(refused(Fetch, ShardId(shard), fetch.tenure, 1.0))
     assert sorted(kinds(house.wake(50.0))) == ["Fetch", "Fetch", "Fetch"]
 
 
@@ -255,7 +259,7 @@ def test_a_wake_up_that_has_become_later_is_looked_at_and_put_off() -> None:
     fetch = house.take("a")
     house.react(Surveyed((), listing({})))
     house.fetched(fetch)  # to be read on at 0.25
-    house.react(FetchFailed(A, fetch.tenure, 0.6))  # a second answer moves it
+    house.react(refused(Fetch, A, fetch.tenure, 0.6))  # a second answer moves it
     assert house.mapping.wake_at_seconds == 0.25
     assert house.wake(0.25) == ()
     assert house.mapping.wake_at_seconds == 0.6
@@ -266,7 +270,7 @@ def test_a_wake_up_that_has_become_earlier_comes_then_and_not_twice() -> None:
     fetch = house.take("a")
     invoke = only(Invoke, house.fetched(fetch, 1))
     house.wake(0.25)
-    house.react(FetchFailed(A, fetch.tenure, 0.75))
+    house.react(refused(Fetch, A, fetch.tenure, 0.75))
     retry = Failed(RAISED, retry_after_seconds=0.25)
     house.react(Invoked(A, invoke.tenure, invoke.batch, retry))
     assert house.mapping.wake_at_seconds == 0.5
@@ -278,7 +282,7 @@ def test_a_wake_up_that_has_become_earlier_comes_then_and_not_twice() -> None:
 def test_a_wake_up_of_a_shard_that_is_gone_does_nothing() -> None:
     house = joined()
     fetch = house.take("a")
-    house.react(FetchFailed(A, fetch.tenure, 0.3))
+    house.react(refused(Fetch, A, fetch.tenure, 0.3))
     house.react(LeaseLost(A, fetch.tenure))
     assert of_kind(Fetch, house.wake(0.3)) == []
 
@@ -474,7 +478,8 @@ def test_a_lease_that_is_held_is_not_started_twice() -> None:
 
 def test_the_start_rule_reaches_the_rows() -> None:
     house = House(start=LATEST)
-    house.react(sessions())
+    assert house.react(sessions()) == (Pin(SERVICE_SECONDS),)
+    assert house.react(Pinned(SERVICE_SECONDS)) == (Survey(list_shards=True),)
     (create,) = house.react(Surveyed((), listing({"a": "", "b": "a"})))
     assert isinstance(create, Create)
     assert [(row.shard, row.checkpoint) for row in create.leases] == [("b", latest())]

@@ -1,14 +1,14 @@
-"""Who lives: beats, silence, burials and the deadline (leases.md 6.5)."""
+"""Who lives: beats, silence, expiries and the deadline (leases.md 6.5)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
 import pytest
-from core.builders import at, kinds, only, session
+from core.builders import NoLuckError, at, kinds, only, session
 
-from triggerkit.core.decisions import Beat, Bury, MembershipDecision
-from triggerkit.core.leases import first_undertaker
+from triggerkit.core.decisions import Beat, Expire, MembershipDecision
+from triggerkit.core.leases import first_to_expire
 from triggerkit.core.membership import (
     BEAT_SECONDS,
     MARGIN_SECONDS,
@@ -18,9 +18,9 @@ from triggerkit.core.membership import (
 from triggerkit.core.model import Session, SessionId, SessionState, StopReason
 from triggerkit.core.reports import (
     Beaten,
-    BeatFailed,
-    Buried,
-    NotBuried,
+    Expired,
+    NotExpired,
+    NotNow,
     SessionLost,
     Sessions,
     StopAsked,
@@ -42,7 +42,7 @@ class Worker:
         self.membership = Membership(session(self.me, 0))
 
     def wake(self, seconds: float) -> tuple[MembershipDecision, ...]:
-        return self.membership.react(Woke(), at(seconds))
+        return self.membership.react(Woke(), at(seconds)).decisions
 
     def beaten(
         self, *others: Session, sent: float, back: float | None = None
@@ -51,7 +51,7 @@ class Worker:
         self.beat += 1
         mine = session(self.me, self.beat)
         report = Beaten(mine, (mine, *others), sent)
-        return self.membership.react(report, at(sent if back is None else back))
+        return self.membership.react(report, at(sent if back is None else back)).decisions
 
     @property
     def sessions(self) -> Sessions:
@@ -60,19 +60,19 @@ class Worker:
 
 
 def watch(worker: Worker, *others: Session, until: float, start: float = 0.0) -> list[float]:
-    """Beat every interval beside unchanging others; the times at which somebody is to be buried."""
-    burials, sent = [], start
+    """Beat every interval beside unchanging others; the times at which somebody is to be expired."""
+    expiries, sent = [], start
     while sent <= until:
         worker.wake(sent)
-        if "Bury" in kinds(worker.beaten(*others, sent=sent)):
-            burials.append(sent)
+        if "Expire" in kinds(worker.beaten(*others, sent=sent)):
+            expiries.append(sent)
         sent += BEAT_SECONDS
-    return burials
+    return expiries
 
 
 def undertakers(other: str, *ids: str) -> tuple[str, str]:
-    """Of two workers, who buries `other` first and who second."""
-    first = first_undertaker(session(other), [SessionId(name) for name in ids])
+    """Of two workers, who expires `other` first and who second."""
+    first = first_to_expire(session(other), [SessionId(name) for name in ids])
     (second,) = set(ids) - {str(first)}
     return str(first), second
 
@@ -86,7 +86,7 @@ def test_the_first_beat_goes_at_once_and_nothing_is_known_before_its_answer() ->
     assert worker.wake(0.0) == (Beat(session("me", 0)),)
     assert worker.membership.sessions is None
     assert worker.wake(0.1) == (), "one beat at a time"
-    assert worker.membership.wake_at_seconds == float("inf"), "its answer wakes"
+    assert worker.membership.wake_at_seconds == 32.0, "its answer wakes, or the watchdog"
 
 
 def test_the_next_beat_goes_one_interval_after_the_last_was_sent() -> None:
@@ -118,7 +118,12 @@ def test_a_beat_without_an_answer_is_sent_again_and_moves_no_deadline() -> None:
     worker.wake(0.0)
     worker.beaten(sent=0.0)
     worker.wake(1.5)
-    assert worker.membership.react(BeatFailed(0.5), at(2.5)) == ()
+    assert (
+        worker.membership.react(
+            NotNow(Beat(worker.membership.me), 0.5, NoLuckError()), at(2.5)
+        ).decisions
+        == ()
+    )
     assert worker.membership.wake_at_seconds == 3.0
     assert worker.sessions.deadline_seconds == pytest.approx(4.8)
     assert worker.wake(3.0) == (Beat(session("me", 1)),), "the same beat again"
@@ -158,28 +163,28 @@ def test_a_worker_that_drains_takes_no_part_in_sharing_and_says_so_in_its_beats(
 # --- silence ----------------------------------------------------------------------------------------
 
 
-def test_a_silent_session_is_buried_after_six_seconds_by_the_first_undertaker() -> None:
+def test_a_silent_session_is_expired_after_six_seconds_by_the_first_undertaker() -> None:
     assert watch(Worker(), session("b"), until=20.0) == [6.0]
 
 
 def test_the_others_wait_one_interval_more() -> None:
     first, second = undertakers("b", "x", "y")
     for me, peer, due in ((first, second, 6.0), (second, first, 7.5)):
-        worker, sent, burials = Worker(me), 0.0, list[float]()
+        worker, sent, expiries = Worker(me), 0.0, list[float]()
         while sent <= 10.0:
             worker.wake(sent)
             alive = session(peer, beat=1 + round(sent))
-            if "Bury" in kinds(worker.beaten(session("b"), alive, sent=sent)):
-                burials.append(sent)
+            if "Expire" in kinds(worker.beaten(session("b"), alive, sent=sent)):
+                expiries.append(sent)
             sent += BEAT_SECONDS
-        assert burials == [due], me
+        assert expiries == [due], me
 
 
-def test_a_session_that_beats_is_never_buried() -> None:
+def test_a_session_that_beats_is_never_expired() -> None:
     worker = Worker()
     for step in range(20):
         worker.wake(step * 1.5)
-        assert "Bury" not in kinds(worker.beaten(session("b", step), sent=step * 1.5))
+        assert "Expire" not in kinds(worker.beaten(session("b", step), sent=step * 1.5))
 
 
 def test_silence_counts_from_the_last_change_of_the_beat() -> None:
@@ -190,13 +195,13 @@ def test_silence_counts_from_the_last_change_of_the_beat() -> None:
 
 def test_three_good_reads_are_needed_however_long_the_silence() -> None:
     worker = Worker()
-    for sent, buried in ((0.0, False), (3.0, False), (6.0, True)):
+    for sent, expired in ((0.0, False), (3.0, False), (6.0, True)):
         worker.wake(sent)
-        assert ("Bury" in kinds(worker.beaten(session("b"), sent=sent))) is buried
+        assert ("Expire" in kinds(worker.beaten(session("b"), sent=sent))) is expired
     slow = Worker()
     for sent in (0.0, 6.0):
         slow.wake(sent)
-        assert "Bury" not in kinds(slow.beaten(session("b"), sent=sent)), "and 6 s apart is a gap"
+        assert "Expire" not in kinds(slow.beaten(session("b"), sent=sent)), "and 6 s apart is a gap"
 
 
 def test_a_gap_in_the_reads_starts_every_observation_again() -> None:
@@ -209,9 +214,9 @@ def test_the_first_to_come_back_after_an_outage_buries_nobody() -> None:
     worker = Worker()
     watch(worker, session("b"), until=4.5)
     worker.wake(6.0)
-    worker.membership.react(BeatFailed(30.0), at(6.0))
+    worker.membership.react(NotNow(Beat(worker.membership.me), 30.0, NoLuckError()), at(6.0))
     worker.wake(36.0)
-    assert "Bury" not in kinds(worker.beaten(session("b"), sent=36.0))
+    assert "Expire" not in kinds(worker.beaten(session("b"), sent=36.0))
 
 
 def test_a_slow_read_does_not_lengthen_a_silence() -> None:
@@ -230,7 +235,7 @@ def test_a_silence_that_comes_between_two_beats_is_read_then() -> None:
         assert worker.beaten(session("b"), sent=sent, back=sent + 0.2) == ()
     worker.wake(6.0)
     assert kinds(worker.beaten(session("b"), sent=6.0, back=6.2)) == ["Beat"], "not only at 7.5"
-    assert kinds(worker.beaten(session("b"), sent=6.2, back=6.4)) == ["Bury"]
+    assert kinds(worker.beaten(session("b"), sent=6.2, back=6.4)) == ["Expire"]
     assert worker.membership.wake_at_seconds == pytest.approx(7.7)
 
 
@@ -238,14 +243,19 @@ def test_a_store_that_fails_while_somebody_is_silent_is_not_asked_without_a_paus
     worker = Worker()
     watch(worker, session("b"), until=4.5)
     worker.wake(6.0)
-    assert worker.membership.react(BeatFailed(0.4), at(6.1)) == ()
+    assert (
+        worker.membership.react(
+            NotNow(Beat(worker.membership.me), 0.4, NoLuckError()), at(6.1)
+        ).decisions
+        == ()
+    )
     assert worker.membership.wake_at_seconds == 6.5
 
 
-def test_a_process_that_is_gone_is_buried_at_once() -> None:
+def test_a_process_that_is_gone_is_expired_at_once() -> None:
     worker = Worker()
     worker.wake(0.0)
-    assert worker.beaten(session("b", gone=True), sent=0.0) == (Bury(session("b", gone=True)),)
+    assert worker.beaten(session("b", gone=True), sent=0.0) == (Expire(session("b", gone=True)),)
 
 
 def test_a_burial_is_asked_for_once() -> None:
@@ -253,26 +263,26 @@ def test_a_burial_is_asked_for_once() -> None:
     worker.wake(0.0)
     worker.beaten(session("b", gone=True), sent=0.0)
     worker.wake(1.5)
-    assert "Bury" not in kinds(worker.beaten(session("b", gone=True), sent=1.5))
+    assert "Expire" not in kinds(worker.beaten(session("b", gone=True), sent=1.5))
 
 
-def test_who_is_buried_is_dead_at_once_and_for_good() -> None:
+def test_who_is_expired_is_dead_at_once_and_for_good() -> None:
     worker = Worker()
     worker.wake(0.0)
     worker.beaten(session("b", gone=True), sent=0.0)
-    worker.membership.react(Buried(SessionId("b")), at(0.1))
+    worker.membership.react(Expired(SessionId("b")), at(0.1))
     assert worker.sessions.dead == {"b"}
     assert worker.sessions.known == {"me"}
     worker.wake(1.5)
     worker.beaten(session("b"), sent=1.5)
-    assert worker.sessions.dead == {"b"}, "a read that shows it alive is older than the burial"
+    assert worker.sessions.dead == {"b"}, "a read that shows it alive is older than the expiry"
     assert worker.sessions.live == {"me"}
 
 
 def test_who_has_beaten_meanwhile_is_watched_from_the_start() -> None:
     worker = Worker()
     assert watch(worker, session("b"), until=6.0) == [6.0]
-    assert worker.membership.react(NotBuried(SessionId("b")), at(6.1)) == ()
+    assert worker.membership.react(NotExpired(SessionId("b")), at(6.1)).decisions == ()
     assert watch(worker, session("b"), start=7.5, until=20.0) == [13.5]
 
 
@@ -280,22 +290,22 @@ def test_a_burial_that_failed_is_not_repeated_before_the_next_read() -> None:
     worker = Worker()
     worker.wake(0.0)
     worker.beaten(session("b", gone=True), sent=0.0)
-    assert worker.membership.react(NotBuried(SessionId("b")), at(0.1)) == ()
-    assert worker.membership.react(NotBuried(SessionId("unknown")), at(0.1)) == ()
+    assert worker.membership.react(NotExpired(SessionId("b")), at(0.1)).decisions == ()
+    assert worker.membership.react(NotExpired(SessionId("unknown")), at(0.1)).decisions == ()
     worker.wake(1.5)
-    assert kinds(worker.beaten(session("b", gone=True), sent=1.5)) == ["Bury"]
+    assert kinds(worker.beaten(session("b", gone=True), sent=1.5)) == ["Expire"]
 
 
 # --- the loss of one's own session --------------------------------------------------------------------
 
 
-def test_a_worker_that_was_buried_goes_on_under_a_fresh_session() -> None:
+def test_a_worker_that_was_expired_goes_on_under_a_fresh_session() -> None:
     worker = Worker()
     worker.wake(0.0)
     worker.beaten(sent=0.0)
     worker.wake(1.5)
     fresh = session("me again", 0)
-    assert worker.membership.react(SessionLost(fresh), at(9.0)) == (Beat(fresh),)
+    assert worker.membership.react(SessionLost(fresh), at(9.0)).decisions == (Beat(fresh),)
     assert worker.membership.me == fresh
     assert worker.membership.sessions is None, "nothing is known under the new name yet"
 
@@ -306,7 +316,7 @@ def test_a_fresh_session_may_act_only_after_its_first_beat() -> None:
     worker.beaten(session("b", gone=True), sent=0.0)
     worker.wake(1.5)
     worker.membership.react(SessionLost(session("me again", 0)), at(2.0))
-    worker.membership.react(Buried(SessionId("b")), at(2.1))
+    worker.membership.react(Expired(SessionId("b")), at(2.1))
     assert worker.membership.sessions is None
     worker.me = "me again"
     worker.beaten(session("b"), sent=2.0)
@@ -318,5 +328,5 @@ def test_a_worker_that_drains_goes_on_draining_under_its_fresh_session() -> None
     worker = Worker()
     worker.wake(0.0)
     worker.membership.react(StopAsked(StopReason.REQUESTED), at(0.5))
-    decisions = worker.membership.react(SessionLost(session("fresh", 0)), at(1.0))
+    decisions = worker.membership.react(SessionLost(session("fresh", 0)), at(1.0)).decisions
     assert only(Beat, decisions).session == replace(session("fresh", 0), state=DRAINING)

@@ -107,7 +107,7 @@ def test_a_read_that_failed_comes_back_at_its_time() -> None:
 def test_s7_after_trimming_the_reader_goes_on_at_the_horizon_and_tells_what_was_lost() -> None:
     reading = started()
     absorb(reading, page(1, 2))
-    reading.trimmed()
+    reading.trimmed(at(0.0))
     assert reading.position == TRIM_HORIZON
     assert reading.next_at_seconds == 0.0
     assert reading.gaps == []
@@ -121,15 +121,15 @@ def test_s7_after_trimming_the_reader_goes_on_at_the_horizon_and_tells_what_was_
 
 def test_s7_a_second_answer_of_that_kind_does_not_forget_where_the_loss_began() -> None:
     reading = started(after(5))
-    reading.trimmed()
-    reading.trimmed()
+    reading.trimmed(at(0.0))
+    reading.trimmed(at(0.0))
     absorb(reading, page(9))
     assert [gap.last_seen for gap in reading.gaps] == ["5"]
 
 
 def test_s7_a_loss_up_to_the_end_of_the_shard_is_told() -> None:
     reading = started(after(5))
-    reading.trimmed()
+    reading.trimmed(at(0.0))
     absorb(reading, page(ended=True))
     assert reading.gaps == [Gap("5", "", SERVICE_SECONDS, 0.0)]
 
@@ -137,7 +137,7 @@ def test_s7_a_loss_up_to_the_end_of_the_shard_is_told() -> None:
 def test_two_losses_are_told_apart() -> None:
     reading = started(after(1))
     for number in (5, 9):
-        reading.trimmed()
+        reading.trimmed(at(0.0))
         absorb(reading, page(number))
     assert [(gap.last_seen, gap.resumed_at) for gap in reading.gaps] == [("1", "5"), ("5", "9")]
 
@@ -164,4 +164,4 @@ def test_s5_a_tenure_starts_where_the_row_says(
     why: str, checkpoint: Position, counter: int, position: Position
 ) -> None:
     row = lease("a", checkpoint, owner="me", counter=counter)
-    assert first_read_position(row, tenure(counter)) == position
+    assert first_read_position(row, tenure(counter), at_tip=True) == position

@@ -74,8 +74,8 @@ class Machine:
             self.react(Created())
 
     def react(self, report: Report) -> tuple[Decision, ...]:
-        self.lines, decisions = lines_of(lambda: self.mapping.react(report, at(self.seconds)))
-        return decisions
+        self.lines, reaction = lines_of(lambda: self.mapping.react(report, at(self.seconds)))
+        return reaction.decisions
 
     def survey(self, seen: Listing | None = None) -> list[Take]:
         return of_kind(Take, self.react(Surveyed(tuple(self.rows.values()), seen)))

@@ -7,6 +7,7 @@ from dataclasses import replace
 from core.builders import (
     ME,
     SERVICE_SECONDS,
+    NoLuckError,
     after,
     at,
     finished,
@@ -26,9 +27,9 @@ from triggerkit.core.outcome import Failed
 from triggerkit.core.phases import Phase
 from triggerkit.core.reports import (
     Discarded,
-    DiscardFailed,
     Fetched,
     Invoked,
+    NotNow,
     NotTaken,
     Saved,
     StopAsked,
@@ -125,7 +126,7 @@ def test_a_lane_that_waits_for_a_destination_is_shown() -> None:
     invoke = only(Invoke, house.fetched(house.take("a"), 1))
     failed = house.react(Invoked(A, invoke.tenure, invoke.batch, Failed(RAISED)))
     discard = only(Discard, failed)
-    house.react(DiscardFailed(A, discard.tenure, discard.batch, discard.reason, 5.0))
+    house.react(NotNow(discard, 5.0, NoLuckError()))
     assert the_shard(house).holding_failure_record
     house.wake(5.0)
     house.react(Discarded(A, discard.tenure, discard.batch))

@@ -87,7 +87,7 @@ def test_sigterm_of_a_busy_worker_hands_over_within_two_seconds_and_without_dupl
 
 
 def freeze(world: FaultWorld, worker: Running) -> None:
-    """SIGSTOP, but not within a transaction: that would stop everybody, and bury nobody."""
+    """SIGSTOP, but not within a transaction: that would stop everybody, and expire nobody."""
     while True:
         worker.signal(signal.SIGSTOP)
         os.waitid(os.P_PID, worker.process.pid, os.WSTOPPED)  # until its last thread stands still

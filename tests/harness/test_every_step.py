@@ -1,6 +1,6 @@
 """One small fleet is stopped between any two of its steps, one world for each: nothing is left to chance.
 
-Two workers share a stream that rolls; the first one crashes, or freezes until the other has buried it, or hears no
+Two workers share a stream that rolls; the first one crashes, or freezes until the other has expired it, or hears no
 answer to one of its writes. Whatever the step, every invariant holds and every record comes through.
 """
 
@@ -31,7 +31,7 @@ MOST_STEPS = 400
 AT_ONCE = 40
 """So many steps are one test."""
 FROZEN_SECONDS = 15.0
-"""Longer than the silence after which a session is buried."""
+"""Longer than the silence after which a session is expired."""
 
 
 def steps_of_the_first(plan: Plan) -> int:

@@ -13,6 +13,7 @@ import pytest
 from triggerkit.core.decisions import Decision, Finish
 from triggerkit.core.options import MappingOptions
 from triggerkit.core.reports import Report
+from triggerkit.runtime.perform import Performer
 from triggerkit.testing.harness import (
     CallOdds,
     Event,
@@ -25,7 +26,6 @@ from triggerkit.testing.harness import (
     WorkerPlan,
     make_plan,
 )
-from triggerkit.testing.worlds.edge import WatchedPerformer
 
 SEEDS = range(60)
 FOUND: dict[str, Plan] = {
@@ -131,11 +131,11 @@ def test_handlers_are_reached_through_crashes_of_every_worker() -> None:
     assert lived.virtual_seconds > 8.0
 
 
-class LateEnd(WatchedPerformer):
+class LateEnd(Performer):
     """Hears long after it was applied that it finished the first shard."""
 
-    async def carry_out(self, decision: Decision) -> Report:
-        report = await super().carry_out(decision)
+    async def perform(self, decision: Decision) -> Report:
+        report = await super().perform(decision)
         if isinstance(decision, Finish) and not decision.lease.parents:
             await asyncio.sleep(12.0)
         return report

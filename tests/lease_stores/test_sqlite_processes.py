@@ -123,13 +123,13 @@ def test_a_killed_process_is_gone_at_once_and_a_running_one_is_not(tmp_path: Pat
         assert (running.id, running.gone) == (session_id, False)
         store = opened(path)
         behind = Session(running.id, running.beat - 1)
-        assert asyncio.run(store.bury(behind)) is False
+        assert asyncio.run(store.expire(behind)) is False
         process.send_signal(signal.SIGKILL)
         # it has ended and stays a zombie, because nobody has waited for it yet
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         (killed,) = sessions_of(path)
         assert killed.gone is True
-        assert asyncio.run(store.bury(behind)) is True
+        assert asyncio.run(store.expire(behind)) is True
         asyncio.run(store.close())
 
 

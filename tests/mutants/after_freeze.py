@@ -45,7 +45,7 @@ MUTANTS = (
         "one throttled write, and a worker does nothing any more",
     ),
     Mutant(
-        "a buried session beats again",
+        "a expired session beats again",
         "lease_stores/_sessions.py",
         "if row.is_dead or session.beat not in (row.session.beat, row.named_beat):",
         "if session.beat not in (row.session.beat, row.named_beat):",
@@ -66,9 +66,9 @@ MUTANTS = (
         "each deployment stops a shard until its former owner is declared dead",
     ),
     Mutant(
-        "a burial that failed is not tried again",
+        "a expiry that failed is not tried again",
         "core/membership.py",
-        "                self._burying.discard(alive)\n",
+        "                self._expiring.discard(alive)\n",
         "",
         "the shards of a worker that died in an outage of the lease table belong to a dead one for good",
     ),
@@ -143,7 +143,7 @@ MUTANTS = (
         "an exception in the handler loses the batch",
     ),
     Mutant(
-        "a buried worker goes on under its old name",
+        "a expired worker goes on under its old name",
         "core/membership.py",
         "self._me = replace(fresh, state=self._me.state)",
         "self._me = replace(self._me, beat=fresh.beat)",
@@ -238,7 +238,7 @@ MUTANTS = (
         "a bad record holds its lane long past the age that was set for it",
     ),
     Mutant(
-        "bury, whether it has beaten or not",
+        "expire, whether it has beaten or not",
         "lease_stores/_sessions.py",
         "    if row.session.beat != session.beat and not is_gone(row):\n        return False\n",
         "",

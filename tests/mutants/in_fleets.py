@@ -192,7 +192,7 @@ MUTANTS = (
         "a sync handler that outlived its lease runs beside its own repetition",
     ),
     Mutant(
-        "a buried worker keeps its shards",
+        "a expired worker keeps its shards",
         MAPPING,
         "if before is not None and before.me != sessions.me:",
         "if False:",
@@ -214,7 +214,7 @@ MUTANTS = (
     ),
     # --- who lives --------------------------------------------------------------------------------
     Mutant(
-        "bury at once",
+        "expire at once",
         MEMBERSHIP,
         "return self._silent_at(other, seen) <= self._read_at_seconds",
         "return True",
@@ -225,27 +225,27 @@ MUTANTS = (
         MEMBERSHIP,
         "return _Sighting(other.beat, now.monotonic_seconds, 1)",
         "return _Sighting(other.beat, self._read_at_seconds, 1)",
-        "a slow answer of the lease table buries the living",
+        "a slow answer of the lease table expires the living",
     ),
     Mutant(
         "a gap in the reads counts as silence",
         MEMBERSHIP,
         "            self._sightings.clear()\n",
         "            pass\n",
-        "the first worker back from an outage of the lease table buries all others",
+        "the first worker back from an outage of the lease table expires all others",
     ),
     Mutant(
         "a beat holds from its answer",
         MEMBERSHIP,
         "self._read_at_seconds = sent",
         "self._read_at_seconds = now.monotonic_seconds",
-        "a slow answer lets a worker act while it is being buried",
+        "a slow answer lets a worker act while it is being expired",
     ),
     Mutant(
         "no margin before the deadline",
         MEMBERSHIP,
         "deadline_seconds=self._read_at_seconds + SILENCE_SECONDS - MARGIN_SECONDS,",
         "deadline_seconds=self._read_at_seconds + SILENCE_SECONDS + MARGIN_SECONDS,",
-        "a worker calls while another buries it",
+        "a worker calls while another expires it",
     ),
 )

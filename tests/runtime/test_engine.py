@@ -26,9 +26,9 @@ from triggerkit.core.snapshot import snapshot
 from triggerkit.errors import SourceError
 from triggerkit.lease_stores import memory
 from triggerkit.ports import Invocation, LeaseStore, Services
+from triggerkit.runtime.counts import Counts
 from triggerkit.runtime.deadline import ActingDeadline
 from triggerkit.runtime.engine import Engine, RunningMapping
-from triggerkit.runtime.journal import Journal
 from triggerkit.runtime.listings import SharedListing
 from triggerkit.runtime.perform import MappingPorts, MembershipPerformer, Performer
 
@@ -59,16 +59,16 @@ class World:
             invoker=self.invoker,
             destination=destination,
         )
-        self.journal = Journal("orders", source, clock)
         self.running = RunningMapping(
             "orders",
             EventSourceMapping(TRIM_HORIZON, settings, Cadence()),
             Performer(ports, clock),
-            self.journal,
         )
         membership = Membership(self.store.fresh_session())
         beats = MembershipPerformer(self.store, clock)
-        self.engine = Engine(membership, beats, (self.running,), clock, ActingDeadline(clock))
+        self.counts = Counts()
+        deadline = ActingDeadline(clock)
+        self.engine = Engine(membership, beats, (self.running,), clock, deadline, (self.counts,))
         self.clock = clock
 
     async def until(self, reached: Callable[[], bool]) -> None:
@@ -144,7 +144,7 @@ def test_a_failing_batch_is_bisected_and_its_poison_goes_to_the_destination() ->
         assert world.invoker.numbers() == [[1, 2, 3, 4], [1, 2], [1], [2], [2], [3, 4]]  # F-36
         (document,) = [r.document for r in destination.records]
         assert document["requestContext"]["approximateInvokeCount"] == 2  # type: ignore[index]
-        assert world.journal.counts.records_discarded == 1
+        assert world.counts.records_discarded == 1
         await world.stop()
 
     run(scenario)

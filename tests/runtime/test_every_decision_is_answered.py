@@ -18,6 +18,7 @@ from triggerkit.core.decisions import (
     Finish,
     Forget,
     Invoke,
+    Pin,
     Release,
     Save,
     Survey,
@@ -33,28 +34,17 @@ from triggerkit.core.model import (
     ShardId,
     Tenure,
 )
-from triggerkit.core.outcome import NotInvoked
 from triggerkit.core.reports import (
-    Cancelled,
-    ChildrenFailed,
-    CreateFailed,
-    DiscardFailed,
-    FetchFailed,
-    FinishFailed,
-    ForgetFailed,
-    Invoked,
     LeaseLost,
-    ReleaseFailed,
+    NotNow,
     Report,
-    SaveFailed,
     ShardGone,
-    SurveyFailed,
-    TakeFailed,
     Trimmed,
 )
 from triggerkit.errors import (
     LeaseLostError,
     PositionTrimmedError,
+    RequestRefusedError,
     SourceNotFoundError,
     StateError,
     ThrottledError,
@@ -68,6 +58,7 @@ TENURE = Tenure(SessionId("me"), 1)
 BATCH = Batch(0, (record(1),), range(1))
 DECISIONS: tuple[Decision, ...] = (
     Survey(list_shards=True),
+    Pin(1.0),
     Create((LEASE,)),
     Take(LEASE, SessionId("me")),
     Forget(LEASE),
@@ -80,20 +71,6 @@ DECISIONS: tuple[Decision, ...] = (
     Finish(LEASE, TENURE, ()),
     Release(LEASE, TENURE, TRIM_HORIZON),
 )
-NOT_NOW: dict[type[Decision], type[Report]] = {
-    Survey: SurveyFailed,
-    Create: CreateFailed,
-    Take: TakeFailed,
-    Forget: ForgetFailed,
-    Fetch: FetchFailed,
-    Invoke: Invoked,
-    Cancel: Cancelled,
-    Discard: DiscardFailed,
-    Save: SaveFailed,
-    FindChildren: ChildrenFailed,
-    Finish: FinishFailed,
-    Release: ReleaseFailed,
-}
 MEANT: dict[tuple[type[Exception], type[Decision]], type[Report]] = {
     (LeaseLostError, Save): LeaseLost,
     (LeaseLostError, Finish): LeaseLost,
@@ -107,6 +84,7 @@ ERRORS = (
     LeaseLostError("gone", hint=""),
     PositionTrimmedError("old", hint=""),
     SourceNotFoundError("gone", hint=""),
+    RequestRefusedError("ValidationException", hint="correct the name"),
     RuntimeError("a fault of the adapter"),
     KeyError("another"),
 )
@@ -154,12 +132,16 @@ async def answer(decision: Decision, error: Exception) -> Report:
 @pytest.mark.parametrize("decision", DECISIONS, ids=lambda decision: type(decision).__name__)
 def test_a_port_that_raises_is_answered(decision: Decision, error: Exception) -> None:
     report = asyncio.run(answer(decision, error))
-    expected = MEANT.get((type(error), type(decision)), NOT_NOW[type(decision)])
+    expected = MEANT.get((type(error), type(decision)), NotNow)
     assert type(report) is expected
-    if isinstance(report, Invoked):
-        assert isinstance(report.outcome, NotInvoked), "no attempt is spent"
-    wait_seconds = getattr(report, "wait_seconds", 1.0)
-    assert 0.0 < wait_seconds <= 10.0
+    if not isinstance(report, NotNow):
+        return
+    assert (report.decision, report.error) == (decision, error)
+    if isinstance(error, RequestRefusedError):
+        assert report.wait_seconds is None, "waiting does not help"
+    else:
+        assert report.wait_seconds is not None
+        assert 0.0 < report.wait_seconds <= 10.0
 
 
 def test_every_decision_is_in_this_table() -> None:

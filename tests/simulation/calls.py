@@ -20,7 +20,7 @@ from triggerkit.core.outcome import (
     RecordsEnded,
     Succeeded,
 )
-from triggerkit.core.reports import Cancelled, Discarded, DiscardFailed, Invoked
+from triggerkit.core.reports import Cancelled, Discarded, Invoked, NotNow
 from triggerkit.testing.truth import CallEnding
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Calls:
         answer_lost = not worker.world.plan.calm and worker.rng.random() < odds.answer_lost
 
         def send() -> None:
-            report = DiscardFailed(shard, tenure, batch, reason, 1.0)
+            report = NotNow(decision, 1.0, ConnectionError("the destination is down"))
             if not is_down:
                 service = worker.world.schedule.service_seconds
                 checker, calls = worker.world.checker, batch.attempts

@@ -28,7 +28,7 @@ class Lost(Exception):  # noqa: N818 - an answer, not a fault
 
 class Watch(Protocol):
     def wrote(self, write: Write) -> None: ...
-    def buried(self, session: Session) -> None: ...
+    def session_expired(self, session: Session) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,15 @@ class SimStore:
         self.sessions: dict[SessionId, _SessionRow] = {}
         self.gone: set[SessionId] = set()
         self._sessions_made = 0
+        self.pinned: float | None = None
 
     def read(self) -> tuple[Lease, ...]:
         return tuple(row.lease for row in self.rows.values())
+
+    def pin(self, service_seconds: float) -> float:
+        if self.pinned is None:
+            self.pinned = service_seconds
+        return self.pinned
 
     def create(self, lease: Lease) -> None:
         if lease.shard not in self.rows:
@@ -149,7 +155,7 @@ class SimStore:
             replace(row.session, gone=row.session.id in self.gone) for row in self.sessions.values()
         )
 
-    def bury(self, session: Session) -> bool:
+    def expire(self, session: Session) -> bool:
         row = self.sessions.get(session.id)
         if row is None or row.session.state is SessionState.DEAD:
             return True
@@ -157,7 +163,7 @@ class SimStore:
             return False
         dead = replace(row.session, state=SessionState.DEAD)
         self.sessions[session.id] = replace(row, session=dead)
-        self._watch.buried(dead)
+        self._watch.session_expired(dead)
         return True
 
     def fresh_session(self) -> Session:

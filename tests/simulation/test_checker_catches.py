@@ -14,7 +14,8 @@ from simulation.stream import SimReader, SimShard, SimStream
 from simulation.worker import SimWorker
 from simulation.world import Fakes, World
 
-from triggerkit.core.decisions import Finish, Release, Save
+from triggerkit.core.decisions import Create, Finish, Release, Save
+from triggerkit.core.events import GapFound
 from triggerkit.core.model import (
     LATEST,
     TRIM_HORIZON,
@@ -29,7 +30,6 @@ from triggerkit.core.model import (
     SessionId,
     Shard,
     ShardId,
-    Tenure,
 )
 from triggerkit.core.model import after as behind
 from triggerkit.core.outcome import Failed, NotInvoked, Outcome, PartlyFailed, Succeeded
@@ -38,7 +38,6 @@ from triggerkit.core.reports import (
     LeaseLost,
     MembershipReport,
     Report,
-    SaveFailed,
     StopAsked,
 )
 from triggerkit.testing.truth import Violation
@@ -96,15 +95,15 @@ class Forgetful(SimStore):
         return super()._held(lease, verb)
 
 
-class Gravedigger(SimStore):
+class Impatient(SimStore):
     """Buries whom it is told to, though the session has beaten meanwhile."""
 
     def read_sessions(self) -> tuple[Session, ...]:
         return tuple(replace(session, beat=0) for session in super().read_sessions())
 
-    def bury(self, session: Session) -> bool:
+    def expire(self, session: Session) -> bool:
         row = self.sessions.get(session.id)
-        return super().bury(row.session if row else session)
+        return super().expire(row.session if row else session)
 
 
 class Stammering(SimStore):
@@ -162,14 +161,14 @@ class Undertaking(SimWorker):
 class Backward(SimWorker):
     """Creates rows children first."""
 
-    def _create(self, leases: tuple[Lease, ...]) -> None:
-        super()._create(leases[::-1])
+    def _create(self, decision: Create) -> None:
+        super()._create(replace(decision, leases=decision.leases[::-1]))
 
 
 class Silent(SimWorker):
     """Tells nobody of a loss."""
 
-    def _tell_gaps(self, shard: ShardId, tenure: Tenure) -> None:
+    def tell_gap(self, event: GapFound) -> None:
         pass
 
 
@@ -187,7 +186,7 @@ class Stubborn(SimWorker):
     def tell(self, report: Report) -> None:
         if isinstance(report, LeaseLost):
             self.world.checker.told_lost(report.shard, report.tenure)
-            report = SaveFailed(report.shard, report.tenure, 1.0)
+            return  # as if it had not heard
         super().tell(report)
 
 
@@ -217,7 +216,7 @@ class Barren(SimStream):
         return Children(())
 
 
-class Impatient(Calls):
+class Miscounting(Calls):
     """Takes a call that was not made for one that failed."""
 
     def _told(self, outcome: Outcome) -> Outcome:
@@ -287,13 +286,13 @@ def _one_up(lease: Lease) -> Lease:
 FAULTS = {
     "children start without their parents": (Fakes(stream=Childless), ("I7", "I8", "I10")),
     "a checkpoint skips what is outstanding": (Fakes(worker=GapJumper), ("I4", "I14")),
-    "a write is not fenced": (Fakes(store=Unfenced), ("I1", "I2", "I3")),
+    "a write is not fenced": (Fakes(store=Unfenced), ("I1", "I2", "I3", "S")),
     "a shard ends with work outstanding": (Fakes(stream=Hasty), ("I4",)),
     "a partial response is off by one": (Fakes(calls=OffByOne), ("I4", "I8", "F")),
     "records of a key change their order": (Fakes(stream=Mixing), ("I8", "I3", "I4")),
     "a failed batch counts as done": (Fakes(calls=Optimist), ("I4", "I8")),
     "a lost answer costs the lease": (Fakes(store=Forgetful), ("I14",)),
-    "a living session is buried": (Fakes(store=Gravedigger), ("I17",)),
+    "a living session is expired": (Fakes(store=Impatient), ("I17",)),
     "a saved record is read again": (Fakes(store=Replayer), ("I6", "I3")),
     "a write is applied twice": (Fakes(store=Stammering), ("I14",)),
     "a counter skips a number": (Fakes(store=Skipping), ("I1",)),
@@ -307,7 +306,7 @@ FAULTS = {
     "a lease that is lost is kept": (Fakes(worker=Stubborn), ("I2", "L")),
     "nothing is read": (Fakes(stream=Empty), ("I5",)),
     "no child is ever found": (Fakes(stream=Barren), ("I5", "I10")),
-    "a call that was not made counts": (Fakes(calls=Impatient), ("F",)),
+    "a call that was not made counts": (Fakes(calls=Miscounting), ("F",)),
     "a call that failed does not count": (Fakes(calls=Forgiving), ("F",)),
     "a wait is cut short": (Fakes(calls=Hasting), ("F",)),
 }

@@ -18,54 +18,48 @@ from simulation.stream import Gone, PositionTrimmed, SimReader
 from triggerkit.core.consumer import ConsumerSettings
 from triggerkit.core.decisions import (
     Beat,
-    Bury,
     Cancel,
     Create,
     Decision,
     Discard,
+    Expire,
     Fetch,
     FindChildren,
     Finish,
     Forget,
     Invoke,
     MembershipDecision,
+    Pin,
     Release,
     Save,
     Survey,
     Take,
 )
+from triggerkit.core.events import GapFound
 from triggerkit.core.mapping import EventSourceMapping
 from triggerkit.core.membership import Membership
-from triggerkit.core.model import Lease, Session, ShardId, StopReason, Tenure
+from triggerkit.core.model import Session, ShardId, StopReason
 from triggerkit.core.reports import (
     Beaten,
-    BeatFailed,
-    Buried,
-    ChildrenFailed,
     ChildrenFound,
     Created,
-    CreateFailed,
+    Expired,
     Fetched,
-    FetchFailed,
     Finished,
-    FinishFailed,
-    ForgetFailed,
     Forgotten,
     LeaseLost,
     MembershipReport,
-    NotBuried,
+    NotExpired,
+    NotNow,
     NotTaken,
+    Pinned,
     Released,
-    ReleaseFailed,
     Report,
     Saved,
-    SaveFailed,
     SessionLost,
     ShardGone,
     StopAsked,
     Surveyed,
-    SurveyFailed,
-    TakeFailed,
     Taken,
     Trimmed,
     Woke,
@@ -79,7 +73,12 @@ PREFIX = "app@dev:orders:stream:"
 WOKEN_A_SECOND = 60
 """More than that and a timer runs in circles."""
 DRAIN_SECONDS = 25.0
-StoreDecision = Create | Take | Forget | Save | Finish | Release
+StoreDecision = Pin | Create | Take | Forget | Save | Finish | Release
+
+
+def refused(decision: Decision | MembershipDecision, wait_seconds: float) -> NotNow:
+    """The world was against it."""
+    return NotNow(decision, wait_seconds, ConnectionError("the world is troubled"))
 
 
 class SimWorker:
@@ -110,7 +109,6 @@ class SimWorker:
         self._woken: Counter[int] = Counter()
         self._timer_t = float("inf")
         self._told = self._membership.sessions
-        self._gaps_told: Counter[tuple[ShardId, Tenure]] = Counter()
 
     # --- life -------------------------------------------------------------------------------------
 
@@ -184,30 +182,26 @@ class SimWorker:
         self.world.note(self.name, report)
         if isinstance(report, LeaseLost):
             self.world.checker.told_lost(report.shard, report.tenure)
-        decisions = self.mapping.react(report, self.clock.now())
-        if isinstance(report, Fetched):
-            self._tell_gaps(report.shard, report.tenure)
-        for decision in decisions:
+        reaction = self.mapping.react(report, self.clock.now())
+        for event in reaction.events:
+            if isinstance(event, GapFound):
+                self.tell_gap(event)
+        for decision in reaction.decisions:
             self.world.note(self.name, decision)
             self._perform(decision)
         self._set_timer()
         if self.mapping.stopped:
             self._leave()
 
-    def _tell_gaps(self, shard: ShardId, tenure: Tenure) -> None:
-        """What the status page would show."""
-        consumer = self.mapping.consumers.get(shard)
-        if consumer is None or consumer.tenure != tenure:
-            return
-        for gap in consumer.gaps[self._gaps_told[shard, tenure] :]:
-            self._gaps_told[shard, tenure] += 1
-            self.world.checker.gap_told(shard, tenure, gap)
+    def tell_gap(self, event: GapFound) -> None:
+        """What an operator is told."""
+        self.world.checker.gap_told(event.shard, event.tenure, event.gap)
 
     def _beat(self, report: MembershipReport) -> None:
         if self.over:
             return
         self.world.note(self.name, report)
-        for decision in self._membership.react(report, self.clock.now()):
+        for decision in self._membership.react(report, self.clock.now()).decisions:
             self._perform_beat(decision)
         sessions = self._membership.sessions
         if sessions is not None and sessions is not self._told:
@@ -258,7 +252,7 @@ class SimWorker:
         self,
         key: Hashable,
         serve: Callable[[], Report],
-        refuse: Callable[[float], Report],
+        decision: Decision,
         fails: float,
         *,
         of: str = "store",
@@ -273,11 +267,11 @@ class SimWorker:
 
         def serviced() -> None:
             if failing or (of == "store" and self.world.is_within("throttle")):
-                report = refuse(wait)
+                report: Report = refused(decision, wait)
             else:
                 report = serve()
                 if answer_lost:
-                    report = serve() if repeats else refuse(wait)
+                    report = serve() if repeats else refused(decision, wait)
             self.after(self.world.lag(of) + slow, lambda: self.answer(key, report))
 
         sent = self.rng.random() < 0.5  # or the worker dies or freezes with the request in its hand
@@ -290,7 +284,7 @@ class SimWorker:
         match decision:
             case Survey():
                 self._survey(decision)
-            case Create() | Take() | Forget() | Save() | Finish() | Release():
+            case Pin() | Create() | Take() | Forget() | Save() | Finish() | Release():
                 self._write(decision)
             case Fetch():
                 self._fetch(decision)
@@ -311,10 +305,10 @@ class SimWorker:
         world, odds = self.world, self.world.odds
         key = self._begin("survey")
         if not decision.list_shards:
-            self.ask(key, lambda: Surveyed(world.store.read()), SurveyFailed, odds.write_fails)
+            self.ask(key, lambda: Surveyed(world.store.read()), decision, odds.write_fails)
             return
         if self.rng.random() < odds.listing_fails:
-            self.after(world.lag(), lambda: self.answer(key, SurveyFailed(1.0)))
+            self.after(world.lag(), lambda: self.answer(key, refused(decision, 1.0)))
             return
         complete = self.rng.random() >= odds.listing_partial
         stale = self.rng.choice((2.0, 6.0)) if self.rng.random() < odds.listing_stale else 0.0
@@ -327,7 +321,7 @@ class SimWorker:
             cached_seconds = self.rng.choice((0.0, 0.0, 1.0))
 
             def read() -> None:
-                report: Report = SurveyFailed(0.5)
+                report: Report = refused(decision, 0.5)
                 if not world.is_within("throttle"):
                     report = Surveyed(world.store.read(), listing)
                 self.after(world.lag("store"), lambda: self.answer(key, report))
@@ -339,8 +333,11 @@ class SimWorker:
     def _write(self, decision: StoreDecision) -> None:
         store, fails = self.world.store, self.world.odds.write_fails
         match decision:
-            case Create(leases=leases):
-                self._create(leases)
+            case Pin(service_seconds=seconds):
+                key = self._begin("pin")
+                self.ask(key, lambda: Pinned(store.pin(seconds)), decision, fails)
+            case Create():
+                self._create(decision)
             case Take(lease=lease, session=session):
 
                 def take() -> Report:
@@ -348,7 +345,7 @@ class SimWorker:
                     return Taken(taken) if taken else NotTaken(lease.shard)
 
                 key = self._begin(("row", lease.shard))
-                self.ask(key, take, lambda wait: TakeFailed(lease.shard, wait), fails)
+                self.ask(key, take, decision, fails)
             case Forget(lease=lease):
 
                 def forget() -> Report:
@@ -356,7 +353,7 @@ class SimWorker:
                     return Forgotten(lease.shard)
 
                 key = self._begin(("row", lease.shard))
-                self.ask(key, forget, lambda wait: ForgetFailed(lease.shard, wait), fails)
+                self.ask(key, forget, decision, fails)
             case Save() | Finish():
                 self._write_held(decision, fails)
             case Release():
@@ -384,25 +381,17 @@ class SimWorker:
                 self.world.checker.lost_lease(shard, tenure)
                 return LeaseLost(shard, tenure)
 
-        def refuse(wait: float) -> Report:
-            match decision:
-                case Save():
-                    return SaveFailed(shard, tenure, wait)
-                case Finish():
-                    return FinishFailed(shard, tenure, wait)
-                case Release():
-                    return ReleaseFailed(shard, tenure, wait)
+        self.ask(self._begin(("write", shard, tenure)), serve, decision, fails)
 
-        self.ask(self._begin(("write", shard, tenure)), serve, refuse, fails)
-
-    def _create(self, leases: tuple[Lease, ...]) -> None:
+    def _create(self, decision: Create) -> None:
+        leases = decision.leases
         key, world = self._begin("create"), self.world
 
         def go_on(index: int) -> None:
             if index == len(leases):
                 self.answer(key, Created())
             elif self.rng.random() < world.odds.write_fails or world.is_within("throttle"):
-                self.answer(key, CreateFailed(0.5))
+                self.answer(key, refused(decision, 0.5))
             else:
                 world.store.create(leases[index])
                 self.after(world.lag(), lambda: go_on(index + 1))
@@ -429,7 +418,7 @@ class SimWorker:
 
         key = self._begin(("fetch", shard, tenure))
         fails = world.odds.fetch_fails
-        self.ask(key, read, lambda wait: FetchFailed(shard, tenure, wait), fails, of="stream")
+        self.ask(key, read, decision, fails, of="stream")
 
     def _find_children(self, decision: FindChildren) -> None:
         world, shard, tenure = self.world, decision.lease.shard, decision.tenure
@@ -437,7 +426,7 @@ class SimWorker:
         self.ask(
             key,
             lambda: ChildrenFound(shard, tenure, world.stream.children(shard)),
-            lambda wait: ChildrenFailed(shard, tenure, wait),
+            decision,
             world.odds.listing_fails,
             of="stream",
         )
@@ -446,17 +435,17 @@ class SimWorker:
         match decision:
             case Beat():
                 self._send_beat(decision)
-            case Bury(session=session):
-                key = self._begin(("bury", session.id))
+            case Expire(session=session):
+                key = self._begin(("expire", session.id))
 
-                def bury() -> None:
+                def expire() -> None:
                     fails = self.rng.random() < self.world.odds.write_fails
                     fails = fails or self.world.is_within("throttle")
-                    dead = not fails and self.world.store.bury(session)
-                    report = Buried(session.id) if dead else NotBuried(session.id)
+                    dead = not fails and self.world.store.expire(session)
+                    report = Expired(session.id) if dead else NotExpired(session.id)
                     self.after(self.world.lag(), lambda: self._answer_beat(key, report))
 
-                self.after(self.world.lag(), bury)
+                self.after(self.world.lag(), expire)
             case _:
                 assert_never(decision)
 
@@ -471,10 +460,10 @@ class SimWorker:
         answer_lost = self.rng.random() < world.odds.answer_lost
 
         def sent_off() -> None:
-            refused = fails or world.is_within("throttle")
-            confirmed = None if refused else store.beat(decision.session)
-            if refused or answer_lost:
-                self.after(world.lag(), lambda: self._answer_beat(key, BeatFailed(0.5)))
+            fails_now = fails or world.is_within("throttle")
+            confirmed = None if fails_now else store.beat(decision.session)
+            if fails_now or answer_lost:
+                self.after(world.lag(), lambda: self._answer_beat(key, refused(decision, 0.5)))
             elif confirmed is None:
                 fresh = store.fresh_session()
                 self.after(world.lag(), lambda: self._lost_session(key, SessionLost(fresh)))

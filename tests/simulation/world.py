@@ -93,7 +93,7 @@ class World:
     def lost_session(self, worker: str) -> None:
         self.note(worker, "lost its session")
         if self.plan.calm:
-            self.violated("I14: a worker of a calm world was buried")
+            self.violated("I14: a worker of a calm world was expired")
 
     def violated(self, told: str) -> None:
         raise Violation(told)

@@ -296,13 +296,13 @@ def _failure_record_past_the_deadline(story: Story) -> None:
     story.checker.discard_decided(A, mine)
 
 
-def _living_session_is_buried(story: Story) -> None:
-    story.checker.buried(Session(ME, 1))
+def _living_session_is_expired(story: Story) -> None:
+    story.checker.session_expired(Session(ME, 1))
 
 
 def _dead_session_beats(story: Story) -> None:
     story.clock.monotonic_seconds = 10.0
-    story.checker.buried(Session(ME, 1))
+    story.checker.session_expired(Session(ME, 1))
     story.checker.beaten(ME, 10.5)
 
 
@@ -492,7 +492,7 @@ BROKEN: dict[str, tuple[Callable[[Story], None], ...]] = {
     "I17": (
         _call_past_the_deadline,
         _failure_record_past_the_deadline,
-        _living_session_is_buried,
+        _living_session_is_expired,
         _dead_session_beats,
     ),
     "I18": (

@@ -1,4 +1,4 @@
-"""What the demo shows. Rule: a line tells what a report said, nothing is made up."""
+"""What the demo shows: a line for each event that matters there."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 from rich.console import Console
 from rich.markup import escape
 
-from triggerkit.core.decisions import Decision, Discard, Finish
+from triggerkit.core import events
 from triggerkit.core.model import Batch, Record
 from triggerkit.core.outcome import (
     Failed,
@@ -19,7 +19,6 @@ from triggerkit.core.outcome import (
     RecordsEnded,
     Succeeded,
 )
-from triggerkit.core.reports import Discarded, Finished, Invoked, Report, Saved, Taken
 
 
 class DemoShow:
@@ -49,24 +48,23 @@ class DemoShow:
         """A heading."""
         self._console.print(f"\n[bold]{escape(title)}[/]")
 
-    def observe(self, trigger: str, decision: Decision, report: Report) -> None:
-        """One line a report that matters here."""
-        del trigger
-        match report:
-            case Invoked(batch=batch, outcome=outcome):
-                self._tell_call(batch, outcome)
-            case Discarded(batch=batch) if isinstance(decision, Discard):
+    def observe(self, event: events.Event) -> None:
+        """One line for an event that matters here."""
+        match event:
+            case events.BatchDone(batch=batch, outcome=outcome):
+                self._show_call(batch, outcome)
+            case events.BatchFailed(batch=batch, outcome=outcome):
+                self._show_call(batch, outcome)
+            case events.RecordsDiscarded(batch=batch, condition=condition):
                 self.discarded += len(batch)
-                self._line("red", "given up", f"{_keys(batch)}: {decision.reason.value}")
-            case Finished() if isinstance(decision, Finish):
+                self._line("red", "given up", f"{_keys(batch)}: {condition.value}")
+            case events.ShardFinished(children=children):
                 self.shards_finished += 1
-                children = len(decision.children or ())
-                self._line(
-                    "blue", "shard end", f"everything of it is done; {children} child follows"
-                )
-            case Taken():
+                count = len(children or ())
+                self._line("blue", "shard end", f"everything of it is done; {count} child follows")
+            case events.ShardTaken() if not self.shards_finished:
                 self._line("blue", "lease", "this worker reads the stream's shard")
-            case Saved():
+            case events.CheckpointSaved():
                 self._saves += 1
             case _:
                 pass
@@ -104,7 +102,7 @@ class DemoShow:
         ):
             say(f"  [cyan]{escape(line)}[/]")
 
-    def _tell_call(self, batch: Batch, outcome: Outcome) -> None:
+    def _show_call(self, batch: Batch, outcome: Outcome) -> None:
         self._calls += 1
         attempt = f"  (attempt {batch.attempts + 1})" if batch.attempts else ""
         match outcome:

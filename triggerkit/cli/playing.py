@@ -120,7 +120,7 @@ async def play(server: Server, folder: Path, console: Console) -> None:
     flags = Flags(app="demo", state="memory:")
     settings = build_settings(make_handlers(), Configuration(folder=folder), flags, os.environ)
     pools = [ThreadRunner(name, 2) for name in ("lease-store", "control-plane", "destinations")]
-    worker = Worker(settings, WorkerFlags(), Pools(*pools), SystemClock(), show.observe)
+    worker = Worker(settings, WorkerFlags(), Pools(*pools), SystemClock(), (show.observe,))
     running = asyncio.ensure_future(worker.run())
     try:
         scenes = asyncio.ensure_future(play_scenes(server, table, show, folder))

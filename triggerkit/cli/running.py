@@ -80,14 +80,18 @@ async def run_worker(
         restore_terminal()
         for pool in pools:
             pool.close()
-    done = sum(counts.records_done for counts in worker.counts)
-    discarded = sum(counts.records_discarded for counts in worker.counts)
-    dropped = {"log_lines_dropped": lost} if (lost := lines_dropped()) else {}
-    log.info("stopped", records_done=done, records_discarded=discarded, **dropped)
+    counts = worker.counts
+    log.info(
+        "stopped",
+        records_done=counts.records_done,
+        records_discarded=counts.records_discarded,
+        **({"gaps": counts.gaps} if counts.gaps else {}),
+        **({"log_lines_dropped": lost} if (lost := lines_dropped()) else {}),
+    )
     settle()
     if worker.drain_expired:
         return EXIT_DRAIN_EXPIRED
-    return HandlerError.exit_code if flags.burst and discarded else 0
+    return HandlerError.exit_code if flags.burst and counts.records_discarded else 0
 
 
 def stop_on_signals(worker: Worker) -> None:

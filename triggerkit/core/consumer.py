@@ -1,4 +1,4 @@
-"""One leased shard. Rule: at most one Fetch, one write, and one thing a lane under way.
+"""One leased shard: at most one Fetch, one write, and one thing a lane under way.
 
 Absorb a report, then derive what should be under way and is not. The checkpoint is the watermark: the
 last position with nothing outstanding before it; at the shard's end, with nothing outstanding, the lease
@@ -11,8 +11,9 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
+from triggerkit.core import events
 from triggerkit.core.batches import Lane, split_into_lanes
 from triggerkit.core.decisions import (
     Cancel,
@@ -25,10 +26,13 @@ from triggerkit.core.decisions import (
     Release,
     Save,
 )
+from triggerkit.core.events import MappingId
 from triggerkit.core.failure import Verdict, decide, expire
 from triggerkit.core.leases import new_lease
 from triggerkit.core.model import (
+    LATEST,
     TRIM_HORIZON,
+    Batch,
     Children,
     Gap,
     Lease,
@@ -40,27 +44,22 @@ from triggerkit.core.model import (
     Tenure,
 )
 from triggerkit.core.options import MappingOptions
+from triggerkit.core.outcome import NotInvoked, Outcome, RecordsEnded, Succeeded
 from triggerkit.core.pacing import lanes_to_move
 from triggerkit.core.phases import TRANSITIONS, Phase, Step
 from triggerkit.core.progress import Progress
 from triggerkit.core.reading import Reading, first_read_position
 from triggerkit.core.reports import (
     Cancelled,
-    ChildrenFailed,
     ChildrenFound,
     ConsumerReport,
     Discarded,
-    DiscardFailed,
     Fetched,
-    FetchFailed,
     Finished,
-    FinishFailed,
     Invoked,
     LeaseLost,
     Released,
-    ReleaseFailed,
     Saved,
-    SaveFailed,
     ShardGone,
     Trimmed,
 )
@@ -68,9 +67,19 @@ from triggerkit.core.reports import (
 NEVER = float("inf")
 BUFFER_LIMIT_BYTES = 32 * 1024 * 1024
 """What one shard may buffer while one of its lanes is blocked: some 30 pages of DynamoDB."""
+NO_MAPPING = MappingId("", "")
+SHARD_GONE = "the shard is gone from the stream"
+TRIMMED = "the stream trimmed the records before they were read"
+LATE_TIP_SECONDS = 10.0
+"""A tip that is so much younger than the start is not used: what was written between would be lost."""
 CHILDREN_TRIES = 5
 FIRST_CHILDREN_WAIT_SECONDS = 0.1
 """Five tries, doubling: about 3 s in all (leases.md 6.6 rule 4)."""
+
+
+ConsumerDecision: TypeAlias = (
+    Fetch | Invoke | Cancel | Discard | Save | FindChildren | Finish | Release
+)
 
 
 class _Work(Enum):
@@ -117,19 +126,30 @@ class ConsumerSettings:
     options: MappingOptions
     checkpoint_interval_seconds: float
     fetch_limit: int = 1000
+    mapping: MappingId = NO_MAPPING
 
 
 class ShardConsumer:
     """Reads, batches, invokes and saves for one tenure of one lease."""
 
-    def __init__(self, lease: Lease, tenure: Tenure, settings: ConsumerSettings) -> None:
+    def __init__(
+        self,
+        lease: Lease,
+        tenure: Tenure,
+        settings: ConsumerSettings,
+        emit: events.Observer = events.ignore,
+        *,
+        at_tip: bool = True,
+    ) -> None:
         assert not lease.finished, "a finished lease has no consumer"
         self.lease = lease
         self.tenure = tenure
         self.phase = Phase.RUNNING
         self._settings = settings
+        self._mapping = settings.mapping
+        self._emit = emit
         self._progress = Progress(lease.checkpoint)
-        self.reading = Reading(first_read_position(lease, tenure))
+        self.reading = Reading(first_read_position(lease, tenure, at_tip=at_tip))
         self._lanes = [Lane(number) for number in range(settings.options.parallelization_factor)]
         self._under_way: set[_Work] = set()
         self._saving = _Saving(lease.checkpoint)
@@ -157,6 +177,11 @@ class ShardConsumer:
         )
 
     @property
+    def opening(self) -> bool:
+        """Whether a start at LATEST is not stored yet, so that nothing is read."""
+        return self.reading.position == LATEST or self.reading.pin_unsaved(self._saving.position)
+
+    @property
     def lanes(self) -> list[Lane]:
         """For the snapshot."""
         return self._lanes
@@ -181,78 +206,113 @@ class ShardConsumer:
         match report:
             case Fetched(page=page):
                 self._absorb_page(page, now)
-            case FetchFailed(wait_seconds=wait):
-                self._under_way.discard(_Work.FETCH)
-                self.reading.failed(now.monotonic_seconds + wait)
             case Trimmed():
                 self._under_way.discard(_Work.FETCH)
-                self.reading.trimmed()
+                self.reading.trimmed(now)
             case ShardGone():
                 self._under_way.discard(_Work.FETCH)
-                self.reading.ended = True
-                self.lease = replace(self.lease, lost_reason="the shard is gone from the stream")
+                self.lease = replace(self.lease, lost_reason=SHARD_GONE)
+                self._announce_gap(self.reading.gone(), SHARD_GONE)
             case Invoked(batch=batch, outcome=outcome):
-                lane = self._lanes[batch.lane]
-                lane.under_way = None
-                lane.call_completed(now.monotonic_seconds)
-                self._apply(decide(batch, outcome, self._settings.options, now), lane)
+                self._absorb_call(batch, outcome, now)
             case Discarded(batch=batch):
-                lane = self._lanes[batch.lane]
-                lane.under_way = None
-                self._progress.account(batch.ordinals)
-            case DiscardFailed(batch=batch, reason=reason, wait_seconds=wait):
-                lane = self._lanes[batch.lane]
-                lane.under_way = None
-                lane.hold(batch, reason, now.monotonic_seconds + wait)
+                self._absorb_discard(batch)
             case Cancelled():
                 pass  # each call still answers by itself
             case LeaseLost():
+                self._emit(events.LeaseLost(self._mapping, self.lease.shard, self.tenure))
                 return self.ask_to_stop(StopReason.LEASE_LOST)
             case _:
                 self._absorb_write(report, now)
         return []
 
-    def _absorb_write(
-        self,
-        report: Saved
-        | SaveFailed
-        | ChildrenFound
-        | ChildrenFailed
-        | Finished
-        | FinishFailed
-        | Released
-        | ReleaseFailed,
-        now: Now,
+    def absorb_not_now(
+        self, decision: ConsumerDecision, wait_seconds: float, error: Exception, now: Now
     ) -> None:
+        """A decision was not carried out; it is made again after the wait."""
+        at_seconds = now.monotonic_seconds + wait_seconds
+        match decision:
+            case Fetch():
+                self._under_way.discard(_Work.FETCH)
+                self.reading.failed(at_seconds)
+            case Invoke(batch=batch):
+                self._absorb_call(batch, NotInvoked(str(error), wait_seconds), now)
+            case Discard(batch=batch, reason=reason):
+                lane = self._lanes[batch.lane]
+                lane.under_way = None
+                lane.hold(batch, reason, at_seconds)
+            case Save() | Finish() | Release():
+                self._under_way.discard(_Work.WRITE)
+                self._saving.retry_seconds = at_seconds
+            case FindChildren():
+                self._under_way.discard(_Work.CHILDREN)
+                self._look_for_children_again(now, wait_seconds)
+            case Cancel():
+                pass  # the calls go on until they end by themselves
+            case _:
+                assert_never(decision)
+
+    def _absorb_write(self, report: Saved | ChildrenFound | Finished | Released, now: Now) -> None:
         match report:
             case Saved(lease=lease):
                 self._under_way.discard(_Work.WRITE)
                 self.lease = replace(lease, lost_reason=self.lease.lost_reason)
                 interval = self._settings.checkpoint_interval_seconds
                 self._saving = _Saving(lease.checkpoint, now.monotonic_seconds + interval)
-            case (
-                SaveFailed(wait_seconds=wait)
-                | FinishFailed(wait_seconds=wait)
-                | ReleaseFailed(wait_seconds=wait)
-            ):
-                self._under_way.discard(_Work.WRITE)
-                self._saving.retry_seconds = now.monotonic_seconds + wait
+                self._emit(
+                    events.CheckpointSaved(
+                        self._mapping, lease.shard, self.tenure, lease.checkpoint
+                    )
+                )
             case ChildrenFound(children=children):
                 self._under_way.discard(_Work.CHILDREN)
                 self._look_for_children_again(now)
                 if children.shards or children.final:
                     self._ending.found = children
-            case ChildrenFailed(wait_seconds=wait):
-                self._under_way.discard(_Work.CHILDREN)
-                self._look_for_children_again(now, wait)
-            case Finished():
+            case Finished(taken=taken):
                 self._under_way.discard(_Work.WRITE)
                 self._step(Step.SHARD_END_SAVED)
+                found = self._ending.found
+                shards = None if found is None else tuple(child.id for child in found.shards)
+                self._emit(
+                    events.ShardFinished(
+                        self._mapping, self.lease.shard, self.tenure, shards, taken
+                    )
+                )
             case Released():
                 self._under_way.discard(_Work.WRITE)
                 self._step(Step.RELEASED)
+                self._emit(events.ShardReleased(self._mapping, self.lease.shard, self.tenure))
             case _:
                 assert_never(report)
+
+    def _absorb_call(self, batch: Batch, outcome: Outcome, now: Now) -> None:
+        lane = self._lanes[batch.lane]
+        lane.under_way = None
+        self._announce_call(batch, outcome, now.monotonic_seconds - lane.called_at_seconds, now)
+        lane.call_completed(now.monotonic_seconds)
+        self._apply(decide(batch, outcome, self._settings.options, now), lane)
+
+    def _absorb_discard(self, batch: Batch) -> None:
+        lane = self._lanes[batch.lane]
+        reason, lane.discarding = lane.discarding, None
+        assert reason is not None, "nothing was being discarded"
+        lane.under_way = None
+        self._progress.account(batch.ordinals)
+        self._emit(
+            events.RecordsDiscarded(
+                mapping=self._mapping,
+                shard=self.lease.shard,
+                tenure=self.tenure,
+                condition=reason,
+                attempts=batch.attempts,
+                records=len(batch),
+                first_sequence_number=batch.records[0].sequence_number,
+                last_sequence_number=batch.records[-1].sequence_number,
+                request_id=batch.last_failure.request_id if batch.last_failure else "",
+                batch=batch,
+            )
+        )
 
     def derive(self, now: Now, deadline_seconds: float) -> list[Decision]:
         """What should be under way and is not. No call starts at or past `deadline_seconds`."""
@@ -287,11 +347,26 @@ class ShardConsumer:
             return  # what was not admitted is read again by the next owner
         if page.pinned_seconds is not None:
             pinned = Position(PositionKind.LATEST, at_seconds=page.pinned_seconds)
-            self._progress.move_to(pinned)
+            if pinned.at_seconds - self.lease.checkpoint.at_seconds > LATE_TIP_SECONDS:
+                self.reading.pinned(self.lease.checkpoint)
+                return
+            if pinned.at_seconds > self.lease.checkpoint.at_seconds:
+                self._progress.move_to(
+                    pinned
+                )  # else the stored start is as young: it never moves back
             self.reading.pinned(pinned)
             return
         options, fetch_limit = self._settings.options, self._settings.fetch_limit
-        self.reading.absorb(page, now, fetch_limit, options.idle_poll_seconds)
+        gap = self.reading.absorb(page, now, fetch_limit, options.idle_poll_seconds)
+        if gap is not None:
+            self._announce_gap(gap, TRIMMED)
+        if page.records or page.ended:
+            count, size_bytes = len(page.records), page.size_bytes
+            self._emit(
+                events.PageRead(
+                    self._mapping, self.lease.shard, self.tenure, count, size_bytes, page.ended
+                )
+            )
         if not page.records:
             return
         ordinals = self._progress.admit(page.records)
@@ -305,6 +380,39 @@ class ShardConsumer:
         if verdict.discarded is not None:
             lane.hold(verdict.discarded, verdict.reason, 0.0)
         lane.put_back(verdict.again)
+
+    # --- announcing -----------------------------------------------------------------------------
+
+    def _announce_gap(self, gap: Gap, reason: str) -> None:
+        shard, tenure = self.lease.shard, self.tenure
+        self._emit(events.GapFound(self._mapping, shard, tenure, gap, reason))
+
+    def _announce_call(
+        self, batch: Batch, outcome: Outcome, duration_seconds: float, now: Now
+    ) -> None:
+        match outcome:
+            case Succeeded() | RecordsEnded(failed=(), discarded=(), invalid=()):
+                kind: type[events.BatchDone | events.BatchFailed] = events.BatchDone
+            case _:
+                kind = events.BatchFailed
+        last = batch.records[-1]
+        self._emit(
+            kind(
+                mapping=self._mapping,
+                shard=self.lease.shard,
+                tenure=self.tenure,
+                attempt=batch.attempts + 1,
+                records=len(batch),
+                first_sequence_number=batch.records[0].sequence_number,
+                last_sequence_number=last.sequence_number,
+                duration_seconds=duration_seconds,
+                iterator_age_seconds=max(0.0, now.service_seconds - last.at_seconds),
+                outcome=outcome,
+                batch=batch,
+            )
+        )
+
+    # --- the end of the shard -------------------------------------------------------------------
 
     def _look_for_children_again(self, now: Now, wait_seconds: float = 0.0) -> None:
         ending = self._ending
@@ -341,6 +449,17 @@ class ShardConsumer:
         if lane.held is not None and self._is_due(lane.held.not_before_seconds, now):
             held, lane.held = lane.held, None
             lane.under_way = held.batch
+            lane.discarding = held.reason
+            self._emit(
+                events.DiscardStarted(
+                    self._mapping,
+                    self.lease.shard,
+                    self.tenure,
+                    held.reason,
+                    len(held.batch),
+                    held.batch,
+                )
+            )
             decisions.append(Discard(self.lease, self.tenure, held.batch, held.reason))
 
     def _derive_call(
@@ -356,6 +475,19 @@ class ShardConsumer:
         self._apply(verdict, lane)
         if verdict.discarded is None:
             batch = lane.under_way = lane.take(options)
+            lane.called_at_seconds = now.monotonic_seconds
+            self._emit(
+                events.BatchStarted(
+                    mapping=self._mapping,
+                    shard=self.lease.shard,
+                    tenure=self.tenure,
+                    attempt=batch.attempts + 1,
+                    records=len(batch),
+                    first_sequence_number=batch.records[0].sequence_number,
+                    last_sequence_number=batch.records[-1].sequence_number,
+                    batch=batch,
+                )
+            )
             decisions.append(Invoke(self.lease, self.tenure, batch, deadline_seconds))
 
     def _derive_last_call(
@@ -387,8 +519,9 @@ class ShardConsumer:
             return
         if self._is_due(reading.next_at_seconds, now):
             self._under_way.add(_Work.FETCH)
-            limit = self._settings.fetch_limit
-            decisions.append(Fetch(self.lease, self.tenure, reading.position, limit))
+            limit, position = self._settings.fetch_limit, reading.position
+            self._emit(events.ReadStarted(self._mapping, self.lease.shard, self.tenure, position))
+            decisions.append(Fetch(self.lease, self.tenure, position, limit))
 
     def _is_hungry(self) -> bool:
         """Some lane has less than a batch waiting, and what is buffered in all is bounded."""
@@ -440,6 +573,7 @@ class ShardConsumer:
         if self._is_due(self._saving.retry_seconds, now):
             self._under_way.add(_Work.WRITE)
             self._saving.last = self._saving.last or self.position
+            self._emit(events.ReleaseStarted(self._mapping, self.lease.shard, self.tenure))
             decisions.append(Release(self.lease, self.tenure, self._saving.last))
 
     # --- for the snapshot -----------------------------------------------------------------------

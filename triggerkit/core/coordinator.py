@@ -10,9 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
-from triggerkit.core.decisions import Create, Decision, Finish, Forget, Survey, Take
+from triggerkit.core.decisions import Create, Decision, Finish, Forget, Pin, Survey, Take
+from triggerkit.core.events import WaitCause
 from triggerkit.core.leases import (
     TOMBSTONE_SECONDS,
     childless,
@@ -36,20 +37,24 @@ from triggerkit.core.model import (
 from triggerkit.core.reports import (
     CoordinatorReport,
     Created,
-    CreateFailed,
-    ForgetFailed,
     Forgotten,
     NotTaken,
+    Pinned,
     Sessions,
     Surveyed,
-    SurveyFailed,
-    TakeFailed,
     Taken,
 )
 from triggerkit.core.rows import LeaseRows
 from triggerkit.core.shares import EvenShares, Offer, Offers
+from triggerkit.core.watchdog import Subject
 
 NEVER = float("inf")
+
+
+OPENING_SECONDS = 5.0
+"""How long after the pin of a start at LATEST a shard may be opened at its tip instead."""
+
+CoordinatorDecision: TypeAlias = Survey | Pin | Create | Take | Forget
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,7 @@ class Cadence:
 
 class _Pending(Enum):
     SURVEY = "survey"
+    PIN = "pin"
     CREATE = "create"
 
 
@@ -84,6 +90,7 @@ class _Schedule:
     listing_at_seconds: float = 0.0
     takes_at_seconds: float = 0.0
     create_at_seconds: float = 0.0
+    pin_at_seconds: float = 0.0
     search_seconds: float = 0.0
     """The present wait between listings while something is missing; 0.0 when nothing is."""
     recheck_at_seconds: float = NEVER
@@ -116,6 +123,7 @@ class _Listed:
     at_seconds: float
     seen_at_seconds: float
     first_seen_seconds: Mapping[ShardId, float]
+    live: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +150,8 @@ class LeaseCoordinator:
     def __init__(self, prefix: str, start: Position, cadence: Cadence) -> None:
         self._prefix = prefix
         self._start = start
+        self._proposed_pin_seconds: float | None = None
+        self._pinned_at_seconds: float | None = None
         self._cadence = cadence
         self._schedule = _Schedule()
         self._rows = LeaseRows()
@@ -149,6 +159,8 @@ class LeaseCoordinator:
         self._surveyed_at_seconds = NEVER
         self._sessions: Sessions | None = None
         self._missing: tuple[Lease, ...] = ()
+        self._held_back: tuple[ShardId, ...] = ()
+        self._listing_fault = ""
         self._childless: frozenset[ShardId] = frozenset()
         self._taking: set[ShardId] = set()  # a Take is under way
         self._forgetting: set[ShardId] = set()
@@ -173,12 +185,21 @@ class LeaseCoordinator:
         """Whether the shards were listed completely at least once, and every row exists."""
         return self._listed is not None and not self._missing
 
+    def is_opening(self, now: Now) -> bool:
+        """Whether the mapping starts at LATEST for the first time, a moment ago."""
+        pinned_at = self._pinned_at_seconds
+        if self._start.kind is not PositionKind.LATEST:
+            return False
+        return pinned_at is None or now.monotonic_seconds - pinned_at <= OPENING_SECONDS
+
     @property
     def wake_at_seconds(self) -> float:
         """When to be woken at the latest (monotonic)."""
+        schedule = self._schedule
+        if self._must_pin:
+            return NEVER if _Pending.PIN in schedule.under_way else schedule.pin_at_seconds
         if self._sessions is None:
             return NEVER  # nothing may be done before this worker's session is known
-        schedule = self._schedule
         wake_at = schedule.takes_at_seconds
         if _Pending.SURVEY not in schedule.under_way:
             wake_at = min(wake_at, self._survey_at_seconds)
@@ -204,19 +225,18 @@ class LeaseCoordinator:
         match report:
             case Surveyed(leases=leases, listing=listing):
                 self._absorb_survey(leases, listing, now)
-            case SurveyFailed(wait_seconds=wait):
-                schedule.under_way.discard(_Pending.SURVEY)
-                schedule.survey_at_seconds = now.monotonic_seconds + wait
+            case Pinned(service_seconds=pinned):
+                schedule.under_way.discard(_Pending.PIN)
+                # what was asked for is what is stored: this worker's start is the mapping's first
+                self._pinned_at_seconds = (
+                    now.monotonic_seconds if pinned == self._proposed_pin_seconds else -NEVER
+                )
+                self._start = Position(PositionKind.LATEST, at_seconds=pinned)
+                schedule.survey_at_seconds = now.monotonic_seconds
             case Created():
                 schedule.under_way.discard(_Pending.CREATE)
                 self._missing = ()
                 schedule.survey_at_seconds = now.monotonic_seconds
-            case CreateFailed(wait_seconds=wait):
-                # others may have created rows meanwhile: what is missing then, the next listing tells
-                schedule.under_way.discard(_Pending.CREATE)
-                schedule.create_at_seconds = NEVER
-                schedule.listing_at_seconds = now.monotonic_seconds + wait
-                schedule.survey_at_seconds = now.monotonic_seconds + wait
             case Taken(lease=lease):
                 self._taking.discard(lease.shard)
                 self._put(lease)
@@ -226,15 +246,33 @@ class LeaseCoordinator:
             case NotTaken(shard=shard):
                 self._taking.discard(shard)
                 self._doubtful.add(shard)
-            case TakeFailed(shard=shard, wait_seconds=wait):
-                self._taking.discard(shard)
-                self._doubtful.add(shard)
-                schedule.survey_at_seconds = now.monotonic_seconds + wait
-            case ForgetFailed(shard=shard, wait_seconds=wait):
-                self._forgetting.discard(shard)
-                schedule.survey_at_seconds = now.monotonic_seconds + wait
             case _:
                 assert_never(report)
+
+    def absorb_not_now(self, decision: CoordinatorDecision, wait_seconds: float, now: Now) -> None:
+        """A decision was not carried out; what it was about is looked at again after the wait."""
+        schedule = self._schedule
+        schedule.takes_at_seconds = now.monotonic_seconds
+        at_seconds = now.monotonic_seconds + wait_seconds
+        schedule.survey_at_seconds = at_seconds
+        match decision:
+            case Survey():
+                schedule.under_way.discard(_Pending.SURVEY)
+            case Pin():
+                schedule.under_way.discard(_Pending.PIN)
+                schedule.pin_at_seconds = at_seconds
+            case Create():
+                # others may have created rows meanwhile: what is missing then, the next listing shows
+                schedule.under_way.discard(_Pending.CREATE)
+                schedule.create_at_seconds = NEVER
+                schedule.listing_at_seconds = at_seconds
+            case Take(lease=lease):
+                self._taking.discard(lease.shard)
+                self._doubtful.add(lease.shard)
+            case Forget(lease=lease):
+                self._forgetting.discard(lease.shard)
+            case _:
+                assert_never(decision)
 
     def absorb_end(self, finished: Lease, taken: Iterable[Lease], now: Now) -> tuple[Lease, ...]:
         """A shard held here was finished; those of the children taken with it that may start.
@@ -340,6 +378,8 @@ class LeaseCoordinator:
         """What should be under way and is not."""
         schedule = self._schedule
         decisions: list[Decision] = []
+        if self._must_pin:
+            return self._pin(now)
         if self._sessions is None:
             return decisions
         create_is_due = schedule.create_at_seconds <= now.monotonic_seconds
@@ -361,6 +401,20 @@ class LeaseCoordinator:
             schedule.routine_at_seconds = NEVER
             decisions.append(Survey(schedule.listing_at_seconds <= now.monotonic_seconds))
         return decisions
+
+    @property
+    def _must_pin(self) -> bool:
+        return self._start.kind is PositionKind.LATEST and self._pinned_at_seconds is None
+
+    def _pin(self, now: Now) -> list[Decision]:
+        """LATEST is a moment: it is stored before any row, so that a restart does not move it (decision 7)."""
+        schedule = self._schedule
+        if _Pending.PIN in schedule.under_way or schedule.pin_at_seconds > now.monotonic_seconds:
+            return []
+        if self._proposed_pin_seconds is None:
+            self._proposed_pin_seconds = self._start.at_seconds or now.service_seconds
+        schedule.under_way.add(_Pending.PIN)
+        return [Pin(self._proposed_pin_seconds)]
 
     @property
     def _survey_at_seconds(self) -> float:
@@ -448,17 +502,16 @@ class LeaseCoordinator:
         seen_at = now.monotonic_seconds
         first_seen = {shard.id: before.get(shard.id, seen_at) for shard in listing.shards}
         graph = ShardGraph(listing.shards)
-        return _Listed(graph, listing.service_seconds, seen_at, first_seen)
+        return _Listed(graph, listing.service_seconds, seen_at, first_seen, listing.live)
 
     def _absorb_listing(self, listing: Listing, now: Now) -> None:
         schedule, cadence = self._schedule, self._cadence
+        self._listing_fault = _fault_of(listing)
         if not listing.complete:
             schedule.listing_at_seconds = now.monotonic_seconds + cadence.first_search_seconds
             return
         if _Pending.CREATE not in schedule.under_way:
-            self._missing = missing_leases(
-                listing, self.rows, self._prefix, self._start_at(listing)
-            )
+            self._missing = missing_leases(listing, self.rows, self._prefix, self._start)
             schedule.create_at_seconds = now.monotonic_seconds
         if self._is_something_missing(listing):
             schedule.search_seconds = min(
@@ -473,16 +526,12 @@ class LeaseCoordinator:
             schedule.search_seconds = 0.0
             schedule.listed(now.monotonic_seconds, now.monotonic_seconds + cadence.audit_seconds)
 
-    def _start_at(self, listing: Listing) -> Position:
-        if self._start.kind is PositionKind.LATEST:
-            return Position(PositionKind.LATEST, at_seconds=listing.service_seconds)
-        return self._start
-
     def _is_something_missing(self, listing: Listing) -> bool:
         """A shard ended and its children were not found (a persistent to-do), or a child has no parent."""
         if not listing.shards and listing.live:
             return True  # a stream that was just switched on has no shards yet, and soon has
-        if held_back(listing, (*self.rows, *self._missing)) or self._has_unknown_parent():
+        self._held_back = held_back(listing, (*self.rows, *self._missing))
+        if self._held_back or self._has_unknown_parent():
             return True
         newly_related = {parent for lease in self._missing for parent in lease.parents}
         return any(
@@ -510,6 +559,45 @@ class LeaseCoordinator:
         soon = now.monotonic_seconds + self._cadence.first_search_seconds
         schedule.listing_at_seconds = min(schedule.listing_at_seconds, soon)
         schedule.survey_at_seconds = min(schedule.survey_at_seconds, soon)
+
+    # --- what does not move -----------------------------------------------------------------------
+
+    def stalls(self, is_held: Callable[[ShardId], bool]) -> dict[Subject, str]:
+        """What keeps shards from being read as far as the last survey shows, each with what is known of it."""
+        found: dict[Subject, str] = {}
+        if self._listing_fault:
+            found[Subject(None, cause=WaitCause.LISTING)] = self._listing_fault
+        if self._missing:
+            told = f"the leases of {len(self._missing)} shards are not created yet"
+            found[Subject(None, cause=WaitCause.LEASE_STORE)] = told
+        for shard in self._held_back:
+            told = "it is listed, but what comes before it is not"
+            found[Subject(None, shard, cause=WaitCause.PARENT)] = told
+        listed = self._listed
+        if listed is not None and listed.live:
+            for shard in self._childless:
+                if shard in listed.graph:
+                    told = "it has ended, and no shard is listed that follows it"
+                    found[Subject(None, shard, cause=WaitCause.LISTING)] = told
+        return found | self._stalled_leases(is_held)
+
+    def _stalled_leases(self, is_held: Callable[[ShardId], bool]) -> dict[Subject, str]:
+        sessions = self._sessions
+        if sessions is None:
+            return {}
+        found: dict[Subject, str] = {}
+        for lease in self.rows:
+            if lease.finished or is_held(lease.shard) or not self._is_free(lease, sessions):
+                continue
+            if lease.shard in self._rows.ready:
+                told = "it is free, and no worker has taken it"
+                found[Subject(None, lease.shard, cause=WaitCause.OWNER)] = told
+                continue
+            unknown = [parent for parent in lease.parents if parent not in self._rows]
+            if unknown:
+                told = f"its parent {unknown[0]} is not listed and was never read"
+                found[Subject(None, lease.shard, cause=WaitCause.PARENT)] = told
+        return found
 
     def _takes(self, now: Now, is_blocked: Callable[[ShardId], bool], held: int) -> list[Decision]:
         sessions, schedule = self._sessions, self._schedule
@@ -585,3 +673,12 @@ class LeaseCoordinator:
             return True
         # absent counts only if the sessions were read after the row was: its owner may be newer than they
         return owner not in sessions.known and sessions.read_at_seconds > self._surveyed_at_seconds
+
+
+def _fault_of(listing: Listing) -> str:
+    """Why shards cannot be told from this listing; empty when they can."""
+    if not listing.complete:
+        return "the listing was cut off"
+    if not listing.shards and listing.live:
+        return "the stream is on, and no shard is listed"
+    return ""

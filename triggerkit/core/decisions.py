@@ -1,4 +1,4 @@
-"""What the core asks for. Rule: every decision is answered by exactly one report (`reports`).
+"""What the core asks for; every decision is answered by exactly one report (`reports`).
 
 A decision about a held lease carries the lease as last written and its tenure; its report echoes the
 shard and the tenure, and the lease again where a write moved its counter. A report of a past tenure is
@@ -29,6 +29,13 @@ class Survey:
     """Read all leases of the mapping; list the shards too when `list_shards`."""
 
     list_shards: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """Store the service time from which a mapping that starts at LATEST reads, unless one is stored already."""
+
+    service_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +143,7 @@ class Release:
 
 Decision: TypeAlias = (
     Survey
+    | Pin
     | Create
     | Take
     | Forget
@@ -160,10 +168,10 @@ class Beat:
 
 
 @dataclass(frozen=True, slots=True)
-class Bury:
+class Expire:
     """Declare another worker's session dead, if its beat is still the one observed."""
 
     session: Session
 
 
-MembershipDecision: TypeAlias = Beat | Bury
+MembershipDecision: TypeAlias = Beat | Expire

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from triggerkit.core.lineage import ShardGraph
 from triggerkit.core.model import (
@@ -50,17 +51,17 @@ def missing_leases(
     """Rows to create, ancestors first.
 
     The first survey of a mapping applies the start rule; afterwards a new shard starts at its trim
-    horizon, whatever the start rule was. `start` at LATEST or AT_TIMESTAMP carries its time.
+    horizon, whatever the start rule was. `start` at LATEST or AT_TIMESTAMP carries its time: with LATEST
+    that is the pin, and a shard that was created after it is read whole, whenever it is listed first.
     """
     rows = {lease.shard: lease for lease in leases}
     if all(shard.id in rows for shard in listing.shards):
         return ()
     graph = ShardGraph(listing.shards)
-    latest = start.kind is PositionKind.LATEST
-    if not rows and latest:
-        return _first_leases_at_latest(graph, listing.service_seconds, prefix, start)
-    pinned = _first_pin(rows.values()) if latest else None
     passed = _passed(rows.values())
+    rule = _StartRule(start, not rows, _is_whole(graph, listing.service_seconds))
+    if rule.must_wait:
+        return ()
     if _lacks_a_link(graph, passed, rows, listing.service_seconds):
         return ()  # what comes before it cannot be told from what is needed
     over = graph.ancestors_of(passed)
@@ -79,21 +80,45 @@ def missing_leases(
             shard, graph, planned, listing.service_seconds
         ):
             held.add(shard_id)
-        elif (
-            pinned is not None
-            and shard_id not in led_to
-            and _is_from_before(shard, pinned.at_seconds)
-        ):
-            # rule 2, for a first survey whose rows were not all created
-            if not any(
-                _is_from_before(graph[c], pinned.at_seconds) for c in graph.children(shard_id)
-            ):
-                planned.add(shard_id)
-                created.append(new_lease(prefix, shard, pinned))
-        else:
+        elif (position := rule.position_of(shard, graph, led_to)) is not None:
             planned.add(shard_id)
-            created.append(new_lease(prefix, shard, TRIM_HORIZON if rows else start))
+            created.append(new_lease(prefix, shard, position))
     return tuple(created)
+
+
+@dataclass(frozen=True, slots=True)
+class _StartRule:
+    """Where a shard without a row begins.
+
+    `is_first`: the mapping has no row yet. `is_whole`: the listing lacks no link. With LATEST that matters: what
+    looks like two leaves may be one line with a link missing.
+    """
+
+    start: Position
+    is_first: bool
+    is_whole: bool
+
+    @property
+    def must_wait(self) -> bool:
+        """Whether a first start cannot tell from this listing where to begin."""
+        return self.start.kind is PositionKind.LATEST and self.is_first and not self.is_whole
+
+    def position_of(self, shard: Shard, graph: ShardGraph, led_to: set[ShardId]) -> Position | None:
+        """None when what comes after the shard is all that is wanted."""
+        if self.start.kind is not PositionKind.LATEST:
+            return self.start if self.is_first else TRIM_HORIZON
+        if shard.id in led_to or not self._is_from_before(shard):
+            return TRIM_HORIZON
+        # only the last shard of each line; one that is closed leads to children that are listed late
+        children = graph.children(shard.id)
+        followed = any(self._is_from_before(graph[child]) for child in children)
+        return self.start if self.is_whole and not followed else None
+
+    def _is_from_before(self, shard: Shard) -> bool:
+        """Created before the pin; without times, what the first listing shows is."""
+        if shard.created_seconds is None:
+            return self.is_first
+        return shard.created_seconds <= self.start.at_seconds
 
 
 def held_back(listing: Listing, leases: Iterable[Lease]) -> tuple[ShardId, ...]:
@@ -107,28 +132,10 @@ def held_back(listing: Listing, leases: Iterable[Lease]) -> tuple[ShardId, ...]:
     return tuple(shard for shard in without if shard not in passed and shard not in over)
 
 
-def _first_leases_at_latest(
-    graph: ShardGraph, service_seconds: float, prefix: str, start: Position
-) -> tuple[Lease, ...]:
-    if not all(_is_consistent(shard, graph, set(), service_seconds) for shard in graph):
-        return ()  # what looks like two leaves may be one line with a link missing
-    # a leaf that is closed already has children that are not listed yet: its row leads to them
-    return tuple(new_lease(prefix, graph[leaf], start) for leaf in sorted(graph.leaves()))
-
-
 def _passed(leases: Iterable[Lease]) -> frozenset[ShardId]:
     """Shards that prove all before them to be over; a row knows its parents even where the listing lacks it."""
     proofs = [lease for lease in leases if is_past_parents(lease)]
     return frozenset(shard for lease in proofs for shard in (lease.shard, *lease.parents))
-
-
-def _first_pin(leases: Iterable[Lease]) -> Position | None:
-    pins = [row.checkpoint for row in leases if row.checkpoint.kind is PositionKind.LATEST]
-    return min(pins, key=lambda pin: pin.at_seconds, default=None)
-
-
-def _is_from_before(shard: Shard, moment_seconds: float) -> bool:
-    return shard.created_seconds is not None and shard.created_seconds <= moment_seconds
 
 
 def _is_consistent(
@@ -138,6 +145,10 @@ def _is_consistent(
     if all(parent in planned or parent in graph for parent in shard.parents):
         return True
     return shard.created_seconds is None or _is_older_than_trim(shard, service_seconds)
+
+
+def _is_whole(graph: ShardGraph, service_seconds: float) -> bool:
+    return all(_is_consistent(shard, graph, set(), service_seconds) for shard in graph)
 
 
 def _lacks_a_link(
@@ -296,6 +307,6 @@ def preferred(shard: ShardId, sessions: Iterable[SessionId]) -> SessionId | None
     return max(weights)[1] if weights else None
 
 
-def first_undertaker(dead: Session, live: Iterable[SessionId]) -> SessionId | None:
-    """Who buries a silent session first; the others wait one interval more."""
+def first_to_expire(dead: Session, live: Iterable[SessionId]) -> SessionId | None:
+    """Who expires a silent session first; the others wait one interval more."""
     return preferred(ShardId(dead.id), live)

@@ -1,7 +1,8 @@
-"""One event source mapping on one worker. Rule: this is the only door.
+"""One event source mapping on one worker; `react` is its only door.
 
-`react` takes one report and returns every decision that should be under way and is not. The order in
-which reports arrive does not matter. A report of a past tenure is dropped here and nowhere else.
+It takes one report and returns every decision that should be under way and is not, and the events that the
+report amounts to. The order in which reports arrive does not matter. A report of a past tenure is dropped here
+and nowhere else.
 """
 
 from __future__ import annotations
@@ -9,42 +10,72 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Iterator
+from typing import NamedTuple, assert_never
 
 from triggerkit.core.consumer import ConsumerSettings, ShardConsumer
 from triggerkit.core.coordinator import Cadence, LeaseCoordinator
-from triggerkit.core.decisions import Decision, FindChildren, Finish, Invoke
+from triggerkit.core.decisions import (
+    Beat,
+    Create,
+    Decision,
+    Expire,
+    FindChildren,
+    Finish,
+    Forget,
+    Invoke,
+    Pin,
+    Survey,
+    Take,
+)
+from triggerkit.core.events import Event, Operation, ShardTaken
 from triggerkit.core.model import (
     SHARD_END,
     Lease,
     Now,
     Position,
+    PositionKind,
     SessionId,
     ShardId,
     StopReason,
     Tenure,
 )
+from triggerkit.core.outcome import NotInvoked
 from triggerkit.core.phases import Phase
 from triggerkit.core.reports import (
+    Cancelled,
     ChildrenFound,
     ConsumerReport,
     Created,
-    CreateFailed,
+    Discarded,
+    Fetched,
     Finished,
-    ForgetFailed,
     Forgotten,
     Invoked,
+    LeaseLost,
+    NotNow,
     NotTaken,
+    Pinned,
+    Released,
     Report,
+    Saved,
     Sessions,
+    ShardGone,
     StopAsked,
     Surveyed,
-    SurveyFailed,
-    TakeFailed,
     Taken,
+    Trimmed,
     Woke,
 )
+from triggerkit.core.watchdog import BLOCKED_RETRY_SECONDS, Subject, Watchdog
 
 NEVER = float("inf")
+
+
+class Reaction(NamedTuple):
+    """What comes of a report: what to do next, and what happened."""
+
+    decisions: tuple[Decision, ...] = ()
+    events: tuple[Event, ...] = ()
 
 
 class EventSourceMapping:
@@ -55,6 +86,8 @@ class EventSourceMapping:
         self.coordinator = LeaseCoordinator(settings.prefix, start, cadence)
         self.consumers: dict[ShardId, ShardConsumer] = {}
         self.stale_reports = 0
+        self._events: list[Event] = []
+        self._watchdog = Watchdog(settings.mapping, self._events.append, settings.options.timeout)
         self._due: list[tuple[float, ShardId]] = []  # heap; an entry may be out of date
         self._scheduled: dict[ShardId, float] = {}  # the earliest entry of each shard
         self._calls: Counter[ShardId] = Counter()  # running, of any tenure
@@ -65,7 +98,7 @@ class EventSourceMapping:
     @property
     def wake_at_seconds(self) -> float:
         """When something changes by itself at the earliest (monotonic): a level, not an event."""
-        first = self._due[0][0] if self._due else NEVER
+        first = min(self._due[0][0] if self._due else NEVER, self._watchdog.wake_at_seconds)
         if self._stop is not None:
             return first
         return min(first, self.coordinator.wake_at_seconds)
@@ -75,9 +108,34 @@ class EventSourceMapping:
         """Asked to stop, and nothing is held any more."""
         return self._stop is not None and not self.consumers
 
-    def react(self, report: Report, now: Now) -> tuple[Decision, ...]:
-        """Absorb one report; answer what should be under way and is not."""
+    def is_opening(self, now: Now) -> bool:
+        """Whether a first start at LATEST has not opened all of its shards; never for longer than 5 s."""
+        coordinator = self.coordinator
+        if not coordinator.is_opening(now) or not coordinator.surveyed:
+            return coordinator.is_opening(now)
+        rows = [row for row in coordinator.rows if row.checkpoint.kind is PositionKind.LATEST]
+        for row in rows:
+            consumer = self.consumers.get(row.shard)
+            if consumer.opening if consumer else row.owner is None:
+                return True
+        return False
+
+    def react(self, report: Report, now: Now) -> Reaction:
+        """Absorb one report; answer what should be under way and is not, and what happened."""
         decisions: list[Decision] = []
+        self._watch_report(report, now)
+        self._absorb(report, now, decisions)
+        self._wake_due(now, decisions)
+        if self._stop is None:
+            decisions += self.coordinator.derive(now, self._is_blocked, len(self.consumers))
+        for decision in decisions:
+            self._watchdog.began(decision, now)
+        self._watchdog.report_due(now)
+        events = tuple(self._events)
+        self._events.clear()
+        return Reaction(tuple(decisions), events)
+
+    def _absorb(self, report: Report, now: Now, decisions: list[Decision]) -> None:
         match report:
             case Woke():
                 pass
@@ -87,45 +145,115 @@ class EventSourceMapping:
                 self._absorb_sessions(report, now, decisions)
             case Surveyed(listing=listing):
                 self.coordinator.absorb(report, now)
+                if self._stop is None:
+                    self._watchdog.observe(self.coordinator.stalls(self._is_blocked), now)
                 if listing is not None and self._stop is None:
                     decisions += self.coordinator.forgets(self._is_blocked, listing)
             case Taken(lease=lease):
                 self.coordinator.absorb(report, now)
                 self._start(lease, now, decisions)
-            case (
-                SurveyFailed()
-                | Created()
-                | CreateFailed()
-                | NotTaken()
-                | TakeFailed()
-                | Forgotten()
-                | ForgetFailed()
-            ):
+            case Pinned() | Created() | NotTaken() | Forgotten():
                 self.coordinator.absorb(report, now)
+            case NotNow():
+                self._absorb_not_now(report, now, decisions)
             case _:
                 self._absorb_for_consumer(report, now, decisions)
-        self._wake_due(now, decisions)
-        if self._stop is None:
-            decisions += self.coordinator.derive(now, self._is_blocked, len(self.consumers))
-        return tuple(decisions)
+
+    def _absorb_not_now(self, report: NotNow, now: Now, decisions: list[Decision]) -> None:
+        wait = BLOCKED_RETRY_SECONDS if report.wait_seconds is None else report.wait_seconds
+        decision = report.decision
+        match decision:
+            case Survey() | Pin() | Create() | Take() | Forget():
+                self.coordinator.absorb_not_now(decision, wait, now)
+            case Beat() | Expire():
+                raise AssertionError("the membership's decisions are not answered here")
+            case _:
+                if isinstance(decision, Invoke):
+                    self._call_ended(decision.lease.shard, now)
+                consumer = self._consumer_of(decision.lease.shard, decision.tenure)
+                if consumer is not None:
+                    consumer.absorb_not_now(decision, wait, report.error, now)
+                    self._derive(consumer, now, decisions)
 
     def _absorb_for_consumer(
         self, report: ConsumerReport, now: Now, decisions: list[Decision]
     ) -> None:
         if isinstance(report, Invoked):
-            self._calls[report.shard] -= 1
-            if not self._calls[report.shard]:
-                del self._calls[report.shard]
-                if report.shard not in self.consumers:
-                    self.coordinator.let_go(report.shard, now)
-        consumer = self.consumers.get(report.shard)
-        if consumer is None or consumer.tenure != report.tenure:
-            self.stale_reports += 1
+            self._call_ended(report.shard, now)
+        consumer = self._consumer_of(report.shard, report.tenure)
+        if consumer is None:
             return
         decisions += consumer.absorb(report, now)
         if isinstance(report, Finished):
             self._absorb_end(consumer, report.taken, now, decisions)
         self._derive(consumer, now, decisions)
+
+    def _consumer_of(self, shard: ShardId, tenure: Tenure) -> ShardConsumer | None:
+        """The consumer of that tenure; None, and counted, if the tenure is over."""
+        consumer = self.consumers.get(shard)
+        if consumer is None or consumer.tenure != tenure:
+            self.stale_reports += 1
+            return None
+        return consumer
+
+    def _call_ended(self, shard: ShardId, now: Now) -> None:
+        self._calls[shard] -= 1
+        if not self._calls[shard]:
+            del self._calls[shard]
+            if shard not in self.consumers:
+                self.coordinator.let_go(shard, now)
+
+    def _watch_report(self, report: Report, now: Now) -> None:
+        """What the report says of what was waited for: it failed, or moved."""
+        match report:
+            case NotNow():
+                if self._is_current(report.decision):
+                    self._watchdog.failed(report, now)
+            case Surveyed():
+                self._watchdog.ended(Subject(Operation.SURVEY), now)
+            case Pinned():
+                self._watchdog.ended(Subject(Operation.PIN), now)
+            case Invoked(outcome=NotInvoked()) | Trimmed() | Cancelled():
+                pass  # the same thing is still waited for
+            case Invoked() | Discarded() | Fetched() | ShardGone() | Saved() | ChildrenFound():
+                self._watch_progress(report, now)
+            case Finished() | Released() | LeaseLost():
+                pass  # the consumer ends, and with it what it waits for
+            case Created() | Taken() | NotTaken() | Forgotten() | Woke() | StopAsked() | Sessions():
+                pass
+            case _:
+                assert_never(report)
+
+    def _watch_progress(
+        self,
+        report: Invoked | Discarded | Fetched | ShardGone | Saved | ChildrenFound,
+        now: Now,
+    ) -> None:
+        consumer = self.consumers.get(report.shard)
+        if consumer is None or consumer.tenure != report.tenure:
+            return
+        match report:
+            case Invoked(batch=batch):
+                subject = Subject(Operation.INVOKE, report.shard, batch.lane)
+            case Discarded(batch=batch):
+                subject = Subject(Operation.DISCARD, report.shard, batch.lane)
+            case Fetched() | ShardGone():
+                subject = Subject(Operation.FETCH, report.shard)
+            case Saved():
+                subject = Subject(Operation.SAVE, report.shard)
+            case ChildrenFound():
+                subject = Subject(Operation.FIND_CHILDREN, report.shard)
+            case _:
+                assert_never(report)
+        self._watchdog.ended(subject, now)
+
+    def _is_current(self, decision: Decision | Beat | Expire) -> bool:
+        match decision:
+            case Survey() | Pin() | Create() | Take() | Forget() | Beat() | Expire():
+                return True
+            case _:
+                consumer = self.consumers.get(decision.lease.shard)
+                return consumer is not None and consumer.tenure == decision.tenure
 
     def _absorb_end(
         self,
@@ -154,6 +282,7 @@ class EventSourceMapping:
 
     def _ask_all_to_stop(self, reason: StopReason, now: Now, decisions: list[Decision]) -> None:
         self._stop = max(reason, self._stop or reason)
+        self._watchdog.narrow_to_stop()
         for consumer in list(self.consumers.values()):
             decisions += consumer.ask_to_stop(reason)
             self._derive(consumer, now, decisions)
@@ -163,8 +292,14 @@ class EventSourceMapping:
         if lease.shard in self.consumers or lease.finished or owner is None:
             self.coordinator.look_again(now)
             return
-        consumer = ShardConsumer(lease, Tenure(owner, lease.counter), self.settings)
+        tenure = Tenure(owner, lease.counter)
+        at_tip = self.coordinator.is_opening(now)
+        emit = self._events.append
+        consumer = ShardConsumer(lease, tenure, self.settings, emit, at_tip=at_tip)
         self.consumers[lease.shard] = consumer
+        self._events.append(
+            ShardTaken(self.settings.mapping, lease.shard, tenure, lease.checkpoint)
+        )
         if self._stop is not None:
             decisions += consumer.ask_to_stop(self._stop)
         elif self._sessions is not None and owner != self._sessions.me:
@@ -185,7 +320,7 @@ class EventSourceMapping:
                 self._schedule(consumer)
 
     def _schedule(self, consumer: ShardConsumer) -> None:
-        """One entry a shard is enough: a later wish is found when the earlier entry is popped."""
+        """One entry a shard is enough: a later time is found when the earlier entry is popped."""
         shard, at_seconds = consumer.lease.shard, consumer.wake_at_seconds
         if at_seconds < self._scheduled.get(shard, NEVER):
             self._scheduled[shard] = at_seconds
@@ -211,8 +346,10 @@ class EventSourceMapping:
         match consumer.phase:
             case Phase.FINISHED:
                 del self.consumers[shard]
+                self._watchdog.forget(shard, len(consumer.lanes))
             case Phase.STOPPED:
                 del self.consumers[shard]
+                self._watchdog.forget(shard, len(consumer.lanes))
                 self.coordinator.let_go(shard, now)
             case _:
                 self._schedule(consumer)

@@ -1,34 +1,37 @@
-"""Who lives: the session of this worker and its view of the others. Rule: nothing acts past the deadline.
+"""Which workers live: the session of this worker and its view of the others.
 
 One machine a lease store and worker (leases.md 6.5, mode S). An observer counts silence by its own
-monotonic clock and only over reads of its own that succeeded, so a store's outage buries nobody.
+monotonic clock and only over reads of its own that succeeded, so a store's outage expires nobody.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
-from triggerkit.core.decisions import Beat, Bury, MembershipDecision
-from triggerkit.core.leases import first_undertaker
+from triggerkit.core import events
+from triggerkit.core.decisions import Beat, Expire, MembershipDecision
+from triggerkit.core.events import Operation
+from triggerkit.core.leases import first_to_expire
 from triggerkit.core.model import Now, Session, SessionId, SessionState
 from triggerkit.core.reports import (
     Beaten,
-    BeatFailed,
-    Buried,
+    Expired,
     MembershipReport,
-    NotBuried,
+    NotExpired,
+    NotNow,
     SessionLost,
     Sessions,
     StopAsked,
     Woke,
 )
+from triggerkit.core.watchdog import Subject, Watchdog
 
 BEAT_SECONDS = 1.5
 SILENCE_SECONDS = 6.0
 """A session that has not beaten for so long is dead; also how long a confirmed beat lasts."""
 MARGIN_SECONDS = 1.2
-"""20 % of the silence: a beat's owner stops before anybody may bury it (leases.md 6.4)."""
+"""20 % of the silence: a beat's owner stops before anybody may expire it (leases.md 6.4)."""
 READS_NEEDED = 3
 LONGEST_GAP_SECONDS = 2 * BEAT_SECONDS
 """A longer gap between good reads restarts every observation."""
@@ -43,14 +46,23 @@ class _Sighting:
     reads: int
 
 
+class MembershipReaction(NamedTuple):
+    """What comes of a report: what to do next, and what happened."""
+
+    decisions: tuple[MembershipDecision, ...] = ()
+    events: tuple[events.Event, ...] = ()
+
+
 class Membership:
-    """Beats, watches the others, buries the silent; its result is `sessions`."""
+    """Beats, watches the others, expires the silent; its result is `sessions`."""
 
     def __init__(self, session: Session) -> None:
         self._me = session
+        self._events: list[events.Event] = []
+        self._watchdog = Watchdog(None, self._events.append)
         self._others: dict[SessionId, Session] = {}
         self._sightings: dict[SessionId, _Sighting] = {}
-        self._burying: set[SessionId] = set()
+        self._expiring: set[SessionId] = set()
         self._dead: set[SessionId] = set()
         self._beating = False
         self._beat_at_seconds = 0.0
@@ -70,39 +82,59 @@ class Membership:
     @property
     def wake_at_seconds(self) -> float:
         """When to be woken at the latest (monotonic)."""
-        return float("inf") if self._beating else self._beat_at_seconds
+        beat_at = float("inf") if self._beating else self._beat_at_seconds
+        return min(beat_at, self._watchdog.wake_at_seconds)
 
-    def react(self, report: MembershipReport, now: Now) -> tuple[MembershipDecision, ...]:
-        """Absorb one report; answer what should be under way and is not."""
+    def react(self, report: MembershipReport, now: Now) -> MembershipReaction:
+        """Absorb one report; answer what should be under way and is not, and what happened."""
+        self._absorb(report, now)
+        decisions = self._derive(now)
+        for decision in decisions:
+            self._watchdog.began(decision, now)
+        self._watchdog.report_due(now)
+        happened = tuple(self._events)
+        self._events.clear()
+        return MembershipReaction(decisions, happened)
+
+    def _absorb(self, report: MembershipReport, now: Now) -> None:
         match report:
             case Beaten():
+                self._watchdog.ended(Subject(Operation.BEAT), now)
                 self._absorb_beat(report, now)
-            case BeatFailed(wait_seconds=wait):
+            case NotNow(decision=Expire(session=session)):
+                self._watchdog.failed(report, now)
+                self._absorb_not_expired(session.id)
+            case NotNow(wait_seconds=wait):
+                self._watchdog.failed(report, now)
                 self._beating = False
-                self._beat_at_seconds = now.monotonic_seconds + wait
+                self._beat_at_seconds = now.monotonic_seconds + (wait or BEAT_SECONDS)
             case SessionLost(fresh=fresh):
+                self._watchdog.ended(Subject(Operation.BEAT), now)
+                self._events.append(events.SessionLost(self._me.id, fresh.id))
                 self._me = replace(fresh, state=self._me.state)
                 self._beating = False
                 self._beat_at_seconds = now.monotonic_seconds
                 self._sessions = None
-            case Buried(session=dead):
-                self._burying.discard(dead)
+            case Expired(session=dead):
+                self._expiring.discard(dead)
                 self._dead.add(dead)
                 self._others.pop(dead, None)
                 if self._sessions is not None:  # else this session has no beat confirmed yet
                     self._conclude()
-            case NotBuried(session=alive):
-                self._burying.discard(alive)
-                self._sightings.pop(alive, None)
-                if alive in self._others:  # whether its process is gone, the next read tells again
-                    self._others[alive] = replace(self._others[alive], gone=False)
+            case NotExpired(session=alive):
+                self._absorb_not_expired(alive)
             case StopAsked():
                 self._me = replace(self._me, state=SessionState.DRAINING)
             case Woke():
                 pass
             case _:
                 assert_never(report)
-        return self._derive(now)
+
+    def _absorb_not_expired(self, alive: SessionId) -> None:
+        self._expiring.discard(alive)
+        self._sightings.pop(alive, None)
+        if alive in self._others:  # whether its process is gone, the next read shows again
+            self._others[alive] = replace(self._others[alive], gone=False)
 
     def _absorb_beat(self, report: Beaten, now: Now) -> None:
         sent = report.sent_at_seconds
@@ -113,7 +145,7 @@ class Membership:
         self._read_at_seconds = sent
         alive = {s.id: s for s in report.sessions if s.state is not SessionState.DEAD}
         alive.pop(self._me.id, None)
-        # nothing comes back from the dead: a read that shows it alive is older than the burial
+        # nothing comes back from the dead: a read that shows it alive is older than the expiry
         self._dead |= {s.id for s in report.sessions if s.state is SessionState.DEAD}
         self._others = {key: session for key, session in alive.items() if key not in self._dead}
         self._sightings = {key: self._sight(other, now) for key, other in self._others.items()}
@@ -124,7 +156,7 @@ class Membership:
         seen = self._sightings.get(other.id)
         if seen is None or seen.beat != other.beat:
             # the read took place between sending and now: silence is counted from the later moment
-            # up to when the present read was sent, so that a slow answer buries nobody
+            # up to when the present read was sent, so that a slow answer expires nobody
             return _Sighting(other.beat, now.monotonic_seconds, 1)
         return replace(seen, reads=seen.reads + 1)
 
@@ -144,9 +176,9 @@ class Membership:
     def _derive(self, now: Now) -> tuple[MembershipDecision, ...]:
         decisions: list[MembershipDecision] = []
         for other in self._others.values():
-            if other.id not in self._burying and self._is_silent(other):
-                self._burying.add(other.id)
-                decisions.append(Bury(other))
+            if other.id not in self._expiring and self._is_silent(other):
+                self._expiring.add(other.id)
+                decisions.append(Expire(other))
         if not self._beating and self._beat_at_seconds <= now.monotonic_seconds:
             self._beating = True
             decisions.append(Beat(self._me))
@@ -163,7 +195,7 @@ class Membership:
     def _silent_at(self, other: Session, seen: _Sighting) -> float:
         """A read that is sent from then on and shows the same beat proves the silence (monotonic)."""
         living = [s.id for s in self._others.values() if s.id != other.id and not s.gone]
-        first = first_undertaker(other, [*living, self._me.id]) == self._me.id
+        first = first_to_expire(other, [*living, self._me.id]) == self._me.id
         return seen.since_seconds + SILENCE_SECONDS + (0.0 if first else BEAT_SECONDS)
 
     def _next_beat_at(self, now: Now) -> float:
@@ -171,7 +203,11 @@ class Membership:
         next_at = self._read_at_seconds + BEAT_SECONDS
         for other in self._others.values():
             seen = self._sightings[other.id]
-            if seen.reads + 1 < READS_NEEDED or other.id in self._burying or self._is_silent(other):
+            if (
+                seen.reads + 1 < READS_NEEDED
+                or other.id in self._expiring
+                or self._is_silent(other)
+            ):
                 continue
             next_at = min(next_at, max(now.monotonic_seconds, self._silent_at(other, seen)))
         return next_at

@@ -1,4 +1,4 @@
-"""Facts about streams, leases and sessions. Rule: nothing here does more than slice and compare.
+"""Facts about streams, leases and sessions, as plain frozen values.
 
 Every value is frozen. Times are seconds: `monotonic` ones order what this process does, `service` ones
 come from the services' own clock (HTTP `Date`) and judge the age of records; the host's wall clock
@@ -16,6 +16,13 @@ import msgspec
 
 ShardId = NewType("ShardId", str)
 """`incarnation:shard`, unique within a source: a stream made anew uses shard names again."""
+
+
+def shard_name(shard: ShardId) -> str:
+    """The service's own id of the shard."""
+    return shard.rpartition(":")[2]
+
+
 LeaseKey = NewType("LeaseKey", str)
 """`app@env:mapping:source:incarnation:shard`."""
 SessionId = NewType("SessionId", str)

@@ -1,7 +1,7 @@
-"""How far a shard was read, and when to read on. Rule: an empty page is never the end, only `ended` is.
+"""How far a shard was read, what was lost on the way, and when to read on.
 
-Source: leases.md 7, decision 9: no wait behind a full page or a backlog, four
-reads a second while records flow, one an idle-poll interval after ten seconds of empty pages.
+An empty page is never the end of a shard, only `ended` is. No wait after a full page or during a backlog, four
+reads a second while records flow, one in `idle_poll_seconds` after ten seconds of empty pages (decision 9).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from triggerkit.core.model import (
     Page,
     Position,
     PositionKind,
+    Record,
     Tenure,
     after,
 )
@@ -23,6 +24,7 @@ BUSY_POLL_SECONDS = 0.25
 IDLE_AFTER_SECONDS = 10.0
 FULL_PAGE_BYTES = 900_000
 """A page is cut at 1 MB; behind one of that size there is more."""
+LONGEST_REFUSAL_WAIT_SECONDS = 10.0
 BACKLOG_SECONDS = 5.0
 """A last record older than that shows a backlog, however small its page was."""
 
@@ -33,6 +35,7 @@ class Reading:
     __slots__ = (
         "_empty_since_seconds",
         "_gap_from",
+        "_refusals",
         "empty_pages",
         "ended",
         "gaps",
@@ -51,6 +54,7 @@ class Reading:
         """Service time of the last record read; None before the first and at the tip."""
         self.gaps: list[Gap] = []
         self._gap_from: Position | None = None
+        self._refusals = 0  # of the trim horizon, in a row
         self._empty_since_seconds: float | None = None
 
     def pinned(self, position: Position) -> None:
@@ -61,30 +65,45 @@ class Reading:
     def pin_unsaved(self, saved: Position) -> bool:
         """Whether the pin must be saved before anything is read (I18)."""
         at_pin = self.position.kind is PositionKind.LATEST and self.position.at_seconds > 0.0
-        return at_pin and saved != self.position
+        return at_pin and saved.at_seconds < self.position.at_seconds
 
     def failed(self, next_at_seconds: float) -> None:
         """Come back later."""
         self.next_at_seconds = next_at_seconds
 
-    def trimmed(self) -> None:
-        """Go on from what is left; the next record tells how much was lost.
+    def trimmed(self, now: Now) -> None:
+        """Go on from what is left; the next record shows how much was lost.
 
-        What was read before is at hand, whatever became of it: the loss begins behind the read position.
+        What was read before is not lost, so the gap begins after the read position. The trim horizon itself
+        can be refused while retention moves on, or for ever by a faulty endpoint: then wait, ever longer.
         """
         if self._gap_from is None:
             self._gap_from = self.position
-        self.position = TRIM_HORIZON
-        self.next_at_seconds = 0.0
+        if self.position == TRIM_HORIZON:
+            self._refusals += 1
+            wait = BUSY_POLL_SECONDS * 2.0 ** min(self._refusals, 16)
+            self.next_at_seconds = now.monotonic_seconds + min(wait, LONGEST_REFUSAL_WAIT_SECONDS)
+        else:
+            self.position = TRIM_HORIZON
+            self.next_at_seconds = 0.0
 
-    def absorb(self, page: Page, now: Now, fetch_limit: int, idle_poll_seconds: float) -> None:
-        """Move behind the page and decide when to read on."""
+    def gone(self) -> Gap:
+        """The shard is there no more: what came after the read position is lost, if there was anything."""
+        self.ended = True
+        return self._close_gap(self._gap_from or self.position, None)
+
+    def absorb(
+        self, page: Page, now: Now, fetch_limit: int, idle_poll_seconds: float
+    ) -> Gap | None:
+        """Move past the page and decide when to read on; the gap that the page closes, if any."""
         self.ended = page.ended
+        self._refusals = 0
+        gap = None
         if self._gap_from is not None and (page.records or page.ended):
-            self._close_gap(self._gap_from, page)
+            gap = self._close_gap(self._gap_from, page.records[0] if page.records else None)
         if not page.records:
             self._absorb_empty(now, idle_poll_seconds)
-            return
+            return gap
         last = page.records[-1]
         self.position = after(last)
         self.last_record_seconds = last.at_seconds
@@ -96,6 +115,7 @@ class Reading:
             or page.service_seconds - last.at_seconds > BACKLOG_SECONDS
         )
         self.next_at_seconds = now.monotonic_seconds + (0.0 if behind else BUSY_POLL_SECONDS)
+        return gap
 
     def _absorb_empty(self, now: Now, idle_poll_seconds: float) -> None:
         self.empty_pages += 1
@@ -106,26 +126,27 @@ class Reading:
         wait = idle_poll_seconds if idle else BUSY_POLL_SECONDS
         self.next_at_seconds = now.monotonic_seconds + wait
 
-    def _close_gap(self, lost: Position, page: Page) -> None:
-        first = page.records[0] if page.records else None  # None: nothing is left of the shard
-        self.gaps.append(
-            Gap(
-                last_seen=lost.sequence_number,
-                resumed_at=first.sequence_number if first else "",
-                from_seconds=lost.at_seconds,
-                to_seconds=first.at_seconds if first else 0.0,
-            )
+    def _close_gap(self, lost: Position, first: Record | None) -> Gap:
+        """`first` is the first record that is left; None: nothing is left of the shard."""
+        gap = Gap(
+            last_seen=lost.sequence_number,
+            resumed_at=first.sequence_number if first else "",
+            from_seconds=lost.at_seconds,
+            to_seconds=first.at_seconds if first else 0.0,
         )
+        self.gaps.append(gap)
         self._gap_from = None
+        return gap
 
 
-def first_read_position(lease: Lease, tenure: Tenure) -> Position:
+def first_read_position(lease: Lease, tenure: Tenure, *, at_tip: bool) -> Position:
     """Where the first fetch of a tenure reads.
 
-    The very first tenure of a row born at LATEST opens the shard at its tip; every later one goes on from
-    the time that was pinned (leases.md 6.6 rule 2).
+    The very first tenure of a row born at LATEST may open the shard at its tip, which is quick, but only while the
+    mapping starts: `at_tip`. Otherwise the shard is read from its oldest record, and records certainly
+    created before the pin are left out: what was written meanwhile would be lost else (I18).
     """
     checkpoint = lease.checkpoint
-    if checkpoint.kind is PositionKind.LATEST and tenure.counter == 1:
+    if at_tip and checkpoint.kind is PositionKind.LATEST and tenure.counter == 1:
         return Position(PositionKind.LATEST)
     return checkpoint

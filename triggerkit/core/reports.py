@@ -1,4 +1,4 @@
-"""What the shell answers. Rule: a report says what happened, never what to do about it.
+"""What the shell answers: a report says what happened, never what to do about it.
 
 A report about a held lease echoes its shard and tenure, and carries the lease again where a write moved
 its counter. A report of a past tenure is dropped in one place, `EventSourceMapping.react`.
@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from triggerkit.core.decisions import Decision, MembershipDecision
 from triggerkit.core.model import (
     Batch,
     Children,
-    DiscardReason,
     Lease,
     Listing,
     Page,
@@ -23,6 +23,21 @@ from triggerkit.core.model import (
     Tenure,
 )
 from triggerkit.core.outcome import Outcome
+
+# --- a report to every machine ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class NotNow:
+    """The decision was not carried out, or its answer was lost.
+
+    `wait_seconds` is how long to wait before it is made again; None: waiting alone will not help.
+    """
+
+    decision: Decision | MembershipDecision
+    wait_seconds: float | None
+    error: Exception
+
 
 # --- reports to the coordinator -----------------------------------------------------------------
 
@@ -36,22 +51,15 @@ class Surveyed:
 
 
 @dataclass(frozen=True, slots=True)
-class SurveyFailed:
-    """Not now."""
+class Pinned:
+    """The service time that is stored: the one that was asked for, or an earlier start's."""
 
-    wait_seconds: float
+    service_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Created:
     """All rows exist now."""
-
-
-@dataclass(frozen=True, slots=True)
-class CreateFailed:
-    """Some prefix of the rows exists; the next survey tells which."""
-
-    wait_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,26 +77,10 @@ class NotTaken:
 
 
 @dataclass(frozen=True, slots=True)
-class TakeFailed:
-    """Not now."""
-
-    shard: ShardId
-    wait_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
 class Forgotten:
     """The row is gone, or was changed and stays."""
 
     shard: ShardId
-
-
-@dataclass(frozen=True, slots=True)
-class ForgetFailed:
-    """Not now."""
-
-    shard: ShardId
-    wait_seconds: float
 
 
 # --- reports to a shard consumer ----------------------------------------------------------------
@@ -101,15 +93,6 @@ class Fetched:
     shard: ShardId
     tenure: Tenure
     page: Page
-
-
-@dataclass(frozen=True, slots=True)
-class FetchFailed:
-    """Not now."""
-
-    shard: ShardId
-    tenure: Tenure
-    wait_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,32 +139,12 @@ class Discarded:
 
 
 @dataclass(frozen=True, slots=True)
-class DiscardFailed:
-    """The destination cannot be reached: the lane is held (decision 6)."""
-
-    shard: ShardId
-    tenure: Tenure
-    batch: Batch
-    reason: DiscardReason
-    wait_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
 class Saved:
     """The checkpoint is written; the lease carries the new counter."""
 
     shard: ShardId
     tenure: Tenure
     lease: Lease
-
-
-@dataclass(frozen=True, slots=True)
-class SaveFailed:
-    """Not now."""
-
-    shard: ShardId
-    tenure: Tenure
-    wait_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,15 +157,6 @@ class ChildrenFound:
 
 
 @dataclass(frozen=True, slots=True)
-class ChildrenFailed:
-    """Not now."""
-
-    shard: ShardId
-    tenure: Tenure
-    wait_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
 class Finished:
     """The shard is at its end; `taken` are the children that this worker owns now."""
 
@@ -212,29 +166,11 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
-class FinishFailed:
-    """Not now."""
-
-    shard: ShardId
-    tenure: Tenure
-    wait_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
 class Released:
     """The lease has no owner."""
 
     shard: ShardId
     tenure: Tenure
-
-
-@dataclass(frozen=True, slots=True)
-class ReleaseFailed:
-    """Not now."""
-
-    shard: ShardId
-    tenure: Tenure
-    wait_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,37 +212,21 @@ class Sessions:
     read_at_seconds: float
 
 
-CoordinatorReport: TypeAlias = (
-    Surveyed
-    | SurveyFailed
-    | Created
-    | CreateFailed
-    | Taken
-    | NotTaken
-    | TakeFailed
-    | Forgotten
-    | ForgetFailed
-)
+CoordinatorReport: TypeAlias = Surveyed | Pinned | Created | Taken | NotTaken | Forgotten
 ConsumerReport: TypeAlias = (
     Fetched
-    | FetchFailed
     | Trimmed
     | ShardGone
     | Invoked
     | Cancelled
     | Discarded
-    | DiscardFailed
     | Saved
-    | SaveFailed
     | ChildrenFound
-    | ChildrenFailed
     | Finished
-    | FinishFailed
     | Released
-    | ReleaseFailed
     | LeaseLost
 )
-Report: TypeAlias = CoordinatorReport | ConsumerReport | Woke | StopAsked | Sessions
+Report: TypeAlias = CoordinatorReport | ConsumerReport | NotNow | Woke | StopAsked | Sessions
 
 # --- reports to the membership ------------------------------------------------------------------
 
@@ -321,33 +241,26 @@ class Beaten:
 
 
 @dataclass(frozen=True, slots=True)
-class BeatFailed:
-    """No answer: nothing is lost yet, nothing may start past the deadline."""
-
-    wait_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
 class SessionLost:
-    """This worker was buried: all leases are lost; go on under a fresh session."""
+    """This worker was expired: all leases are lost; go on under a fresh session."""
 
     fresh: Session
 
 
 @dataclass(frozen=True, slots=True)
-class Buried:
+class Expired:
     """The session is dead, by this worker or by another."""
 
     session: SessionId
 
 
 @dataclass(frozen=True, slots=True)
-class NotBuried:
+class NotExpired:
     """The session has beaten meanwhile, or the store did not answer."""
 
     session: SessionId
 
 
 MembershipReport: TypeAlias = (
-    Beaten | BeatFailed | SessionLost | Buried | NotBuried | Woke | StopAsked
+    Beaten | SessionLost | Expired | NotExpired | NotNow | Woke | StopAsked
 )

@@ -13,7 +13,7 @@ from triggerkit.lease_stores._sessions import IsGone, SessionTable
 def rename(
     table: Table, sessions: SessionTable, moves: tuple[tuple[str, str], ...], is_gone: IsGone
 ) -> int:
-    """Move all rows from the first key prefix of each pair to the second; how many rows moved.
+    """Move all rows and pins from the first key prefix of each pair to the second; how many rows moved.
 
     Raises:
         StateError: a row belongs to a session that lives, a new prefix has rows, or they overlap.
@@ -24,6 +24,9 @@ def rename(
             table.delete(row.lease.key)
             key = LeaseKey(new + row.lease.key.removeprefix(old))
             table.put(replace(row, lease=replace(row.lease, key=key)))
+        for prefix, service_seconds in table.pins(old).items():
+            table.delete_pin(prefix)
+            table.put_pin(new + prefix.removeprefix(old), service_seconds)
     return sum(len(rows) for _, rows in found)
 
 

@@ -1,4 +1,4 @@
-"""The writes of a lease table whose transactions are serial. Rule: check everything first, write then.
+"""The writes of a lease table whose transactions are serial: check everything first, then write.
 
 Each function is one transaction over a `Table` and implements one line of leases.md 6.3. The token of a
 lease is (owner, counter); every write moves the counter by one and leaves a nonce that names the token it
@@ -57,6 +57,35 @@ class Table(Protocol):
     def delete(self, key: LeaseKey) -> None:
         """Remove the row if it is there."""
         ...
+
+    def pins(self, prefix: str) -> dict[str, float]:
+        """The pins of all mappings whose own prefix starts with `prefix`, by that prefix."""
+        ...
+
+    def put_pin(self, prefix: str, service_seconds: float) -> None:
+        """Write the pin of a mapping."""
+        ...
+
+    def delete_pin(self, prefix: str) -> None:
+        """Remove the pin if it is there."""
+        ...
+
+
+def pin(table: Table, prefix: str, service_seconds: float) -> float:
+    """Store the pin of a mapping unless it is stored; what is stored.
+
+    Leases without a stored pin were written by a version that kept it in them alone.
+    """
+    stored = table.pins(prefix).get(prefix)
+    if stored is not None:
+        return stored
+    rows = table.rows(prefix)
+    if rows:
+        checkpoints = [row.lease.checkpoint for row in rows]
+        pins = [each.at_seconds for each in checkpoints if each.kind is PositionKind.LATEST]
+        service_seconds = min(pins, default=0.0)
+    table.put_pin(prefix, service_seconds)
+    return service_seconds
 
 
 def create(table: Table, leases: tuple[Lease, ...]) -> None:

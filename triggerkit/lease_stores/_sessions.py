@@ -1,7 +1,7 @@
-"""The life of session rows (leases.md 6.5, mode S). Rule: a session that was buried never beats again.
+"""The life of session rows (leases.md 6.5, mode S). Rule: a session that was expired never beats again.
 
 Each function is one transaction over a `SessionTable`. Only the session's own process raises its beat;
-anybody may bury it, if the beat is still the one observed or the process is gone.
+anybody may expire it, if the beat is still the one observed or the process is gone.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class SessionRow:
     """A session as stored.
 
     `named_beat` is the beat that the last write of the session itself was conditioned on: its nonce.
-    `dead_seconds` is when it was buried, on whatever clock the store keeps for this housekeeping.
+    `dead_seconds` is when it was expired, on whatever clock the store keeps for this housekeeping.
     """
 
     session: Session
@@ -33,7 +33,7 @@ class SessionRow:
 
     @property
     def is_dead(self) -> bool:
-        """Buried, as opposed to silent."""
+        """Expired, as opposed to silent."""
         return self.session.state is SessionState.DEAD
 
 
@@ -63,7 +63,7 @@ IsGone = Callable[[SessionRow], bool]
 def beat(
     table: SessionTable, session: Session, process: ProcessIdentity | None, now_seconds: float
 ) -> Session | None:
-    """Create the row, or raise its beat if nobody buried it; None when it is dead or missing.
+    """Create the row, or raise its beat if nobody expired it; None when it is dead or missing.
 
     A repeat after a lost answer raises the beat once more: observers must see a change for every beat
     that the worker takes as confirmed, because its deadline counts from the moment it was sent.
@@ -81,7 +81,7 @@ def beat(
     return beaten
 
 
-def bury(table: SessionTable, session: Session, is_gone: IsGone, now_seconds: float) -> bool:
+def expire(table: SessionTable, session: Session, is_gone: IsGone, now_seconds: float) -> bool:
     """Mark DEAD if the beat is as observed or the process is gone; whether it is dead now."""
     row = table.session(session.id)
     if row is None or row.is_dead:

@@ -19,7 +19,7 @@ from typing import TypeVar
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from triggerkit.errors import InternalError, StateError, StateFormatError, StateLockedError
-from triggerkit.lease_stores._sqlite_table import SCHEMA, SqliteTable
+from triggerkit.lease_stores._sqlite_table import PIN_TABLE, SCHEMA, SqliteTable
 
 T = TypeVar("T")
 
@@ -133,6 +133,7 @@ class SqliteFile:
         connection.execute(f"PRAGMA synchronous = {self._durability.value}")
         with _write_lock(connection):  # also for our own file: what cannot be written shows now
             if is_ours or self._check_format(connection):
+                connection.execute(PIN_TABLE)
                 return False  # or another process was faster
             for statement in SCHEMA:
                 connection.execute(statement)

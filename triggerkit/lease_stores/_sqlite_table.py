@@ -27,7 +27,14 @@ from triggerkit.lease_stores._sessions import SessionRow
 
 Value: TypeAlias = str | int | float | None
 
+PIN_TABLE = (
+    "CREATE TABLE IF NOT EXISTS pin (prefix TEXT PRIMARY KEY NOT NULL, tk_from REAL NOT NULL)"
+    " WITHOUT ROWID"
+)
+"""From when the mapping whose lease keys have this prefix reads, in service time; files of 0.1.0 lack it."""
+
 SCHEMA = (
+    PIN_TABLE,
     """
     CREATE TABLE lease (
         leaseKey TEXT PRIMARY KEY NOT NULL,
@@ -104,6 +111,24 @@ class SqliteTable:
     def delete(self, key: LeaseKey) -> None:
         """Remove the row if it is there."""
         self._connection.execute("DELETE FROM lease WHERE leaseKey = ?", (key,))
+
+    def pins(self, prefix: str) -> dict[str, float]:
+        """The pins of all mappings whose prefix starts with `prefix`."""
+        found = self._connection.execute(
+            "SELECT prefix, tk_from FROM pin WHERE prefix >= ? AND prefix < ? ORDER BY prefix",
+            (prefix, prefix + _BEHIND_ALL),
+        )
+        return {str(own): float(pin) for own, pin in found}
+
+    def put_pin(self, prefix: str, service_seconds: float) -> None:
+        """Write the pin of a mapping."""
+        self._connection.execute(
+            "INSERT OR REPLACE INTO pin VALUES (?, ?)", (prefix, service_seconds)
+        )
+
+    def delete_pin(self, prefix: str) -> None:
+        """Remove the pin if it is there."""
+        self._connection.execute("DELETE FROM pin WHERE prefix = ?", (prefix,))
 
     def session(self, session: SessionId) -> SessionRow | None:
         """The row of `session`."""

@@ -39,6 +39,19 @@ class MemoryTable:
     def __init__(self) -> None:
         self._rows: dict[LeaseKey, Row] = {}
         self._sessions: dict[SessionId, SessionRow] = {}
+        self._pins: dict[str, float] = {}
+
+    def pins(self, prefix: str) -> dict[str, float]:
+        """The pins of all mappings whose prefix starts with `prefix`."""
+        return {own: pin for own, pin in sorted(self._pins.items()) if own.startswith(prefix)}
+
+    def put_pin(self, prefix: str, service_seconds: float) -> None:
+        """Write the pin of a mapping."""
+        self._pins[prefix] = service_seconds
+
+    def delete_pin(self, prefix: str) -> None:
+        """Remove the pin if it is there."""
+        self._pins.pop(prefix, None)
 
     def row(self, key: LeaseKey) -> Row | None:
         """The row of `key`."""
@@ -99,6 +112,11 @@ class MemoryLeaseStore:
         with self._lock:
             return tuple(row.lease for row in self._table.rows(prefix))
 
+    async def pin(self, prefix: str, service_seconds: float) -> float:
+        """Store from when a mapping reads that starts at LATEST; what is stored."""
+        with self._lock:
+            return _rows.pin(self._table, prefix, service_seconds)
+
     async def create(self, leases: tuple[Lease, ...]) -> None:
         """Create the rows that are missing."""
         with self._lock:
@@ -141,7 +159,7 @@ class MemoryLeaseStore:
             return rename(self._table, self._table, moves, _never)
 
     async def beat(self, session: Session) -> Session | None:
-        """Show that the session lives; None when it was buried."""
+        """Show that the session lives; None when it was expired."""
         with self._lock:
             return _sessions.beat(self._table, session, None, self._now_seconds())
 
@@ -150,10 +168,10 @@ class MemoryLeaseStore:
         with self._lock:
             return _sessions.read(self._table, _never)
 
-    async def bury(self, session: Session) -> bool:
+    async def expire(self, session: Session) -> bool:
         """Mark DEAD if the beat is as observed; whether it is dead now."""
         with self._lock:
-            return _sessions.bury(self._table, session, _never, self._now_seconds())
+            return _sessions.expire(self._table, session, _never, self._now_seconds())
 
     def fresh_session(self) -> Session:
         """The next session id of this store."""

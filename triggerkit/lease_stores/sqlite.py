@@ -78,6 +78,10 @@ class SqliteLeaseStore:
         rows = await self._run(lambda: self._file.look(lambda table: table.rows(prefix)))
         return tuple(row.lease for row in rows)
 
+    async def pin(self, prefix: str, service_seconds: float) -> float:
+        """Store from when a mapping reads that starts at LATEST; what is stored."""
+        return await self._write(lambda table: _rows.pin(table, prefix, service_seconds))
+
     async def create(self, leases: tuple[Lease, ...]) -> None:
         """Create the rows that are missing, in one transaction."""
         await self._write(lambda table: _rows.create(table, leases))
@@ -117,7 +121,7 @@ class SqliteLeaseStore:
         return await self._write(lambda table: rename(table, table, moves, is_gone))
 
     async def beat(self, session: Session) -> Session | None:
-        """Show that the session lives; None when it was buried.
+        """Show that the session lives; None when it was expired.
 
         Raises:
             StateError: also when the file was removed or replaced, so that its owner stops in time.
@@ -139,12 +143,12 @@ class SqliteLeaseStore:
             lambda: self._file.look(lambda table: _sessions.read(table, is_gone))
         )
 
-    async def bury(self, session: Session) -> bool:
+    async def expire(self, session: Session) -> bool:
         """Mark DEAD if the beat is as observed or the process is gone; whether it is dead now."""
         # wall clock, for deleting the row a day later and for nothing else
         is_gone, now_seconds = _seen_from_here(), time.time()
         return await self._write(
-            lambda table: _sessions.bury(table, session, is_gone, now_seconds), Durability.KILL
+            lambda table: _sessions.expire(table, session, is_gone, now_seconds), Durability.KILL
         )
 
     def fresh_session(self) -> Session:

@@ -34,11 +34,18 @@ class SystemClock:
     ) -> None:
         self._monotonic = monotonic
         self._offset_seconds = wall() - monotonic()
+        self._first_service_seconds: float | None = None
 
     def now(self) -> Now:
         """The present moment."""
         monotonic = self._monotonic()
         return Now(monotonic, monotonic + self._offset_seconds)
+
+    @property
+    def first_service_seconds(self) -> float:
+        """What the first answer said, as it said it: no clock of this host is in it."""
+        first = self._first_service_seconds
+        return self.now().service_seconds if first is None else first
 
     def observe_service_time(self, service_seconds: float) -> None:
         """Learn the services' clock from the `Date` of an answer just received.
@@ -47,6 +54,8 @@ class SystemClock:
         stays: service time runs as smoothly as monotonic time. A larger difference replaces the
         offset, and service time may go back.
         """
+        if self._first_service_seconds is None:
+            self._first_service_seconds = service_seconds
         observed = service_seconds + _HALF_RESOLUTION_SECONDS - self._monotonic()
         if abs(observed - self._offset_seconds) > _TOLERANCE_SECONDS:
             self._offset_seconds = observed

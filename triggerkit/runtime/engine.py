@@ -1,16 +1,17 @@
-"""The engine loop. Rule: it owns all domain state, does no work of its own, and never waits.
+"""The engine loop: it owns all domain state, does no work of its own, and never waits.
 
-A report goes into its machine, the decisions that come out become tasks, and each task's answer is the
-next report. Timers are a level: one a machine, for the moment at which it wants to be woken.
+A report goes into its machine; the events that come out are published, the decisions become tasks, and each
+task's answer is the next report. Each machine has one timer, for the moment at which it wants to be woken.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 
 from triggerkit.core.decisions import Decision, MembershipDecision
+from triggerkit.core.events import Event, Observer
 from triggerkit.core.mapping import EventSourceMapping
 from triggerkit.core.membership import Membership
 from triggerkit.core.model import StopReason
@@ -18,8 +19,10 @@ from triggerkit.core.reports import MembershipReport, Report, Sessions, StopAske
 from triggerkit.core.snapshot import MappingSnapshot, snapshot
 from triggerkit.ports import Clock
 from triggerkit.runtime.deadline import ActingDeadline
-from triggerkit.runtime.journal import Journal
+from triggerkit.runtime.logs import get_logger
 from triggerkit.runtime.perform import MembershipPerformer, Performer
+
+log = get_logger()
 
 LONGEST_SLEEP_SECONDS = 60.0
 
@@ -31,7 +34,6 @@ class RunningMapping:
     name: str
     machine: EventSourceMapping
     performer: Performer
-    journal: Journal
     timer: asyncio.TimerHandle | None = None
     wakes_at_seconds: float = 0.0
     """What the timer was set for (monotonic)."""
@@ -47,12 +49,14 @@ class Engine:
         mappings: tuple[RunningMapping, ...],
         clock: Clock,
         deadline: ActingDeadline,
+        observers: Sequence[Observer] = (),
     ) -> None:
         self.membership = membership
         self.mappings = mappings
         self._beats = beats
         self._clock = clock
         self._deadline = deadline
+        self._observers = observers
         self._tasks: dict[asyncio.Task[None], None] = {}  # ordered, so that a run repeats itself
         self._timer: asyncio.TimerHandle | None = None
         self._sessions: Sessions | None = None
@@ -87,6 +91,12 @@ class Engine:
             self.step(mapping, StopAsked(reason))
         self._check_stopped()
 
+    @property
+    def is_opening(self) -> bool:
+        """Whether a mapping starts at LATEST and has not opened its shards yet."""
+        now = self._clock.now()
+        return any(mapping.machine.is_opening(now) for mapping in self.mappings)
+
     def snapshots(self) -> dict[str, MappingSnapshot]:
         """The present state of every mapping, by name."""
         now = self._clock.now()
@@ -111,24 +121,28 @@ class Engine:
         """One report into a mapping, its decisions out."""
         now = self._clock.now()
         try:
-            decisions = mapping.machine.react(report, now)
+            reaction = mapping.machine.react(report, now)
         except Exception as error:  # noqa: BLE001 - a broken invariant stops the worker, loudly
             self._fail(error)
             return
-        for decision in decisions:
-            mapping.journal.decided(decision)
+        self._publish(reaction.events)
+        for decision in reaction.decisions:
             self._spawn(self._perform(mapping, decision))
         self._set_timer(mapping)
         self._check_stopped()
 
     async def _perform(self, mapping: RunningMapping, decision: Decision) -> None:
-        report = await mapping.performer.perform(decision)
-        mapping.journal.reported(decision, report)
-        self.step(mapping, report)
+        self.step(mapping, await mapping.performer.perform(decision))
+
+    def _publish(self, events: tuple[Event, ...]) -> None:
+        for event in events:
+            publish(self._observers, event)
 
     def _beat(self, report: MembershipReport) -> None:
         now = self._clock.now()
-        for decision in self.membership.react(report, now):
+        reaction = self.membership.react(report, now)
+        self._publish(reaction.events)
+        for decision in reaction.decisions:
             self._spawn(self._perform_beat(decision))
         sessions = self.membership.sessions
         if sessions is not None and sessions is not self._sessions:
@@ -184,3 +198,14 @@ class Engine:
     ) -> asyncio.TimerHandle:
         wait = min(max(0.0, at_seconds - now_seconds), LONGEST_SLEEP_SECONDS)
         return asyncio.get_running_loop().call_later(wait, call)
+
+
+def publish(observers: Sequence[Observer], event: Event) -> None:
+    """Show an event to every observer; one that fails is logged, and the work goes on."""
+    for observer in observers:
+        try:
+            observer(event)
+        except Exception as error:
+            log.exception(
+                "observer_failed", error_type=type(error).__name__, error_message=str(error)
+            )

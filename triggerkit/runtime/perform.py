@@ -1,36 +1,35 @@
-"""Performs decisions. Rule: every decision is answered exactly once, whatever happens.
+"""Performs decisions: each is one port call and is answered exactly once, whatever happens.
 
-One decision is one port call. What a port raises becomes the decision's failure report with a wait;
-nothing raised here reaches the engine.
+What a port raises becomes a `NotNow` report; nothing raised here reaches the engine.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import TypeAlias, assert_never
 
 from triggerkit.core.decisions import (
     Beat,
-    Bury,
     Cancel,
     Create,
     Decision,
     Discard,
+    Expire,
     Fetch,
     FindChildren,
     Finish,
     Forget,
     Invoke,
     MembershipDecision,
+    Pin,
     Release,
     Save,
     Survey,
     Take,
 )
 from triggerkit.core.model import ShardId
-from triggerkit.core.outcome import NotInvoked
 from triggerkit.core.payloads import (
     Origin,
     encode_event,
@@ -40,36 +39,27 @@ from triggerkit.core.payloads import (
 )
 from triggerkit.core.reports import (
     Beaten,
-    BeatFailed,
-    Buried,
     Cancelled,
-    ChildrenFailed,
     ChildrenFound,
     Created,
-    CreateFailed,
     Discarded,
-    DiscardFailed,
+    Expired,
     Fetched,
-    FetchFailed,
     Finished,
-    FinishFailed,
-    ForgetFailed,
     Forgotten,
     Invoked,
     LeaseLost,
     MembershipReport,
-    NotBuried,
+    NotExpired,
+    NotNow,
     NotTaken,
+    Pinned,
     Released,
-    ReleaseFailed,
     Report,
     Saved,
-    SaveFailed,
     SessionLost,
     ShardGone,
     Surveyed,
-    SurveyFailed,
-    TakeFailed,
     Taken,
     Trimmed,
 )
@@ -89,13 +79,10 @@ from triggerkit.ports import (
     ShardReader,
     Source,
 )
+from triggerkit.runtime.backoff import Backoff
 from triggerkit.runtime.listings import SharedListing
-from triggerkit.runtime.logs import get_logger
-from triggerkit.runtime.waits import CallKey, Waits
 
-log = get_logger()
-
-BEAT: CallKey = ("Beat", None)
+LONGEST_BEAT_WAIT_SECONDS = 1.0
 
 LeaseDecision: TypeAlias = (
     Fetch | Invoke | Cancel | Discard | Save | FindChildren | Finish | Release
@@ -122,46 +109,37 @@ class Performer:
     def __init__(self, ports: MappingPorts, clock: Clock) -> None:
         self.ports = ports
         self._clock = clock
-        self._waits = Waits()
+        self._backoff = Backoff()
         self._readers: dict[ShardId, ShardReader] = {}
         self._running: dict[str, ShardId] = {}  # request id of each call under way
         self.function_arn = function_arn(ports.source.arn, ports.trigger)
 
     async def perform(self, decision: Decision) -> Report:
         """Perform one decision; its one report."""
-        key = _key(decision)
         try:
             report = await self._perform(decision)
-        except LeaseLostError as lost:
-            if not isinstance(decision, Save | Finish | Release):
-                return self._failed(decision, key, lost)
-            self._waits.forget(decision.lease.shard)
-            return LeaseLost(decision.lease.shard, decision.tenure)
-        except PositionTrimmedError as trimmed:
-            if not isinstance(decision, Fetch):
-                return self._failed(decision, key, trimmed)
-            return Trimmed(decision.lease.shard, decision.tenure)
-        except SourceNotFoundError as gone:
-            if not isinstance(decision, Fetch):
-                return self._failed(decision, key, gone)
-            self._waits.forget(decision.lease.shard)
-            return ShardGone(decision.lease.shard, decision.tenure)
         except Exception as error:  # noqa: BLE001 - every decision is answered, whatever an adapter raises
-            return self._failed(decision, key, error)
-        recovery = self._waits.succeeded(key, self._clock.now().monotonic_seconds)
-        if recovery is not None:
-            log.info(
-                "recovered",
-                operation=key[0],
-                trigger=self.ports.trigger,
-                **self._concerned(key, recovery.count),
-                after=recovery.after_seconds,
-            )
+            return self._report_of(error, decision)
+        self._backoff.succeeded(_key(decision))
         return report
+
+    def _report_of(self, error: Exception, decision: Decision) -> Report:
+        match error, decision:
+            case LeaseLostError(), Save() | Finish() | Release():
+                self._backoff.forget(decision.lease.shard)
+                return LeaseLost(decision.lease.shard, decision.tenure)
+            case PositionTrimmedError(), Fetch():
+                return Trimmed(decision.lease.shard, decision.tenure)
+            case SourceNotFoundError(), Fetch():
+                self._backoff.forget(decision.lease.shard)
+                return ShardGone(decision.lease.shard, decision.tenure)
+        wait_seconds = self._backoff.failed(_key(decision))
+        permanent = isinstance(error, TriggerkitError) and error.permanent
+        return NotNow(decision, None if permanent else wait_seconds, error)
 
     async def _close_reader(self, shard: ShardId) -> None:
         """A reader that other mappings share opens again by itself when they fetch."""
-        self._waits.forget(shard)
+        self._backoff.forget(shard)
         if (reader := self._readers.pop(shard, None)) is not None:
             await reader.close()
 
@@ -172,6 +150,8 @@ class Performer:
                 # the leases are read after the shards: a row that is missing then really is
                 listing = await self.ports.listing.get() if list_shards else None
                 return Surveyed(await store.read(self.ports.prefix), listing)
+            case Pin(service_seconds=proposed):
+                return Pinned(await store.pin(self.ports.prefix, proposed))
             case Create(leases=leases):
                 await store.create(leases)
                 return Created()
@@ -228,6 +208,7 @@ class Performer:
             batch=decision.batch,
             deadline=self.ports.deadline,
             function_arn=self.function_arn,
+            tenure=decision.tenure,
         )
         try:
             outcome = await self.ports.invoker.invoke(invocation)
@@ -260,106 +241,32 @@ class Performer:
         record = FailureRecord(self.ports.trigger, origin.shard_name, document, payload)
         await self.ports.destination.send(record)
 
-    def _failed(self, decision: Decision, key: CallKey, error: Exception) -> Report:
-        kind = _error_type(error)
-        wait = self._waits.failed(key, self._clock.now().monotonic_seconds, kind)
-        if wait.tell:
-            known = isinstance(error, TriggerkitError)
-            log.warning(
-                "will_retry",
-                operation=key[0],
-                trigger=self.ports.trigger,
-                **self._concerned(key, wait.count),
-                error_type=kind,
-                error_message=str(error),
-                hint=error.hint if isinstance(error, TriggerkitError) else "",
-                exc_info=None if known else error,
-            )
-        return failure_report(decision, wait.seconds, str(error))
 
-    def _concerned(self, key: CallKey, count: int) -> dict[str, object]:
-        """What a call was about: one shard, so many, or none in particular."""
-        if not isinstance(key[1], str):
-            return {}
-        if count > 1:
-            return {"shards": count}
-        return {"shard": self.ports.source.shard_name(ShardId(key[1]))}
-
-
-def _error_type(error: Exception) -> str:
-    return error.code if isinstance(error, TriggerkitError) else type(error).__name__
-
-
-def _key(decision: Decision) -> CallKey:
+def _key(decision: Decision) -> Hashable:
     match decision:
-        case Survey() | Create():
-            return type(decision).__name__, None
+        case Survey() | Pin() | Create():
+            return type(decision), None
+        case Invoke(batch=batch) | Discard(batch=batch):
+            return type(decision), decision.lease.shard, batch.lane
         case _:
-            return type(decision).__name__, decision.lease.shard
-
-
-def failure_report(decision: Decision, wait_seconds: float, why: str) -> Report:
-    """The report that says «not now» to `decision`."""
-    match decision:
-        case Survey():
-            return SurveyFailed(wait_seconds)
-        case Create():
-            return CreateFailed(wait_seconds)
-        case Take(lease=lease):
-            return TakeFailed(lease.shard, wait_seconds)
-        case Forget(lease=lease):
-            return ForgetFailed(lease.shard, wait_seconds)
-        case _:
-            return _failure_for_lease(decision, wait_seconds, why)
-
-
-def _failure_for_lease(decision: LeaseDecision, wait_seconds: float, why: str) -> Report:
-    shard, tenure = decision.lease.shard, decision.tenure
-    match decision:
-        case Fetch():
-            return FetchFailed(shard, tenure, wait_seconds)
-        case Invoke(batch=batch):
-            return Invoked(shard, tenure, batch, NotInvoked(why, wait_seconds))
-        case Cancel():
-            return Cancelled(shard, tenure)
-        case Discard(batch=batch, reason=reason):
-            return DiscardFailed(shard, tenure, batch, reason, wait_seconds)
-        case Save():
-            return SaveFailed(shard, tenure, wait_seconds)
-        case FindChildren():
-            return ChildrenFailed(shard, tenure, wait_seconds)
-        case Finish():
-            return FinishFailed(shard, tenure, wait_seconds)
-        case Release():
-            return ReleaseFailed(shard, tenure, wait_seconds)
-        case _:
-            assert_never(decision)
+            return type(decision), decision.lease.shard
 
 
 class MembershipPerformer:
-    """Performs beats and burials on one lease store."""
+    """Performs beats and expiries on one lease store."""
 
     def __init__(self, store: LeaseStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._waits = Waits()
+        self._backoff = Backoff()
 
     async def perform(self, decision: MembershipDecision) -> MembershipReport:
         """Perform one decision; its one report."""
         try:
             return await self._perform(decision)
         except Exception as error:  # noqa: BLE001 - every decision is answered, whatever a store raises
-            wait = self._waits.failed(BEAT, self._clock.now().monotonic_seconds)
-            if wait.tell:
-                hint = error.hint if isinstance(error, TriggerkitError) else ""
-                log.warning("beat_failed", error_message=str(error), hint=hint)
-            match decision:
-                case Beat():
-                    return BeatFailed(min(1.0, wait.seconds))
-                case Bury(session=session):
-                    return NotBuried(session.id)
-                case _:
-                    assert_never(decision)
+            wait_seconds = self._backoff.failed(type(decision).__name__)
+            return NotNow(decision, min(LONGEST_BEAT_WAIT_SECONDS, wait_seconds), error)
 
     async def _perform(self, decision: MembershipDecision) -> MembershipReport:
         match decision:
@@ -367,21 +274,13 @@ class MembershipPerformer:
                 sent_at = self._clock.now().monotonic_seconds
                 confirmed = await self._store.beat(session)
                 if confirmed is None:
-                    fresh = self._store.fresh_session()
-                    log.warning(
-                        "session_lost",
-                        session=session.id,
-                        fresh_session=fresh.id,
-                        message="others counted this worker as dead: it lets go of its shards"
-                        " and joins again",
-                    )
-                    return SessionLost(fresh)
+                    return SessionLost(self._store.fresh_session())
                 sessions = await self._store.read_sessions()
-                self._waits.succeeded(BEAT, self._clock.now().monotonic_seconds)
+                self._backoff.succeeded(Beat.__name__)
                 return Beaten(confirmed, sessions, sent_at)
-            case Bury(session=session):
-                if await self._store.bury(session):
-                    return Buried(session.id)
-                return NotBuried(session.id)
+            case Expire(session=session):
+                if await self._store.expire(session):
+                    return Expired(session.id)
+                return NotExpired(session.id)
             case _:
                 assert_never(decision)

@@ -12,8 +12,8 @@ from contextlib import suppress
 
 from triggerkit.errors import LocatorError, ThrottledError
 from triggerkit.ports import Clock, Source
+from triggerkit.runtime.backoff import Backoff
 from triggerkit.runtime.logs import get_logger
-from triggerkit.runtime.waits import Waits
 from triggerkit.settings import MappingPlan
 
 log = get_logger()
@@ -66,20 +66,22 @@ async def prepare_patiently(source: Source, text: str, clock: Clock, stop: async
         ThrottledError: it is throttled still, or the worker is to stop.
         SourceError: as `Source.prepare`.
     """
-    waits = Waits()
+    backoff = Backoff()
+    logged = False
     started = clock.now().monotonic_seconds
     while True:
         try:
             return await source.prepare()
         except ThrottledError as error:
             now_seconds = clock.now().monotonic_seconds
-            wait = waits.failed(("prepare", text), now_seconds, error.code)
-            if stop.is_set() or now_seconds - started + wait.seconds > PATIENCE_SECONDS:
+            wait_seconds = backoff.failed("prepare")
+            if stop.is_set() or now_seconds - started + wait_seconds > PATIENCE_SECONDS:
                 raise
-            if wait.tell:
+            if not logged:
+                logged = True
                 log.warning(
                     "will_retry", operation="prepare", source=text, error_message=error.message
                 )
         with suppress(TimeoutError):
-            async with asyncio.timeout(wait.seconds):
+            async with asyncio.timeout(wait_seconds):
                 await stop.wait()

@@ -8,26 +8,36 @@ end, sessions leave, connections close.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 
 from triggerkit.core.consumer import ConsumerSettings
 from triggerkit.core.coordinator import Cadence
+from triggerkit.core.events import (
+    DrainExpired,
+    Draining,
+    Event,
+    MappingId,
+    Observer,
+    Started,
+    Stopped,
+)
 from triggerkit.core.mapping import EventSourceMapping
 from triggerkit.core.membership import Membership
-from triggerkit.core.model import LATEST, TRIM_HORIZON, Position, StopReason
+from triggerkit.core.model import TRIM_HORIZON, Position, PositionKind, StopReason
 from triggerkit.core.options import MappingOptions
 from triggerkit.core.snapshot import MappingSnapshot
 from triggerkit.invokers.calls import ShownRecords
 from triggerkit.ports import Clock, Destination, Invoker, LeaseStore, Runner, Services, Source
 from triggerkit.registry import open_destination, open_lease_store, open_source
 from triggerkit.runtime.adoption import Claim, adopt_former_rows, under_new_names
+from triggerkit.runtime.counts import Counts
 from triggerkit.runtime.deadline import ActingDeadline
-from triggerkit.runtime.engine import Engine, RunningMapping
+from triggerkit.runtime.engine import Engine, RunningMapping, publish
+from triggerkit.runtime.event_log import EventLog
 from triggerkit.runtime.failure_files import show_command
 from triggerkit.runtime.handlers import Handlers
-from triggerkit.runtime.journal import Counts, Journal, Observer, ignore
 from triggerkit.runtime.listings import SharedListing
 from triggerkit.runtime.logs import get_logger
 from triggerkit.runtime.orphans import Starting, known_triggers, refuse_orphans
@@ -40,6 +50,7 @@ log = get_logger()
 TIP_CHECK_SECONDS = 0.1
 CLOSE_SECONDS = 1.0
 """What one adapter gets to close; a call that still hangs then ends with the process."""
+OPENING_CHECK_SECONDS = 0.02
 LAST_RELEASES_SECONDS = 5.0
 """After the drain: how long the releases themselves may take."""
 
@@ -83,15 +94,20 @@ class Worker:
         flags: WorkerFlags,
         pools: Pools,
         clock: Clock,
-        observe: Observer = ignore,
+        observers: Sequence[Observer] = (),
     ) -> None:
         self._settings = settings
         self._flags = flags
         self._pools = pools
         self._clock = clock
-        self._observe = observe
+        self.counts = Counts()
+        shown_by = {plan.name: _shown_by(plan, settings) for plan in settings.mappings}
+        self._observers: Sequence[Observer] = (
+            EventLog(clock, shown_by),
+            self.counts,
+            *observers,
+        )
         self._engines: list[Engine] = []
-        self._journals: list[Journal] = []
         self._sources: dict[str, tuple[Source, SharedListing]] = {}
         self._deadlines: list[ActingDeadline] = []
         self._shared: dict[object, object] = {}
@@ -99,11 +115,6 @@ class Worker:
         self.on_ready: Callable[[], None] = lambda: None
         self.drain_expired = False
         """Whether the drain ran out of time, so that records will be delivered again."""
-
-    @property
-    def counts(self) -> tuple[Counts, ...]:
-        """Of every mapping, in the order of the settings."""
-        return tuple(journal.counts for journal in self._journals)
 
     def snapshots(self) -> dict[str, MappingSnapshot]:
         """Of every mapping, by name."""
@@ -129,7 +140,9 @@ class Worker:
                 return
             for engine in self._engines:
                 engine.start()
+            await self._until_opened()
             self.on_ready()
+            self._publish(Started(tuple(plan.name for plan in self._settings.mappings)))
             try:
                 await self._until_stopped()
             finally:
@@ -244,7 +257,7 @@ class Worker:
             for plan in plans
         )
         beats = MembershipPerformer(store, self._clock)
-        engine = Engine(membership, beats, mappings, self._clock, deadline)
+        engine = Engine(membership, beats, mappings, self._clock, deadline, self._observers)
 
         async def leave() -> None:
             await engine.close()
@@ -269,8 +282,11 @@ class Worker:
             checkpoint_interval_seconds=(
                 store.checkpoint_interval_seconds if interval is None else interval
             ),
+            mapping=MappingId(plan.name, source.name),
         )
-        machine = EventSourceMapping(starting_position(plan.options), settings, Cadence())
+        machine = EventSourceMapping(
+            starting_position(plan.options, self._clock), settings, Cadence()
+        )
         ports = MappingPorts(
             trigger=plan.name,
             prefix=settings.prefix,
@@ -281,15 +297,8 @@ class Worker:
             destination=destination,
             deadline=deadline,
         )
-        base_path, failures = str(self._settings.base_path), plan.on_failure
-
-        def shown_by(request_id: str) -> str:
-            return show_command(failures, base_path, request_id) if failures else ""
-
-        journal = Journal(plan.name, source, self._clock, self._observe, shown_by)
-        self._journals.append(journal)
         name = f"{plan.name}:{source.name}"
-        return RunningMapping(name, machine, Performer(ports, self._clock), journal)
+        return RunningMapping(name, machine, Performer(ports, self._clock))
 
     def _services(self, run: Runner) -> Services:
         return Services(
@@ -317,24 +326,31 @@ class Worker:
         for wait in done:
             wait.result()  # a broken invariant is raised here
 
+    async def _until_opened(self) -> None:
+        """A trigger that starts at LATEST runs once its shards are open: what is written after that comes."""
+        while not self._stop_asked.is_set() and any(
+            engine.failure is None and engine.is_opening for engine in self._engines
+        ):
+            await asyncio.sleep(OPENING_CHECK_SECONDS)
+
     async def _until_tip(self) -> None:
         while not all(picture.at_tip for picture in self.snapshots().values()):
             await asyncio.sleep(TIP_CHECK_SECONDS)
 
     async def _drain(self) -> None:
-        log.info("draining", timeout_seconds=self._flags.drain_timeout_seconds)
+        timeout_seconds = self._flags.drain_timeout_seconds
+        self._publish(Draining(timeout_seconds))
         ends_at = self._clock.now().monotonic_seconds + self._flags.drain_timeout_seconds
         for deadline in self._deadlines:
             deadline.drain_until(ends_at)
-        if await self._stopped_within(StopReason.REQUESTED, self._flags.drain_timeout_seconds):
-            return
-        self.drain_expired = True
-        log.warning(
-            "drain_expired",
-            message="handlers still run, or the state cannot be written:"
-            " what is not saved will be delivered again",
-        )
-        await self._stopped_within(StopReason.DRAIN_EXPIRED, LAST_RELEASES_SECONDS)
+        if not await self._stopped_within(StopReason.REQUESTED, timeout_seconds):
+            self.drain_expired = True
+            self._publish(DrainExpired(timeout_seconds))
+            await self._stopped_within(StopReason.DRAIN_EXPIRED, LAST_RELEASES_SECONDS)
+        self._publish(Stopped())
+
+    def _publish(self, event: Event) -> None:
+        publish(self._observers, event)
 
     async def _stopped_within(self, reason: StopReason, seconds: float) -> bool:
         for engine in self._engines:
@@ -355,11 +371,19 @@ async def _close(close: Callable[[], Awaitable[None]]) -> None:
             await close()
 
 
+def _shown_by(plan: MappingPlan, settings: Settings) -> Callable[[str], str]:
+    """The command that shows the failure record of a request of this trigger; empty where none is kept."""
+    failures, base_path = plan.on_failure, str(settings.base_path)
+    return lambda request_id: show_command(failures, base_path, request_id) if failures else ""
+
+
 def lease_prefix(namespace: str, mapping: str, source: str) -> str:
     """How the keys of a mapping's leases begin (decision 2)."""
     return f"{namespace}:{mapping}:{source}:"
 
 
-def starting_position(options: MappingOptions) -> Position:
-    """The start rule of a mapping without state."""
-    return LATEST if options.starting_position == "LATEST" else TRIM_HORIZON
+def starting_position(options: MappingOptions, clock: Clock) -> Position:
+    """The start rule of a mapping without state: LATEST is the first answer of the service (decision 7)."""
+    if options.starting_position != "LATEST":
+        return TRIM_HORIZON
+    return Position(PositionKind.LATEST, at_seconds=clock.first_service_seconds)

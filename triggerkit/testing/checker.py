@@ -140,9 +140,9 @@ class Checker:
         """The worker of a session ended or crashed."""
         self._sessions.beats[session].lives = False
 
-    def buried(self, session: Session) -> None:
+    def session_expired(self, session: Session) -> None:
         """A session was declared dead."""
-        self._sessions.buried(session)
+        self._sessions.session_expired(session)
 
     # --- calls and failure records ----------------------------------------------------------------
 

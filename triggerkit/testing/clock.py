@@ -28,6 +28,11 @@ class VirtualClock:
         """The present moment, for the emulator (UNIX seconds)."""
         return self._service_at_zero_seconds + self.monotonic_seconds
 
+    @property
+    def first_service_seconds(self) -> float:
+        """See `Clock`."""
+        return self.now().service_seconds
+
     def observe_service_time(self, service_seconds: float) -> None:
         """Nothing to learn: there is one clock."""
 
@@ -73,6 +78,11 @@ class HostClock:
     def now(self) -> Now:
         """See `Clock`."""
         return self._system.now()
+
+    @property
+    def first_service_seconds(self) -> float:
+        """See `Clock`."""
+        return self._system.first_service_seconds
 
     def observe_service_time(self, service_seconds: float) -> None:
         """See `Clock`."""

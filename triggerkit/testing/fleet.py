@@ -69,7 +69,7 @@ class Fleet:
         self._check_number(number)
         if self._places[number] is None:
             return
-        await self._bury(number)
+        await self._end_place(number)
         if restart_after_seconds is not None:
             back = self._come_back(number, restart_after_seconds)
             self._restarting[number] = asyncio.ensure_future(back)
@@ -223,13 +223,13 @@ class Fleet:
             try:
                 await self.restart(number)
             except SourceError:  # the process ends, and its supervisor starts another one
-                await self._bury(number)
+                await self._end_place(number)
                 await asyncio.sleep(RESTART_AGAIN_SECONDS)
             else:
                 break
         del self._restarting[number]
 
-    async def _bury(self, number: int) -> None:
+    async def _end_place(self, number: int) -> None:
         self.disturbed = True
         worker = self._places[number]
         assert worker is not None

@@ -7,12 +7,10 @@ taken from its outcome, since only the user knows better.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import assert_never
 
-from triggerkit.core.consumer import ShardConsumer
-from triggerkit.core.decisions import Invoke
-from triggerkit.core.model import Batch, Session, SessionId, ShardId
+from triggerkit.core.model import Batch, Session, SessionId
 from triggerkit.core.outcome import (
     Failed,
     GivenUp,
@@ -29,9 +27,9 @@ from triggerkit.settings import MappingPlan
 from triggerkit.testing.checker import Checker
 from triggerkit.testing.clock import VirtualClock
 from triggerkit.testing.truth import CallEnding, Violation, WorkerTime, Write
-from triggerkit.testing.worlds.edge import Edge
+from triggerkit.testing.worlds.event_checker import EventChecker
 from triggerkit.testing.worlds.stream import TableStream
-from triggerkit.testing.worlds.true_calls import DECISION, TrueCall
+from triggerkit.testing.worlds.true_calls import TrueCall
 from triggerkit.testing.worlds.witness import Witness
 
 NAMESPACE = "simulation"
@@ -64,7 +62,10 @@ class Inspection:
             table = plan.source_locator.name
             options = plan.options
             checker = Checker(
-                self._streams[table], starting_position(options), options, never_twice=False
+                self._streams[table],
+                starting_position(options, self._clock),
+                options,
+                never_twice=False,
             )
             checker.tells_whole_seconds()
             checker.tells_losses()
@@ -76,33 +77,27 @@ class Inspection:
         for stream in self._streams.values():
             stream.refresh()
 
-    def edge(
-        self,
-        life: str,
-        plan: MappingPlan,
-        clock: Clock,
-        consumer: Callable[[ShardId], ShardConsumer | None],
-    ) -> Edge:
+    def event_checker(self, life: str, plan: MappingPlan, clock: Clock) -> EventChecker:
         """One mapping of one worker."""
         table = plan.source_locator.name
         witness = self._witnesses[table]
-        return Edge(
+        return EventChecker(
             life=life,
             trigger=plan.name,
             checker=witness.checkers[self._prefix(plan.name, table)],
             witness=witness,
             clock=clock,
             service_seconds=self._clock.now_seconds,
-            consumer=consumer,
             refresh=self.refresh,
+            delivers=plan.on_failure is not None,
         )
 
     # --- calls --------------------------------------------------------------------------------------
 
     def call(self, invocation: Invocation) -> TrueCall | None:
         """The call that is about to begin; None when it cannot be followed."""
-        decision, table = DECISION.get(), _table_of(invocation.source)
-        assert isinstance(decision, Invoke)
+        table = _table_of(invocation.source)
+        assert invocation.tenure is not None
         witness = self._witnesses[table]
         found = [witness.records.get(each.sequence_number) for each in invocation.batch.records]
         records = [record for record in found if record is not None]
@@ -111,7 +106,7 @@ class Inspection:
         if witness.fault is not None:
             return None
         checker = witness.checkers[self._prefix(invocation.trigger, table)]
-        return TrueCall(checker, witness, invocation.shard, decision.tenure, records)
+        return TrueCall(checker, witness, invocation.shard, invocation.tenure, records)
 
     def ended(self, call: TrueCall, batch: Batch, outcome: Outcome) -> None:
         """A call ended so; user code may not have been needed for it."""
@@ -131,10 +126,10 @@ class Inspection:
             if any(row.key.startswith(prefix) for prefix in witness.checkers):
                 witness.wrote(write)
 
-    def buried(self, session: Session) -> None:
+    def session_expired(self, session: Session) -> None:
         """See `StateWatch`."""
         for witness in self._witnesses.values():
-            witness.buried(session)
+            witness.session_expired(session)
 
     def joined(self, session: SessionId, worker: str, clock: WorkerTime) -> None:
         """See `SessionWatch`."""

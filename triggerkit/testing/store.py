@@ -57,6 +57,10 @@ class LinkedStore:
         self._read[prefix] = now_seconds, rows
         return rows
 
+    async def pin(self, prefix: str, service_seconds: float) -> float:
+        """See `LeaseStore`."""
+        return await self._line.ask(lambda: self._store.pin(prefix, service_seconds))
+
     async def create(self, leases: tuple[Lease, ...]) -> None:
         """See `LeaseStore`."""
         await self._line.write(lambda: self._store.create(leases))
@@ -105,9 +109,9 @@ class LinkedStore:
         """See `LeaseStore`."""
         return await self._line.ask(self._store.read_sessions)
 
-    async def bury(self, session: Session) -> bool:
+    async def expire(self, session: Session) -> bool:
         """See `LeaseStore`."""
-        return await self._line.write(lambda: self._store.bury(session))
+        return await self._line.write(lambda: self._store.expire(session))
 
     def fresh_session(self) -> Session:
         """See `LeaseStore`."""

@@ -116,7 +116,7 @@ class Beats:
     clock: WorkerTime
     sent_seconds: float = float("-inf")
     lives: bool = True
-    buried_seconds: float = float("inf")
+    expired_seconds: float = float("inf")
 
     @property
     def deadline_seconds(self) -> float:

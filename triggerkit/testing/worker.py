@@ -12,13 +12,12 @@ from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from triggerkit.core import events
 from triggerkit.core.consumer import ConsumerSettings, ShardConsumer
 from triggerkit.core.coordinator import Cadence
-from triggerkit.core.decisions import Decision, Discard
 from triggerkit.core.mapping import EventSourceMapping
 from triggerkit.core.membership import Membership
-from triggerkit.core.model import SessionId
-from triggerkit.core.reports import Discarded, Finished, Report, Saved
+from triggerkit.core.model import SessionId, shard_name
 from triggerkit.emulator import Emulator
 from triggerkit.invokers.calls import HandlerSettings
 from triggerkit.invokers.inprocess import InProcessInvoker
@@ -27,14 +26,14 @@ from triggerkit.invokers.typed import TypedHandler
 from triggerkit.ports import Invoker, Source
 from triggerkit.runtime.deadline import ActingDeadline
 from triggerkit.runtime.engine import Engine, RunningMapping
+from triggerkit.runtime.event_log import EventLog
 from triggerkit.runtime.handlers import DEFAULT_MEMORY_MEGABYTES, callable_of
 from triggerkit.runtime.listings import SharedListing
 from triggerkit.runtime.logs import get_logger
-from triggerkit.runtime.perform import MappingPorts, MembershipPerformer
+from triggerkit.runtime.perform import MappingPorts, MembershipPerformer, Performer
 from triggerkit.runtime.pools import InlineHandlers
 from triggerkit.runtime.worker import lease_prefix, starting_position
 from triggerkit.settings import MappingPlan
-from triggerkit.sources._lineage import shard_name_of
 from triggerkit.testing.calls import CallBook
 from triggerkit.testing.clock import HostClock, VirtualClock
 from triggerkit.testing.failures import MemoryDestination
@@ -44,7 +43,7 @@ from triggerkit.testing.line import Line
 from triggerkit.testing.source import open_source
 from triggerkit.testing.store import LinkedStore
 from triggerkit.testing.watch import WatchedInvoker
-from triggerkit.testing.worlds.edge import ToldDestination, WatchedJournal, WatchedPerformer
+from triggerkit.testing.worlds.event_checker import CheckedDestination
 from triggerkit.testing.worlds.gate import LIFE, Life
 from triggerkit.testing.worlds.state import SessionsOf, SharedState, ToldStore
 
@@ -85,6 +84,7 @@ class SimulatedWorker:
         self._lifespans: dict[int, Lifespan] = {}
         self._invokers: list[InProcessInvoker] = []
         self._engine: Engine | None = None
+        self._observers: list[events.Observer] = []
 
     def _beat_sent(self) -> Callable[[SessionId], None]:
         sent_seconds = self._clock.now().monotonic_seconds
@@ -116,7 +116,9 @@ class SimulatedWorker:
             for plan in world.plans
         )
         beats = MembershipPerformer(self._store, self._clock)
-        self._engine = Engine(membership, beats, mappings, self._clock, deadline)
+        log: events.Observer = EventLog(self._clock)
+        observers = (log, self._observe, *self._observers)
+        self._engine = Engine(membership, beats, mappings, self._clock, deadline, observers)
         self._engine.start()
 
     def check(self) -> None:
@@ -213,14 +215,13 @@ class SimulatedWorker:
             checkpoint_interval_seconds=(
                 self._store.checkpoint_interval_seconds if interval is None else interval
             ),
+            mapping=events.MappingId(plan.name, source.name),
         )
-        machine = EventSourceMapping(starting_position(plan.options), settings, Cadence())
-        edge = self._world.inspection.edge(
-            self.name,
-            plan,
-            clock,
-            lambda shard: next((each for each in machine if each.lease.shard == shard), None),
+        machine = EventSourceMapping(
+            starting_position(plan.options, self._clock), settings, Cadence()
         )
+        checker = self._world.inspection.event_checker(self.name, plan, clock)
+        self._observers.append(checker)
         destination = self._world.destination
         ports = MappingPorts(
             trigger=plan.name,
@@ -229,21 +230,22 @@ class SimulatedWorker:
             listing=listing,
             store=self._store,
             invoker=invoker,
-            destination=None if plan.on_failure is None else ToldDestination(edge, destination),
+            destination=None
+            if plan.on_failure is None
+            else CheckedDestination(checker, destination),
             deadline=deadline,
         )
-        journal = WatchedJournal(edge, source, self._observe)
         name = f"{plan.name}:{source.name}"
-        return RunningMapping(name, machine, WatchedPerformer(ports, edge), journal)
+        return RunningMapping(name, machine, Performer(ports, clock))
 
-    def _observe(self, trigger: str, decision: Decision, report: Report) -> None:
+    def _observe(self, event: events.Event) -> None:
         ledger = self._world.ledger
-        match report:
-            case Discarded(batch=batch) if isinstance(decision, Discard):
-                ledger.discarded(trigger, batch)
-            case Saved(shard=shard, lease=lease):
-                ledger.saved(trigger, shard_name_of(shard), lease.checkpoint)
-            case Finished(shard=shard):
-                ledger.finished(trigger, shard_name_of(shard))
+        match event:
+            case events.RecordsDiscarded(mapping=mapping, batch=batch):
+                ledger.discarded(mapping.trigger, batch)
+            case events.CheckpointSaved(mapping=mapping, shard=shard, position=position):
+                ledger.saved(mapping.trigger, shard_name(shard), position)
+            case events.ShardFinished(mapping=mapping, shard=shard):
+                ledger.finished(mapping.trigger, shard_name(shard))
             case _:
                 pass

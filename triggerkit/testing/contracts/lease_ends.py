@@ -226,7 +226,7 @@ class Renaming:
             with refused(StateError, f"s2 is held by {session.id}"):
                 await store.rename(((self.OLD, self.NEW),))
             assert await store.read("") == (new_lease("s1"), held)
-            assert await store.bury(session)
+            assert await store.expire(session)
             assert await store.rename(((self.OLD, self.NEW),)) == 2
 
         run(scene(rig.open()))

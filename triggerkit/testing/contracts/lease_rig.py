@@ -36,6 +36,11 @@ class StillClock:
     def now(self) -> Now:
         return Now(self.monotonic_seconds, 1_700_000_000.0 + self.monotonic_seconds)
 
+    @property
+    def first_service_seconds(self) -> float:
+        """See `Clock`."""
+        return self.now().service_seconds
+
     def observe_service_time(self, service_seconds: float) -> None:
         del service_seconds
 

@@ -110,30 +110,30 @@ class SessionContract:
 
         run(scene(rig.open()))
 
-    def test_a_buried_session_never_beats_again(self, rig: LeaseStoreRig) -> None:
+    def test_a_expired_session_never_beats_again(self, rig: LeaseStoreRig) -> None:
         async def scene(store: LeaseStore) -> None:
             session = await beating(store)
-            assert await store.bury(session) is True
+            assert await store.expire(session) is True
             dead = replace(session, state=SessionState.DEAD)
             assert await store.read_sessions() == (dead,)
             assert await store.beat(session) is None
-            assert await store.bury(session) is True
+            assert await store.expire(session) is True
             assert await store.read_sessions() == (dead,)
 
         run(scene(rig.open()))
 
-    def test_a_session_that_has_beaten_meanwhile_is_not_buried(self, rig: LeaseStoreRig) -> None:
+    def test_a_session_that_has_beaten_meanwhile_is_not_expired(self, rig: LeaseStoreRig) -> None:
         async def scene(store: LeaseStore) -> None:
             observed = await beating(store)
             beaten = await store.beat(observed)
-            assert await store.bury(observed) is False
+            assert await store.expire(observed) is False
             assert await store.read_sessions() == (beaten,)
 
         run(scene(rig.open()))
 
     def test_a_session_without_a_row_is_dead(self, rig: LeaseStoreRig) -> None:
         store = rig.open()
-        assert run(store.bury(Session(SessionId("tk:host:1:gone0000"), 3))) is True
+        assert run(store.expire(Session(SessionId("tk:host:1:gone0000"), 3))) is True
         assert run(store.read_sessions()) == ()
 
     def test_leaving_deletes_the_row(self, rig: LeaseStoreRig) -> None:
@@ -148,7 +148,7 @@ class SessionContract:
     def test_a_dead_row_is_deleted_after_a_day_by_any_beat(self, rig: LeaseStoreRig) -> None:
         async def scene(store: LeaseStore) -> None:
             dead, other = await beating(store), await beating(store)
-            await store.bury(dead)
+            await store.expire(dead)
             beaten = await store.beat(other)
             assert beaten is not None
             assert len(await store.read_sessions()) == 2
@@ -166,8 +166,8 @@ class SessionContract:
             def beat(session: Session = observed) -> bool:
                 return run(rig.open().beat(session)) is not None
 
-            def bury(session: Session = observed) -> bool:
-                return run(rig.open().bury(session))
+            def expire(session: Session = observed) -> bool:
+                return run(rig.open().expire(session))
 
-            beaten, *buried = in_threads([beat, bury, bury])
-            assert buried == [not beaten] * 2
+            beaten, *expired = in_threads([beat, expire, expire])
+            assert expired == [not beaten] * 2

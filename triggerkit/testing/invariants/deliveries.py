@@ -88,7 +88,6 @@ class Deliveries:
         self._require_open(shard, tenure)
         require(0 < len(records) <= self._options.batch_size, "B1", "size of a batch")
         self._rows.require_parents_ended(shard)
-        self._rows.require_pinned(shard, tenure)
         self._require_alone(worker, shard, tenure)
         self._running[worker, shard, tenure] += 1
         stay = self._tenures.stays[shard, tenure]

@@ -184,23 +184,12 @@ class Rows:
         require(held != tenure, "I14", f"{shard}: {tenure} was lost to nobody")
 
     def read_decided(self, shard: ShardId, tenure: Tenure, position: Position) -> None:
-        """I18: nothing is read from a pin that the row does not have."""
+        """I18: nothing is read from a later moment than the row says."""
         if position.kind is PositionKind.LATEST and position.at_seconds:
             row = self.rows.get(shard)
             held = self._tenures.held.get(shard) == tenure and row is not None
-            saved = row is not None and row.checkpoint == position
+            saved = row is not None and row.checkpoint.at_seconds >= position.at_seconds
             require(saved or not held, "I18", f"{shard} is read before its pin is saved")
-
-    def require_pinned(self, shard: ShardId, tenure: Tenure) -> None:
-        """I18: the first reader at LATEST saves the moment at which it opened the shard before it reads.
-
-        Where services tell whole seconds, that may be the moment of the first survey, which is saved already.
-        """
-        row = self.rows.get(shard)
-        if row is None or row.checkpoint.kind is not PositionKind.LATEST:
-            return
-        unsaved = row.counter == tenure.counter == 1 and not self.whole_seconds
-        require(not unsaved, "I18", f"{shard} was read before its pin was saved")
 
     def require_parents_ended(self, shard: ShardId) -> None:
         """I7: every parent was read to its end, or need not be read."""

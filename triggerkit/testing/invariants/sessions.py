@@ -1,4 +1,4 @@
-"""Who lives and who stops. Rule: a session is buried only when it cannot act any more (I17)."""
+"""Who lives and who stops. Rule: a session is expired only when it cannot act any more (I17)."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ class Sessions:
         """A worker began a session."""
         self.beats[session] = Beats(worker, clock)
 
-    def buried(self, session: Session) -> None:
+    def session_expired(self, session: Session) -> None:
         """A session was declared dead."""
         beats = self.beats[session.id]
-        told = f"{session.id} was buried while it might act"
+        told = f"{session.id} was expired while it might act"
         require(not (beats.lives and beats.may_act), "I17", told)
-        beats.buried_seconds = min(beats.buried_seconds, beats.clock.monotonic_seconds)
+        beats.expired_seconds = min(beats.expired_seconds, beats.clock.monotonic_seconds)
 
     def beaten(self, session: SessionId, sent_seconds: float) -> None:
         """A worker knows that its beat was confirmed."""
         beats = self.beats[session]
         told = f"{session} was dead already when it beat"
-        require(sent_seconds <= beats.buried_seconds, "I17", told)
+        require(sent_seconds <= beats.expired_seconds, "I17", told)
         beats.sent_seconds = sent_seconds
 
     def told_lost(self, shard: ShardId, tenure: Tenure) -> None:

@@ -13,7 +13,6 @@ from random import Random
 from typing import Any, TypeVar
 
 from triggerkit.core.changes import Change
-from triggerkit.core.decisions import Invoke
 from triggerkit.core.outcome import Discard, Outcome, Retry
 from triggerkit.invokers.places import CoroutineRunner
 from triggerkit.ports import Invocation, Invoker, Runner
@@ -21,7 +20,7 @@ from triggerkit.runtime.pools import InlineLoop
 from triggerkit.testing.checker import Checker
 from triggerkit.testing.truth import Violation
 from triggerkit.testing.worlds.plan import CallOdds, TriggerPlan
-from triggerkit.testing.worlds.true_calls import CALL, DECISION, TrueCall
+from triggerkit.testing.worlds.true_calls import CALL, TrueCall
 from triggerkit.testing.worlds.wire import Weather
 from triggerkit.testing.worlds.witness import Witness
 
@@ -150,8 +149,8 @@ class Handlers:
         return odds > 0.0 and self._rng.random() < odds
 
 
-class WatchedInvoker:
-    """Implements `ports.Invoker` around a real one."""
+class CheckedInvoker:
+    """Implements `ports.Invoker` around a real one; tells the checker when user code begins and ends."""
 
     def __init__(self, invoker: Invoker, checker: Checker, witness: Witness) -> None:
         self._invoker = invoker
@@ -164,13 +163,12 @@ class WatchedInvoker:
 
     async def invoke(self, invocation: Invocation) -> Outcome:
         """See `Invoker`."""
-        decision = DECISION.get()
-        assert isinstance(decision, Invoke)
+        assert invocation.tenure is not None
         with self._witness.watching():
             known = self._witness.records
             records = [known[record.sequence_number] for record in invocation.batch.records]
             call = TrueCall(
-                self._checker, self._witness, invocation.shard, decision.tenure, records
+                self._checker, self._witness, invocation.shard, invocation.tenure, records
             )
             CALL.set(call)
             outcome = await self._invoker.invoke(invocation)

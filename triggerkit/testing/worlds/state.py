@@ -51,7 +51,7 @@ class StateWatch(Protocol):
         """A write of a lease row."""
         ...
 
-    def buried(self, session: Session) -> None:
+    def session_expired(self, session: Session) -> None:
         """A session was declared dead."""
         ...
 
@@ -117,16 +117,16 @@ class SharedState:
         """Show that a session lives."""
         return at_once(self._store.beat(session))
 
-    def bury(self, session: Session) -> bool:
+    def expire(self, session: Session) -> bool:
         """Declare a session dead; told if it was not before."""
         before = self._session(session.id)
         if session.id in self.gone and before is not None:
             session = replace(session, beat=before.beat)
-        is_dead = at_once(self._store.bury(session))
+        is_dead = at_once(self._store.expire(session))
         after = self._session(session.id)
         was_alive = before is not None and before.state is not SessionState.DEAD
         if was_alive and after is not None and after.state is SessionState.DEAD:
-            self._witness.buried(after)
+            self._witness.session_expired(after)
         return is_dead
 
     def leave(self, session: Session) -> None:
@@ -156,7 +156,7 @@ class SharedState:
 
 @dataclass(slots=True)
 class SessionsOf:
-    """The sessions of one life: it has one at a time, and a fresh one once it was buried."""
+    """The sessions of one life: it has one at a time, and a fresh one once it was expired."""
 
     life: str
     clock: WorkerTime
@@ -187,6 +187,10 @@ class ToldStore:
     async def read(self, prefix: str) -> tuple[Lease, ...]:
         """See `LeaseStore`."""
         return self._state.rows(prefix, 0.0)
+
+    async def pin(self, prefix: str, service_seconds: float) -> float:
+        """See `LeaseStore`."""
+        return await self._state.store.pin(prefix, service_seconds)
 
     async def create(self, leases: tuple[Lease, ...]) -> None:
         """See `LeaseStore`."""
@@ -236,9 +240,9 @@ class ToldStore:
         """See `LeaseStore`."""
         return self._state.sessions()
 
-    async def bury(self, session: Session) -> bool:
+    async def expire(self, session: Session) -> bool:
         """See `LeaseStore`."""
-        return self._state.bury(session)
+        return self._state.expire(session)
 
     def fresh_session(self) -> Session:
         """See `LeaseStore`; counted, not drawn, so that a run from a seed repeats itself."""
@@ -286,6 +290,10 @@ class WiredStore:
         age_seconds = wire.choose((0.1, 0.5, STALE_SECONDS)) if stale else 0.0
         return await wire.read(lambda: self._state.rows(prefix, age_seconds))
 
+    async def pin(self, prefix: str, service_seconds: float) -> float:
+        """See `LeaseStore`."""
+        return await self._write(lambda: self._told.pin(prefix, service_seconds))
+
     async def create(self, leases: tuple[Lease, ...]) -> None:
         """See `LeaseStore`."""
         await self._write(lambda: self._told.create(leases))
@@ -332,9 +340,9 @@ class WiredStore:
         """See `LeaseStore`; never stale (leases.md 6.5 rule 5)."""
         return await self._wire.read(self._state.sessions)
 
-    async def bury(self, session: Session) -> bool:
+    async def expire(self, session: Session) -> bool:
         """See `LeaseStore`."""
-        return await self._wire.write(lambda: self._state.bury(session))
+        return await self._wire.write(lambda: self._state.expire(session))
 
     def fresh_session(self) -> Session:
         """See `LeaseStore`."""

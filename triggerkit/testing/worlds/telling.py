@@ -18,7 +18,10 @@ from triggerkit.core.outcome import NotInvoked, PartlyFailed, RecordFailure, Rec
 from triggerkit.testing.truth import Write
 from triggerkit.testing.worlds.plan import Event, as_text
 
-_LEFT_OUT = {"tenure", "failure", "deadline_seconds", "limit"}
+_LEFT_OUT = {
+    *("mapping", "tenure", "failure", "deadline_seconds", "limit", "request_id", "records"),
+    *("iterator_age_seconds", "since_seconds"),
+}
 
 
 def in_short(what: object) -> str:

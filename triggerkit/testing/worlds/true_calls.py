@@ -6,15 +6,12 @@ from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-from triggerkit.core.decisions import Decision
 from triggerkit.core.model import Record, ShardId, Tenure
 from triggerkit.core.outcome import Failed, Outcome, RecordsEnded
 from triggerkit.testing.checker import Checker
 from triggerkit.testing.truth import CallEnding
 from triggerkit.testing.worlds.witness import Witness
 
-DECISION: ContextVar[Decision] = ContextVar("decision")
-"""What is being performed."""
 CALL: ContextVar[TrueCall | None] = ContextVar("call", default=None)
 """What user code is called for."""
 

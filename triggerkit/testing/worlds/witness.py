@@ -114,12 +114,12 @@ class Witness:
             for checker in self.checkers.values():
                 checker.died(session)
 
-    def buried(self, session: Session) -> None:
+    def session_expired(self, session: Session) -> None:
         """A session was declared dead."""
-        self.note("store", f"buried {session.id}")
+        self.note("store", f"expired {session.id}")
         with self.watching():
             for checker in self.checkers.values():
-                checker.buried(session)
+                checker.session_expired(session)
 
     # --- the end ----------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from random import Random
 
 from triggerkit.core.consumer import ConsumerSettings
 from triggerkit.core.coordinator import Cadence
+from triggerkit.core.events import MappingId
 from triggerkit.core.mapping import EventSourceMapping
 from triggerkit.core.membership import Membership
 from triggerkit.core.model import StopReason
@@ -25,19 +26,14 @@ from triggerkit.runtime.engine import Engine, RunningMapping
 from triggerkit.runtime.handlers import callable_of
 from triggerkit.runtime.listings import SharedListing
 from triggerkit.runtime.logs import get_logger
-from triggerkit.runtime.perform import MappingPorts, MembershipPerformer
+from triggerkit.runtime.perform import MappingPorts, MembershipPerformer, Performer
 from triggerkit.runtime.starting import prepare_patiently
 from triggerkit.runtime.worker import starting_position
 from triggerkit.testing.clock import HostClock, VirtualClock
 from triggerkit.testing.source import open_source
 from triggerkit.testing.truth import Violation
-from triggerkit.testing.worlds.calls import Handlers, SlowPlaces, WatchedInvoker
-from triggerkit.testing.worlds.edge import (
-    Edge,
-    WatchedDestination,
-    WatchedJournal,
-    WatchedPerformer,
-)
+from triggerkit.testing.worlds.calls import CheckedInvoker, Handlers, SlowPlaces
+from triggerkit.testing.worlds.event_checker import EventChecker, WiredDestination
 from triggerkit.testing.worlds.gate import LIFE, Life
 from triggerkit.testing.worlds.plan import Plan, TriggerPlan, WorkerPlan
 from triggerkit.testing.worlds.state import SessionsOf, SharedState, WiredStore
@@ -61,7 +57,7 @@ class Surroundings:
     weather: Weather
     witness: Witness
     prefixes: tuple[str, ...]
-    performer: type[WatchedPerformer] = WatchedPerformer
+    performer: type[Performer] = Performer
 
 
 @dataclass(slots=True)
@@ -80,6 +76,7 @@ class Worker:
     stopping: bool = False
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _context: Context = field(default_factory=copy_context)
+    _checkers: list[EventChecker] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         host = self.host
@@ -129,7 +126,9 @@ class Worker:
             for number in range(len(around.plan.triggers))
         ]
         beats = MembershipPerformer(store, self.clock)
-        self.engine = Engine(membership, beats, tuple(mappings), self.clock, deadline)
+        self.engine = Engine(
+            membership, beats, tuple(mappings), self.clock, deadline, self._checkers
+        )
         self.engine.start()
         waiting = asyncio.ensure_future(self._stop.wait())
         stopped = asyncio.ensure_future(self.engine.wait_stopped())
@@ -207,18 +206,20 @@ class Worker:
             checkpoint_interval_seconds=(
                 store.checkpoint_interval_seconds if interval is None else interval
             ),
+            mapping=MappingId(name, source.name),
         )
         cadence = Cadence(audit_seconds=around.plan.audit_seconds)
-        machine = EventSourceMapping(starting_position(options), settings, cadence)
-        edge = Edge(
+        machine = EventSourceMapping(starting_position(options, clock), settings, cadence)
+        event_checker = EventChecker(
             life=self.life.name,
             trigger=name,
             checker=around.witness.checkers[prefix],
             witness=around.witness,
             clock=clock,
             service_seconds=around.clock.now_seconds,
-            consumer=lambda shard: next((c for c in machine if c.lease.shard == shard), None),
+            delivers=trigger.has_destination,
         )
+        self._checkers.append(event_checker)
         ports = MappingPorts(
             trigger=name,
             prefix=prefix,
@@ -226,13 +227,14 @@ class Worker:
             listing=listing,
             store=store,
             invoker=await self._invoker(name, trigger, prefix),
-            destination=WatchedDestination(edge, self.wire) if trigger.has_destination else None,
+            destination=(
+                WiredDestination(event_checker, self.wire) if trigger.has_destination else None
+            ),
             deadline=deadline,
         )
-        performer = around.performer(ports, edge)
-        return RunningMapping(name, machine, performer, WatchedJournal(edge, source))
+        return RunningMapping(name, machine, around.performer(ports, clock))
 
-    async def _invoker(self, name: str, trigger: TriggerPlan, prefix: str) -> WatchedInvoker:
+    async def _invoker(self, name: str, trigger: TriggerPlan, prefix: str) -> CheckedInvoker:
         around, options = self.around, trigger.options
         checker = around.witness.checkers[prefix]
         rng = Random(self.rng.random())  # noqa: S311 - drawn
@@ -261,4 +263,4 @@ class Worker:
             clock=self.clock,
             log=get_logger(),
         )
-        return WatchedInvoker(invoker, checker, around.witness)
+        return CheckedInvoker(invoker, checker, around.witness)

@@ -22,12 +22,12 @@ from triggerkit.lease_stores._sqlite_file import Durability, SqliteFile
 from triggerkit.lease_stores.memory import MemoryLeaseStore
 from triggerkit.lease_stores.sqlite import SqliteLeaseStore
 from triggerkit.ports import LeaseStore
+from triggerkit.runtime.perform import Performer
 from triggerkit.runtime.pools import InlineRunner
 from triggerkit.runtime.worker import lease_prefix, starting_position
 from triggerkit.testing.checker import Checker
 from triggerkit.testing.clock import VirtualClock
 from triggerkit.testing.truth import Violation
-from triggerkit.testing.worlds.edge import WatchedPerformer
 from triggerkit.testing.worlds.fleet import Fleet
 from triggerkit.testing.worlds.gate import GatedLoop
 from triggerkit.testing.worlds.plan import WORKER_KINDS, Event, Odds, Plan
@@ -57,7 +57,7 @@ class Parts:
     """What stands for the outside; the tests of the checkers put in broken ones."""
 
     store: Callable[[LeaseStore], LeaseStore] = lambda store: store
-    performer: type[WatchedPerformer] = WatchedPerformer
+    performer: type[Performer] = Performer
 
 
 class World:
@@ -148,7 +148,7 @@ class World:
         self._stream = TableStream(emulator, TABLE, witness)
         self._stream.be_like(plan.stream)
         for prefix, trigger in zip(prefixes, plan.triggers, strict=True):
-            start, options = starting_position(trigger.options), trigger.options
+            start, options = starting_position(trigger.options, self.clock), trigger.options
             never_twice = plan.never_twice(trigger)
             checker = Checker(self._stream, start, options, never_twice=never_twice)
             checker.tells_whole_seconds()
