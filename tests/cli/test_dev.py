@@ -364,7 +364,7 @@ def test_ctrl_c_in_a_terminal_reaches_both_and_still_drains(project: Place) -> N
 def test_ctrl_c_while_code_is_imported_shows_no_traceback(project: Place) -> None:
     project.write("app.py", "import time\nprint('importing', flush=True)\ntime.sleep(600)\n")
     with in_a_terminal(project) as running:
-        running.until_logged("handler_printed", message="importing")
+        running.until(lambda: "importing\n" in running.err, "importing")
         os.killpg(running.process.pid, signal.SIGINT)
         done = running.wait()
     assert done.code == 0

@@ -198,8 +198,6 @@ def test_c4_no_text_stands_between_the_lines_of_the_log_wherever_it_was_printed(
     shop: Place, tables: Tables
 ) -> None:
     module = """
-        print("while imported")
-        print("to stderr", file=sys.stderr)
         stream = logging.StreamHandler()
         logger = logging.getLogger("shop")
         logger.addHandler(stream)

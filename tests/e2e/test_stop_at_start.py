@@ -76,7 +76,7 @@ def sessions(place: Place) -> int:
 def test_b7_a_stop_while_the_module_is_imported(number: signal.Signals, place: Place) -> None:
     place.write("app.py", "import time\nprint('importing', flush=True)\ntime.sleep(600)\n")
     with place.running(*RUN) as worker:
-        worker.until_logged("handler_printed", message="importing")
+        worker.until(lambda: "importing\n" in worker.err, "importing")
         assert_stops(worker, number)
 
 
@@ -89,7 +89,7 @@ def test_b7_a_stop_that_the_module_swallows_is_remembered(place: Place, hole: Bl
     )
     place.environment |= {**DUMMY_ACCESS, "AWS_ENDPOINT_URL": hole.url}
     with place.running(*RUN) as worker:
-        worker.until_logged("handler_printed", message="importing")
+        worker.until(lambda: "importing\n" in worker.err, "importing")
         assert_stops(worker, signal.SIGTERM)
 
 
@@ -203,9 +203,9 @@ def test_b7_a_second_signal_at_the_start_ends_at_once(place: Place) -> None:
         "    except BaseException:\n        print('swallowed', flush=True)\n",
     )
     with place.running(*RUN) as worker:
-        worker.until_logged("handler_printed", message="importing")
+        worker.until(lambda: "importing\n" in worker.err, "importing")
         worker.signal(signal.SIGTERM)
-        worker.until_logged("handler_printed", message="swallowed")
+        worker.until(lambda: "swallowed\n" in worker.err, "swallowed")
         worker.signal(signal.SIGTERM)
         assert worker.wait().code == 130
 

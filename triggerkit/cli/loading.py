@@ -1,6 +1,6 @@
 """From flags to settings: all that can be wrong is found here, before anything is touched.
 
-What the user's module prints while it is imported goes to the log or to stderr: stdout is for what was asked for.
+What the user's module prints while it is imported goes to stderr: stdout is for what was asked for.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from triggerkit.errors import UsageError
 from triggerkit.invokers.capture import capturing_import
 from triggerkit.invokers.environment import offered
 from triggerkit.runtime.handlers import variables_of
-from triggerkit.runtime.logs import get_logger, writes_lines_for_machines
+from triggerkit.runtime.logs import get_logger
 from triggerkit.runtime.signals import guarding_signal_handlers
 from triggerkit.runtime.target import load_target
 from triggerkit.settings import Flags, Settings, build_settings
@@ -71,8 +71,7 @@ def _import_target(flags: ConfigurationFlags, configuration: Configuration) -> T
     # relative to where the user stands when the user said it, else to the file that says it
     folder = Path.cwd() if flags.target else configuration.folder
     offer_variables(target, flags.app or configuration.app, folder, flags.access or {})
-    log = get_logger() if writes_lines_for_machines() else None
-    with guarding_signal_handlers(), capturing_import(log):
+    with guarding_signal_handlers(), capturing_import():
         return load_target(target, folder=folder, project=configuration.folder)
 
 

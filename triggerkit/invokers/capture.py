@@ -95,21 +95,19 @@ def capture_streams(rest: FilteringBoundLogger | None = None) -> Callable[[], No
 
 
 @contextmanager
-def capturing_import(rest: FilteringBoundLogger | None) -> Iterator[None]:
+def capturing_import() -> Iterator[None]:
     """Capture the streams that a module keeps while it is imported, in loggers above all.
 
-    What is written meanwhile goes to `rest`, and without it to stderr: stdout is for what was asked for.
+    What it prints meanwhile goes to stderr: stdout is for what was asked for.
     """
     out, err = sys.stdout, sys.stderr
-    former, _rest.scope = _rest.scope, None if rest is None else _Scope(rest)
-    real = err.real if isinstance(err, ScopedStream) else err
+    real = real_stream(err)
     sys.stdout = cast(TextIO, ScopedStream(real, "stdout"))
     sys.stderr = cast(TextIO, ScopedStream(real, "stderr"))
     try:
         yield
     finally:
         sys.stdout, sys.stderr = out, err
-        _give_back(former)
 
 
 def _give_back(former: _Scope | None) -> None:

@@ -85,11 +85,6 @@ def configure_logging(settings: LogSettings, stream: TextIO) -> Callable[[], Non
     return restore
 
 
-def writes_lines_for_machines() -> bool:
-    """Whether the log is JSON lines, among which no other text may stand."""
-    return isinstance(_current.sink, JsonSink)
-
-
 def get_logger() -> FilteringBoundLogger:
     """A logger of our own; follows `configure_logging`, also when that is called later."""
     logger = structlog.wrap_logger(
