@@ -73,5 +73,5 @@ async def check(loaded: Loaded, *, ask: bool) -> dict[str, Any]:
                 await source.prepare()
             actions.update(source.iam_actions)
             arn = source.arn if ask else ""
-            rows.append({"name": plan.name, "source": plan.source_locator.text, "arn": arn})
+            rows.append({"name": plan.name, "source": plan.source_locator.shown, "arn": arn})
     return {"app": settings.namespace, "triggers": rows, "iam_actions": sorted(actions)}

@@ -9,6 +9,7 @@ import click
 
 from triggerkit.cli.flags import configuration_flags, json_flag, read_flags, verbose_flag
 from triggerkit.cli.output import print_json, print_table, say
+from triggerkit.core.masking import masked_value
 
 if TYPE_CHECKING:
     from triggerkit.cli.loading import Loaded
@@ -38,7 +39,7 @@ def command(**given: Any) -> None:
     print_table(
         (
             ("app", settings.namespace, settings.origins["app"]),
-            ("state", settings.state.text, settings.origins["state"]),
+            ("state", settings.state.shown, settings.origins["state"]),
         )
     )
     for plan in settings.mappings:
@@ -81,14 +82,14 @@ def as_document(loaded: Loaded) -> dict[str, object]:
     settings = loaded.settings
     return {
         "app": settings.namespace,
-        "state": settings.state.text,
+        "state": settings.state.shown,
         "origins": dict(settings.origins),
         "triggers": [
             {
                 "name": plan.name,
-                "source": plan.source_locator.text,
+                "source": plan.source_locator.shown,
                 "handler": plan.trigger.origin,
-                "options": shown_options(plan, everything=True),
+                "options": masked_value(shown_options(plan, everything=True)),
                 "provenance": dict(plan.provenance),
             }
             for plan in settings.mappings

@@ -131,7 +131,7 @@ def announce(plans: Sequence[MappingPlan], settings: Settings | None = None) -> 
             version=__version__,
             app=settings.app,
             **({"env": settings.env} if settings.env else {}),
-            state=settings.state.text,
+            state=settings.state.shown,
             triggers=list(dict.fromkeys(plan.name for plan in plans)),
         )
     defaults = read_options({})
@@ -141,7 +141,7 @@ def announce(plans: Sequence[MappingPlan], settings: Settings | None = None) -> 
             for name, value in plan.options.model_dump().items()
             if value != getattr(defaults, name) and name != "enabled"
         }
-        source = plan.source_locator.text
+        source = plan.source_locator.shown
         log.info(
             "trigger",
             trigger=plan.name,
@@ -164,7 +164,7 @@ def announce(plans: Sequence[MappingPlan], settings: Settings | None = None) -> 
 def tell_ready(settings: Settings, *, burst: bool) -> None:
     """The start is over."""
     how = "reading to the tip of every stream" if burst else "running; Ctrl-C drains and stops"
-    log.info("started", state=settings.state.text, message=how)
+    log.info("started", state=settings.state.shown, message=how)
 
 
 def _never_gives_up(plan: MappingPlan) -> bool:

@@ -19,7 +19,7 @@ import click
 from triggerkit.cli.loading import find_target, offer_variables
 from triggerkit.cli.output import print_json, say, show_line
 from triggerkit.configuration import load_configuration
-from triggerkit.core.masking import masked
+from triggerkit.core.masking import masked, masked_value
 from triggerkit.core.safe_text import safe_block, shell_word
 from triggerkit.errors import HandlerError, SimulationError, UsageError
 from triggerkit.files import open_file
@@ -163,7 +163,7 @@ def _tell(tally: Tally, *, as_json: bool) -> None:
         triggers = {name: asdict(one) for name, one in tally.triggers.items()}
         every = [asdict(one) for one in tally.raised]
         told = {name: getattr(tally, name) for name in names}
-        print_json({**told, "triggers": triggers, "raised": every})
+        print_json({**told, "triggers": triggers, "raised": masked_value(every)})
         return
     kept = "" if tally.stuck else ", nothing lost, each item in order"
     say(

@@ -35,20 +35,20 @@ def each_stream_once(
     """
     kept: dict[tuple[str, str], MappingPlan] = {}
     for plan in plans:
-        source, text = sources[plan.source_locator.text], plan.source_locator.text
+        source, text = sources[plan.source_locator.text], plan.source_locator.shown
         first = kept.setdefault((plan.name, source.name), plan)
         if first is plan:
             continue
         if sources[first.source_locator.text].identity != source.identity:
             raise LocatorError(
-                f"trigger {plan.name!r}: {first.source_locator.text!r} and {text!r} are streams of one table",
+                f"trigger {plan.name!r}: {first.source_locator.shown!r} and {text!r} are streams of one table",
                 hint="name the table once: all its streams are read, one after the other",
             )
         log.info(
             "source_named_twice",
             trigger=plan.name,
             source=text,
-            message=f"{text} is the stream that {first.source_locator.text} names: it is read once",
+            message=f"{text} is the stream that {first.source_locator.shown} names: it is read once",
         )
     return list(kept.values())
 
