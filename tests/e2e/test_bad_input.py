@@ -170,7 +170,7 @@ FLAGS = (
 )  # fmt: skip
 
 EVENTS = (
-    Case("an event file that is missing", ("event file 'no.json': No such file", "stdin"),
+    Case("an event file that is missing", ("event file 'no.json' cannot be read: No such file", "stdin"),
          ("invoke", "app:handlers", "-e", "no.json")),
     Case("an event file that is not JSON", ("event file 'bad.json' is not JSON", "line 1 column 2"),
          ("invoke", "app:handlers", "-e", "bad.json"), files={"bad.json": "{"}),
