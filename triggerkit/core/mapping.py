@@ -88,7 +88,9 @@ class EventSourceMapping:
         self.stale_reports = 0
         self._events: list[Event] = []
         self._watchdog = Watchdog(settings.mapping, self._events.append, settings.options.timeout)
-        self._due: list[tuple[float, ShardId]] = []  # heap; an entry may be out of date
+        self._due: list[float] = []
+        """A heap of times, each with its shards in `_due_shards`; an entry may be out of date."""
+        self._due_shards: dict[float, list[ShardId]] = {}
         self._scheduled: dict[ShardId, float] = {}  # the earliest entry of each shard
         self._calls: Counter[ShardId] = Counter()  # running, of any tenure
         self._sessions: Sessions | None = None
@@ -98,7 +100,7 @@ class EventSourceMapping:
     @property
     def wake_at_seconds(self) -> float:
         """When something changes by itself at the earliest (monotonic): a level, not an event."""
-        first = min(self._due[0][0] if self._due else NEVER, self._watchdog.wake_at_seconds)
+        first = min(self._due[0] if self._due else NEVER, self._watchdog.wake_at_seconds)
         if self._stop is not None:
             return first
         return min(first, self.coordinator.wake_at_seconds)
@@ -307,24 +309,28 @@ class EventSourceMapping:
         self._derive(consumer, now, decisions)
 
     def _wake_due(self, now: Now, decisions: list[Decision]) -> None:
-        while self._due and self._due[0][0] <= now.monotonic_seconds:
-            at_seconds, shard = heapq.heappop(self._due)
-            if self._scheduled.get(shard) == at_seconds:
-                del self._scheduled[shard]
-            consumer = self.consumers.get(shard)
-            if consumer is None:
-                continue
-            if consumer.wake_at_seconds <= now.monotonic_seconds:
-                self._derive(consumer, now, decisions)
-            else:
-                self._schedule(consumer)
+        while self._due and self._due[0] <= now.monotonic_seconds:
+            at_seconds = heapq.heappop(self._due)
+            for shard in self._due_shards.pop(at_seconds):
+                if self._scheduled.get(shard) == at_seconds:
+                    del self._scheduled[shard]
+                consumer = self.consumers.get(shard)
+                if consumer is None:
+                    continue
+                if consumer.wake_at_seconds <= now.monotonic_seconds:
+                    self._derive(consumer, now, decisions)
+                else:
+                    self._schedule(consumer)
 
     def _schedule(self, consumer: ShardConsumer) -> None:
         """One entry a shard is enough: a later time is found when the earlier entry is popped."""
         shard, at_seconds = consumer.lease.shard, consumer.wake_at_seconds
         if at_seconds < self._scheduled.get(shard, NEVER):
             self._scheduled[shard] = at_seconds
-            heapq.heappush(self._due, (at_seconds, shard))
+            if at_seconds not in self._due_shards:
+                self._due_shards[at_seconds] = []
+                heapq.heappush(self._due, at_seconds)
+            self._due_shards[at_seconds].append(shard)
 
     def _is_blocked(self, shard: ShardId) -> bool:
         """Held, or a call of an earlier tenure still runs in this process."""
