@@ -135,8 +135,8 @@ def unseen(
 def _in_order(position: Position, records: list[Record], thing: str) -> tuple[Record, ...]:
     try:
         records.sort(key=lambda record: int(record.sequence_number))
-        behind = position.kind is PositionKind.AFTER and int(position.sequence_number)
-        late = records and behind and int(records[0].sequence_number) <= behind
+        behind = int(position.sequence_number) if position.kind is PositionKind.AFTER else -1
+        late = records and int(records[0].sequence_number) <= behind
     except ValueError:  # numbers that are none have no order
         return tuple(records)
     if late:
