@@ -23,6 +23,7 @@ from triggerkit.cli.dev_link import FOLDER, DevLink, claimed, publish, refuse_se
 from triggerkit.cli.loading import find_target
 from triggerkit.cli.output import say, set_up_logging, show_line
 from triggerkit.cli.stopping import SIGNALS
+from triggerkit.cli.streams import silence
 from triggerkit.configuration import Configuration, apply_env_file, load_configuration
 from triggerkit.core.safe_text import safe
 from triggerkit.emulator import Emulator, Server, serve
@@ -74,7 +75,10 @@ def develop(given: Mapping[str, Any]) -> int:
                 throw_away(place)
             server, link = open_endpoint(plan, place, closing)
             publish(place, link)
-            greet(plan, link, [] if plan.backend else kept_tables(server))
+            try:
+                greet(plan, link, [] if plan.backend else kept_tables(server))
+            except BrokenPipeError:  # nobody reads what it says; it serves all the same
+                silence(sys.stdout)
             return asyncio.run(supervise(plan, server.endpoint_url))
     finally:
         restore_logging()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
 
@@ -22,6 +23,8 @@ _SENSITIVE = (
     r"|api[_\-]?key|access[_\-]?key(?:[_\-]?id)?|authorization)s?|x-amz-[a-z0-9\-]{1,64}|sig|auth)"
 )
 _NAME: Final = re.compile(_SENSITIVE, re.IGNORECASE)
+_MAY_HOLD_ONE: Final = re.compile(r"[@%=]|['\"]\s*:")
+_SHORT: Final = 512
 _USER: Final = re.compile(
     # up to the last @ of the authority, or to any @ for a password with a slash in it
     rf"(?P<before>{_COLON}{_SLASH}{{2}}|(?<=[a-z]{{2}}):/)"  # a path has lost one of two
@@ -44,11 +47,23 @@ _MEMBER: Final = re.compile(
 
 def masked(text: str) -> str:
     """The text with `***` in place of each secret that it may hold."""
+    if not _MAY_HOLD_ONE.search(text):
+        return text
+    return _masked_short(text) if len(text) < _SHORT else _masked(text)
+
+
+@lru_cache(1024)
+def _masked_short(text: str) -> str:
+    """Locators and ARNs come again and again."""
+    return _masked(text)
+
+
+def _masked(text: str) -> str:
     if "@" in text or "%" in text:
         text = _USER.sub(rf"\g<before>{MASK}@", text)
     if "=" in text or "%" in text:
         text = _PARAMETER.sub(_masked_parameter, text)
-    if ":" in text:
+    if ":" in text and ("'" in text or '"' in text):
         text = _MEMBER.sub(rf"\g<before>\g<value>{MASK}\g<value>", text)
     return text
 

@@ -11,15 +11,17 @@ import re
 import shlex
 from typing import Final
 
+_C0: Final = "\x00-\x1f"
+_C0_IN_LINES: Final = "\x00-\x08\x0b-\x1f"
 _UNSAFE: Final = (
-    "\x00-\x1f\x7f-\x9f"  # control characters: C0, DEL, C1
+    f"{_C0}\x7f-\x9f"  # control characters: C0, DEL, C1
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"  # invisible
     "\u200b-\u200f\u2028-\u202e\u2060-\u206f"  # zero width, line separators, bidirectional marks
     "\u3164\ud800-\udfff\ufe00-\ufe0d\ufeff\uffa0\ufff0-\ufffb"  # invisible, lone surrogates
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"  # shorthand, music, tags
 )
 _IN_LINE: Final = re.compile(f"[{_UNSAFE}]")
-_IN_LINES: Final = re.compile(rf"(?![\n\t])[{_UNSAFE}]")
+_IN_LINES: Final = re.compile(f"[{_UNSAFE.replace(_C0, _C0_IN_LINES, 1)}]")
 _LINE_END: Final = re.compile(r"\r\n|[\n\r\x0b\x0c\x85\u2028\u2029]")
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;:]*m")
 _NO_COLOUR: Final = "\x1b[0m"
@@ -34,6 +36,8 @@ def safe(value: object) -> str:
 
 def safe_lines(text: str, indent: str = "") -> str:
     """Text of several lines: line breaks and tabs stay, and `indent` begins each line but the first."""
+    if text.isascii() and text.isprintable():
+        return text
     if indent:
         text = f"\n{indent}".join(_LINE_END.split(text))
     return _IN_LINES.sub(_escaped, text.replace("\r\n", "\n"))
