@@ -28,9 +28,9 @@ _SHORT: Final = 512
 _USER: Final = re.compile(
     # up to the last @ of the authority, or to any @ for a password with a slash in it
     rf"(?P<before>{_COLON}{_SLASH}{{2}}|(?<=[a-z]{{2}}):/)"  # a path has lost one of two
-    rf"(?:(?:(?!{_SLASH}|{_QUESTION}|#){_IN_URL}){{0,1024}}{_AT}"
+    rf"(?:(?:(?!{_SLASH}|{_QUESTION}|#){_IN_URL}){{0,256}}{_AT}"
     rf"|(?:(?!{_SLASH}|{_QUESTION}|{_COLON}|#){_IN_URL}){{1,256}}{_COLON}(?!\d{{1,5}}(?:{_SLASH}|{_QUESTION}))"
-    rf"(?:{_IN_URL}){{0,1024}}{_AT})",
+    rf"(?:{_IN_URL}){{0,256}}{_AT})",
     re.IGNORECASE,
 )
 _PARAMETER: Final = re.compile(
