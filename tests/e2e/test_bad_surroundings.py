@@ -76,13 +76,17 @@ def test_missing_credentials_are_told_before_anything_is_touched(shop: Place) ->
     assert shop.files == before
 
 
-@pytest.mark.parametrize("operation", ["DescribeTable", "DescribeStream"])
-def test_a_missing_permission_is_named_by_action_and_thing(
-    operation: str, shop: Place, tables: Tables
+@pytest.mark.parametrize("command", [("run", "--burst"), ("check", "--aws")], ids=str)
+@pytest.mark.parametrize(
+    "operation",
+    ["DescribeTable", "DescribeStream", "ListStreams", "GetShardIterator", "GetRecords"],
+)
+def test_d2_a_missing_permission_is_named_by_action_and_thing(
+    operation: str, command: tuple[str, ...], shop: Place, tables: Tables
 ) -> None:
     tables.emulator.faults.fail(operation, DENIED, times=100)
     before = shop.files
-    done = shop.run("run", "app:handlers", "--state", shop.state, "--burst")
+    done = shop.run(command[0], "app:handlers", *command[1:], "--state", shop.state)
     assert done.code == SOURCE
     assert f"allow dynamodb:{operation} on " in done.stderr
     assert "AccessDeniedException" in done.stderr

@@ -110,9 +110,12 @@ class Incarnations:
         prefix = self._sample.text.removesuffix(self._sample.label)
         return replace(self._sample, text=prefix + label, label=label)
 
-    async def check(self) -> None:
-        """Ask for the stream once. Raises AwsError, SourceError."""
-        await self._api.probe(self.newest)
+    async def check(self) -> str:
+        """Ask once for all that listings need; the name of one shard, or empty. Raises AwsError, SourceError."""
+        shard = await self._api.probe(self.newest)
+        if not self._single:
+            await self._api.stream_arns(self._sample.table)
+        return shard
 
     async def list_shards(self) -> Listing:
         """All shards of all streams. Raises AwsError, SourceError."""

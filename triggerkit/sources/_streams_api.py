@@ -282,9 +282,10 @@ class StreamsApi:
                 return stream, service_seconds
             options["ExclusiveStartShardId"] = last
 
-    async def probe(self, arn: StreamArn) -> None:
-        """Ask for the stream alone."""
-        await self._describe_stream(arn, {"Limit": 1})
+    async def probe(self, arn: StreamArn) -> str:
+        """Ask for the stream alone; the name of one of its shards, empty where it lists none yet."""
+        stream, _, _ = await self._describe_stream(arn, {"Limit": 1})
+        return stream.shards[0].name if stream.shards else ""
 
     async def shape(self, arn: StreamArn) -> StreamShape:
         """The images and keys of a stream's records."""

@@ -17,6 +17,7 @@ from triggerkit.core.model import Children, Listing, ShardId
 from triggerkit.errors import InternalError, LocatorError
 from triggerkit.ports import Event, Services, ShardReader, Source
 from triggerkit.sources import _change_events
+from triggerkit.sources._first_read import try_to_read
 from triggerkit.sources._incarnations import Incarnations
 from triggerkit.sources._lineage import StreamArn, shard_name_of
 from triggerkit.sources._names import former_name_of, name_of
@@ -128,9 +129,20 @@ class DynamoDBSource:
             incarnations = Incarnations(
                 api, self._services.clock, arn, single=self._target.stream is not None
             )
-            await incarnations.check()
+            shard = await incarnations.check()
             transport = await self._connector.transport(api, arn)
-        self._known = _Prepared(api, arn, incarnations, transport)
+            self._known = _Prepared(api, arn, incarnations, transport)
+            if shard:
+                await self._try_to_read(self._known, shard)
+
+    async def _try_to_read(self, known: _Prepared, shard: str) -> None:
+        try:
+            await try_to_read(known.api, known.transport, known.arn, shard)
+        except BaseException:
+            self._known = None
+            await known.transport.close()
+            await known.api.close()
+            raise
 
     async def list_shards(self) -> Listing:
         """See `Source`."""
