@@ -28,7 +28,7 @@ from triggerkit.core.decisions import (
 )
 from triggerkit.core.events import MappingId
 from triggerkit.core.failure import Verdict, decide, expire
-from triggerkit.core.leases import new_lease
+from triggerkit.core.leases import RETENTION_SECONDS, new_lease
 from triggerkit.core.model import (
     LATEST,
     TRIM_HORIZON,
@@ -140,7 +140,9 @@ class ShardConsumer:
         emit: events.Observer = events.ignore,
         *,
         at_tip: bool = True,
+        follows: bool = False,
     ) -> None:
+        """`at_tip`: whether LATEST may open the tip; `follows`: whether a parent was read by this mapping."""
         assert not lease.finished, "a finished lease has no consumer"
         self.lease = lease
         self.tenure = tenure
@@ -148,6 +150,7 @@ class ShardConsumer:
         self._settings = settings
         self._mapping = settings.mapping
         self._emit = emit
+        self._follows = follows
         self._progress = Progress(lease.checkpoint)
         self.reading = Reading(first_read_position(lease, tenure, at_tip=at_tip))
         self._lanes = [Lane(number) for number in range(settings.options.parallelization_factor)]
@@ -357,6 +360,8 @@ class ShardConsumer:
             self.reading.pinned(pinned)
             return
         options, fetch_limit = self._settings.options, self._settings.fetch_limit
+        if page.records and self._may_have_lost_its_beginning(page):
+            self.reading.lost_beginning()
         gap = self.reading.absorb(page, now, fetch_limit, options.idle_poll_seconds)
         if gap is not None:
             self._announce_gap(gap, TRIMMED)
@@ -380,6 +385,15 @@ class ShardConsumer:
         if verdict.discarded is not None:
             lane.hold(verdict.discarded, verdict.reason, 0.0)
         lane.put_back(verdict.again)
+
+    def _may_have_lost_its_beginning(self, page: Page) -> bool:
+        """Whether this worker comes so late to the shard that retention may have taken its first records."""
+        created_seconds = self.lease.created_seconds
+        late = (
+            created_seconds is not None
+            and page.service_seconds - created_seconds >= RETENTION_SECONDS
+        )
+        return self._follows and late and self.reading.position == TRIM_HORIZON
 
     # --- announcing -----------------------------------------------------------------------------
 

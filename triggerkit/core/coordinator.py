@@ -180,6 +180,11 @@ class LeaseCoordinator:
         """The leases as last surveyed; those held here are ahead of it."""
         return self._rows.all
 
+    def has_finished(self, shards: Iterable[ShardId]) -> bool:
+        """Whether this mapping has read one of these to its end."""
+        rows = (self._rows.get(shard) for shard in shards)
+        return any(row is not None and row.finished for row in rows)
+
     @property
     def surveyed(self) -> bool:
         """Whether the shards were listed completely at least once, and every row exists."""

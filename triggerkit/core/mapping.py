@@ -297,7 +297,8 @@ class EventSourceMapping:
         tenure = Tenure(owner, lease.counter)
         at_tip = self.coordinator.is_opening(now)
         emit = self._events.append
-        consumer = ShardConsumer(lease, tenure, self.settings, emit, at_tip=at_tip)
+        follows = self.coordinator.has_finished(lease.parents)
+        consumer = ShardConsumer(lease, tenure, self.settings, emit, at_tip=at_tip, follows=follows)
         self.consumers[lease.shard] = consumer
         self._events.append(
             ShardTaken(self.settings.mapping, lease.shard, tenure, lease.checkpoint)

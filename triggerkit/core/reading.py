@@ -87,6 +87,11 @@ class Reading:
             self.position = TRIM_HORIZON
             self.next_at_seconds = 0.0
 
+    def lost_beginning(self) -> None:
+        """Records before the first one that is left may be lost."""
+        if self._gap_from is None:
+            self._gap_from = TRIM_HORIZON
+
     def gone(self) -> Gap:
         """The shard is there no more: what came after the read position is lost, if there was anything."""
         self.ended = True

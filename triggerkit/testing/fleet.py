@@ -52,6 +52,15 @@ class Fleet:
         self._world.inspection.begin(self._world.plans)
         for number in range(len(self._places)):
             await self.restart(number)
+        await self._until_opened()
+        for name in self.triggers():
+            self._world.ledger.started(name)
+
+    async def _until_opened(self) -> None:
+        """A worker says that it runs once its starts at LATEST are open: what is written then is for them."""
+        while any(worker.is_opening for worker in self._workers()):
+            self.check()
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def restart(self, number: int) -> None:
         """Start the worker of that number, unless it runs. Raises UsageError: there is none."""

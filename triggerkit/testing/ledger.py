@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from triggerkit.core.model import Batch, Position, PositionKind, Record
+from triggerkit.core.model import Batch, Gap, Position, PositionKind, Record
 from triggerkit.core.outcome import Outcome, PartlyFailed, RecordsEnded, Succeeded
 from triggerkit.emulator import Emulator, EmulatorError
 from triggerkit.testing.values import shown_key
@@ -53,6 +53,8 @@ class _Account:
     pending: set[int] = field(default_factory=set)
     done: Counter[int] = field(default_factory=Counter)
     discarded: set[int] = field(default_factory=set)
+    trimmed: set[int] = field(default_factory=set)
+    """Lost: the worker said that the stream no longer had them."""
 
     def awaits(self, number: int) -> bool:
         """Whether the record is for this trigger, and still to be done."""
@@ -88,8 +90,9 @@ class Ledger:
         """A trigger reads these tables; `from_tip`: only what is written once it is there."""
         self._accounts[trigger] = _Account(frozenset(tables), from_tip, None if from_tip else 0)
 
-    def at_tip(self, trigger: str) -> None:
-        """The trigger has come to rest for the first time: from now on records are for it."""
+    def started(self, trigger: str) -> None:
+        """The trigger runs for the first time: from now on records are for it, also if it starts at LATEST."""
+        self.refresh()
         account = self._accounts[trigger]
         if account.after is None:
             account.after = max(self._records, default=0)
@@ -157,6 +160,28 @@ class Ledger:
         account.discarded |= numbers
         account.pending -= numbers
 
+    def gap_found(self, trigger: str, shard: str, gap: Gap) -> None:
+        """The stream no longer has records of a shard: they are lost, and nothing waits for them any more."""
+        self.refresh()
+        first = int(gap.last_seen) + 1 if gap.last_seen else 0
+        stop = int(gap.resumed_at) if gap.resumed_at else None
+        shards = [shard] if gap.resumed_at else [shard, *self._gone_shards()]
+        account = self._accounts[trigger]
+        for number in [number for each in shards for number in self._of_shard[each]]:
+            if number >= first and (stop is None or number < stop) and account.awaits(number):
+                account.pending.discard(number)
+                account.trimmed.add(number)
+
+    def _gone_shards(self) -> list[str]:
+        """Shards that retention took as a whole: nobody can read them, so a gap goes on through them."""
+        kept = {
+            shard
+            for table in self._key_names
+            for arn in self._emulator.stream_arns(table)
+            for shard in self._described(arn)
+        }
+        return [shard for shard in self._of_shard if shard not in kept]
+
     def saved(self, trigger: str, shard: str, position: Position) -> None:
         """A checkpoint was written: all up to it must be over (I4)."""
         if position.kind is PositionKind.AFTER:
@@ -182,13 +207,13 @@ class Ledger:
         return len(self._records)
 
     def lost(self) -> tuple[Delivery, ...]:
-        """Neither done nor discarded by now, oldest first."""
+        """Neither done nor discarded by now, oldest first; what the stream trimmed is among them."""
         self.refresh()
         return tuple(
             self._delivery(trigger, number)
             for trigger, account in self._accounts.items()
-            for number in sorted(account.pending)
-            if account.awaits(number)
+            for number in sorted(account.pending | account.trimmed)
+            if account.awaits(number) or number in account.trimmed
         )
 
     def has_done(self, trigger: str) -> bool:
@@ -247,6 +272,9 @@ class Ledger:
 
     def _shards(self, arn: str) -> list[str]:
         """The shards of a stream that may have more to read, parents first."""
+        return [shard for shard in self._described(arn) if shard not in self._read_to_end]
+
+    def _described(self, arn: str) -> list[str]:
         request: dict[str, object] = {"StreamArn": arn}
         found: list[str] = []
         while True:
@@ -254,7 +282,7 @@ class Ledger:
             found += [shard["ShardId"] for shard in description["Shards"]]
             last = description.get("LastEvaluatedShardId")
             if last is None:
-                return [shard for shard in found if shard not in self._read_to_end]
+                return found
             request["ExclusiveStartShardId"] = last
 
     def _unread(self, arn: str, shard: str) -> Iterable[Mapping[str, Any]]:

@@ -410,8 +410,6 @@ class Simulation:
             await self._troubled(asyncio.sleep(self._rng.uniform(*TROUBLED_SECONDS)))
             await self._fleet.heal()
         await self._fleet.until_idle(limit_seconds)
-        for name in self._plans.names:
-            self._ledger.at_tip(name)
 
     async def _troubled(self, work: Coroutine[object, object, None]) -> None:
         """Await `work` while things happen."""

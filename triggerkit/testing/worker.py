@@ -126,6 +126,11 @@ class SimulatedWorker:
         if self._engine is not None and self._engine.failure is not None:
             raise self._engine.failure
 
+    @property
+    def is_opening(self) -> bool:
+        """Whether a start at LATEST has not opened its shards yet."""
+        return self._engine is not None and self._engine.is_opening
+
     def consumers(self) -> dict[str, ShardConsumer]:
         """What this worker holds, by lease key."""
         if self._engine is None or self.line.is_cut:
@@ -245,6 +250,8 @@ class SimulatedWorker:
                 ledger.discarded(mapping.trigger, batch)
             case events.CheckpointSaved(mapping=mapping, shard=shard, position=position):
                 ledger.saved(mapping.trigger, shard_name(shard), position)
+            case events.GapFound(mapping=mapping, shard=shard, gap=gap):
+                ledger.gap_found(mapping.trigger, shard_name(shard), gap)
             case events.ShardFinished(mapping=mapping, shard=shard):
                 ledger.finished(mapping.trigger, shard_name(shard))
             case _:
