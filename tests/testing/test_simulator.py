@@ -248,8 +248,7 @@ def test_records_older_than_a_day_that_nobody_read_are_told_as_lost() -> None:
         sim.advance(25 * 3600)
         sim.table("orders").put(id="3")
         sim.restart()
-        with pytest.raises(SimulationError, match="1 records are still to be done"):
-            sim.run_until_idle(limit_seconds=120)
+        sim.run_until_idle(limit_seconds=120)
         assert [delivery.key for delivery in sim.lost] == ["2"]
         with pytest.raises(SimulationError, match="seed 0: 1 records are lost"):
             sim.check()

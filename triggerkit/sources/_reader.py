@@ -25,7 +25,7 @@ from triggerkit.errors import (
 )
 from triggerkit.ports import Clock
 from triggerkit.sources._incarnations import Incarnations, TableState
-from triggerkit.sources._lineage import StreamArn
+from triggerkit.sources._lineage import RETENTION_SECONDS, StreamArn, created_seconds
 from triggerkit.sources._order import Numbering
 from triggerkit.sources._pages import Decoded, decoded
 from triggerkit.sources._streams_api import StreamsApi
@@ -134,6 +134,15 @@ class ShardConnection:
     async def stream_exists(self) -> bool:
         """Whether the shard's stream is still there."""
         return await self._api.stream_exists(self._arn)
+
+    async def is_trimmed(self) -> bool:
+        """Whether retention took the shard as a whole: it is old enough, and a whole listing lacks it."""
+        created = created_seconds(self._shard)
+        now_seconds = self._clock.now().service_seconds
+        if created is None or now_seconds - created < RETENTION_SECONDS:
+            return False
+        stream, _ = await self._api.list_stream(self._arn)
+        return not stream.flaw and all(shard.name != self._shard for shard in stream.shards)
 
     async def is_replaced(self, newer: str) -> bool:
         """Whether this stream is certainly gone while the table has the stream `newer`; asked for twice."""
@@ -343,6 +352,11 @@ class DynamoDBShardReader:
             return refusal.error()
         if not newer and not await self._connection.stream_exists():
             return await self._connection.why_gone()
+        if await self._connection.is_trimmed():
+            return SourceNotFoundError(
+                f"{refusal.thing}: listed no more, and older than what the stream keeps",
+                hint="the shard is gone: what it held is lost",
+            )
         there = "its table has a newer stream" if newer else "its stream is there"
         refused_seconds = IDLE_SECONDS if newer and self._may_begin_again else REFUSED_SECONDS
         now_seconds = self._clock.now().monotonic_seconds
