@@ -40,8 +40,8 @@ MUTANTS = (
     Mutant(
         "a failed beat is the last",
         "core/membership.py",
-        "case BeatFailed(wait_seconds=wait):\n                self._beating = False\n",
-        "case BeatFailed(wait_seconds=wait):\n",
+        "                self._watchdog.failed(report, now)\n                self._beating = False\n",
+        "                self._watchdog.failed(report, now)\n",
         "one throttled write, and a worker does nothing any more",
     ),
     Mutant(
@@ -68,16 +68,15 @@ MUTANTS = (
     Mutant(
         "a expiry that failed is not tried again",
         "core/membership.py",
-        "                self._expiring.discard(alive)\n",
-        "",
+        "    def _absorb_not_expired(self, alive: SessionId) -> None:\n        self._expiring.discard(alive)\n",
+        "    def _absorb_not_expired(self, alive: SessionId) -> None:\n",
         "the shards of a worker that died in an outage of the lease table belong to a dead one for good",
     ),
     Mutant(
         "a failed search for children is the last",
         "core/consumer.py",
-        "case ChildrenFailed(wait_seconds=wait):\n"
-        "                self._under_way.discard(_Work.CHILDREN)\n",
-        "case ChildrenFailed(wait_seconds=wait):\n",
+        "            case FindChildren():\n                self._under_way.discard(_Work.CHILDREN)\n",
+        "            case FindChildren():\n",
         "one throttled DescribeStream at a shard's end, and nothing behind that shard is read",
     ),
     Mutant(
@@ -97,24 +96,25 @@ MUTANTS = (
     Mutant(
         "a trimmed position is refused for ever",
         "runtime/perform.py",
-        "            if not isinstance(decision, Fetch):\n"
-        "                return self._failed(decision, key, trimmed)\n",
-        "            if True:\n                return self._failed(decision, key, trimmed)\n",
+        "            case PositionTrimmedError(), Fetch():\n"
+        "                return Trimmed(decision.lease.shard, decision.tenure)\n",
+        "",
         "a shard that was not read for a day is never read again",
     ),
     Mutant(
         "behind what was trimmed comes the tip",
         "core/reading.py",
-        "        self.position = TRIM_HORIZON\n        self.next_at_seconds = 0.0",
-        "        self.position = Position(PositionKind.LATEST)\n        self.next_at_seconds = 0.0",
+        "            self.position = TRIM_HORIZON\n            self.next_at_seconds = 0.0",
+        "            self.position = Position(PositionKind.LATEST)\n            self.next_at_seconds = 0.0",
         "a worker that was away for a day skips what it could still have read",
     ),
     Mutant(
         "a shard that is gone is asked for ever",
         "runtime/perform.py",
-        "            if not isinstance(decision, Fetch):\n"
-        "                return self._failed(decision, key, gone)\n",
-        "            if True:\n                return self._failed(decision, key, gone)\n",
+        "            case SourceNotFoundError(), Fetch():\n"
+        "                self._backoff.forget(decision.lease.shard)\n"
+        "                return ShardGone(decision.lease.shard, decision.tenure)\n",
+        "",
         "a shard that was deleted holds its children back for good",
     ),
     Mutant(
@@ -159,8 +159,10 @@ MUTANTS = (
     Mutant(
         "a lost lease is taken for an error of the table",
         "runtime/perform.py",
-        "if not isinstance(decision, Save | Finish | Release):",
-        "if True:",
+        "            case LeaseLostError(), Save() | Finish() | Release():\n"
+        "                self._backoff.forget(decision.lease.shard)\n"
+        "                return LeaseLost(decision.lease.shard, decision.tenure)\n",
+        "",
         "a worker goes on with a shard that belongs to another",
     ),
     # --- readers ----------------------------------------------------------------------------------
@@ -246,10 +248,9 @@ MUTANTS = (
     ),
     Mutant(
         "a call that could not be made counts as done",
-        "runtime/perform.py",
-        "return Invoked(shard, tenure, batch, NotInvoked(why, wait_seconds))",
-        "from triggerkit.core.outcome import Succeeded\n\n"
-        "            return Invoked(shard, tenure, batch, Succeeded())",
+        "core/consumer.py",
+        "self._absorb_call(batch, NotInvoked(str(error), wait_seconds), now)",
+        "self._absorb_call(batch, Succeeded(), now)",
         "what a function that is throttled or gone should have had is lost",
     ),
     Mutant(
@@ -263,9 +264,8 @@ MUTANTS = (
     Mutant(
         "a take that failed stays reserved",
         "core/coordinator.py",
-        "                self._taking.discard(shard)\n                self._doubtful.add(shard)\n"
-        "                schedule.survey_at_seconds",
-        "                self._doubtful.add(shard)\n                schedule.survey_at_seconds",
+        "            case Take(lease=lease):\n                self._taking.discard(lease.shard)\n",
+        "            case Take(lease=lease):\n",
         "one throttled write, and this worker never takes that shard",
     ),
     Mutant(
@@ -277,22 +277,22 @@ MUTANTS = (
     ),
     Mutant(
         "a wait that doubles without an end",
-        "runtime/waits.py",
-        "seconds = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2.0 ** min(failures, 16))",
-        "seconds = FIRST_WAIT_SECONDS * 2.0 ** min(failures, 16)",
+        "runtime/backoff.py",
+        "return min(LONGEST_WAIT_SECONDS, wait_seconds)",
+        "return wait_seconds",
         "hours behind an outage a shard still stands still",
     ),
     Mutant(
         "a success does not end a streak of failures",
-        "runtime/waits.py",
-        "if self._streaks.pop(key, None) is None or",
-        "if key not in self._streaks or",
+        "runtime/backoff.py",
+        "        self._failures.pop(key, None)\n",
+        "        del key\n",
         "one throttled call now and then, and after a day each of them costs ten seconds",
     ),
     Mutant(
         "a wake-up that is put off is lost",
         "core/mapping.py",
-        "            else:\n                self._schedule(consumer)\n\n    def _schedule",
+        "                else:\n                    self._schedule(consumer)\n\n    def _schedule",
         "\n    def _schedule",
         "a shard's retry waits until something else happens to it",
     ),

@@ -43,8 +43,8 @@ MUTANTS = (
     Mutant(
         "LATEST on a child that a survey finds",
         LEASES,
-        "created.append(new_lease(prefix, shard, TRIM_HORIZON if rows else start))",
-        "created.append(new_lease(prefix, shard, start))",
+        "        if shard.id in led_to or not self._is_from_before(shard):\n            return TRIM_HORIZON\n",
+        "        if not self._is_from_before(shard):\n            return self.start\n",
         "the first records of a new shard are skipped",
     ),
     Mutant(
@@ -57,8 +57,8 @@ MUTANTS = (
     Mutant(
         "leases created children first",
         LEASES,
-        "    return tuple(created)\n\n\ndef held_back",
-        "    return tuple(reversed(created))\n\n\ndef held_back",
+        "    return tuple(created)\n\n\n@dataclass",
+        "    return tuple(reversed(created))\n\n\n@dataclass",
         "a crash in between leaves a child whose parent nobody knows of",
     ),
     Mutant(
@@ -78,8 +78,8 @@ MUTANTS = (
     Mutant(
         "LATEST begins with half a listing",
         LEASES,
-        "        return ()  # what looks like two",
-        "        pass  # what looks like two",
+        "        return self.start.kind is PositionKind.LATEST and self.is_first and not self.is_whole",
+        "        return False",
         "the first start at LATEST takes a shard and its child for two leaves",
     ),
     Mutant(

@@ -33,22 +33,24 @@ MUTANTS = (
     Mutant(
         "a failed read is the last",
         CONSUMER,
-        "case FetchFailed(wait_seconds=wait):\n                self._under_way.discard(_Work.FETCH)",
-        "case FetchFailed(wait_seconds=wait):",
+        "            case Fetch():\n"
+        "                self._under_way.discard(_Work.FETCH)\n"
+        "                self.reading.failed",
+        "            case Fetch():\n                self.reading.failed",
         "one throttled call stops a shard for good",
     ),
     Mutant(
         "a trimmed position is read again",
         "core/reading.py",
-        "        self.position = TRIM_HORIZON\n        self.next_at_seconds = 0.0",
-        "        self.next_at_seconds = 0.0",
+        "            self.position = TRIM_HORIZON\n            self.next_at_seconds = 0.0",
+        "            self.next_at_seconds = 0.0",
         "a worker that was away for a day never reads again",
     ),
     Mutant(
         "a loss to retention is not told",
         "core/reading.py",
-        "if self._gap_from is None:",
-        "if self._gap_from is None and self.gaps:",
+        "        if self._gap_from is None:\n            self._gap_from = self.position\n",
+        "        if self._gap_from is None and self.gaps:\n            self._gap_from = self.position\n",
         "records are lost and nobody hears of it",
     ),
     Mutant(
@@ -61,7 +63,7 @@ MUTANTS = (
     Mutant(
         "LATEST reopened",
         "core/reading.py",
-        "if checkpoint.kind is PositionKind.LATEST and tenure.counter == 1:",
+        "if at_tip and checkpoint.kind is PositionKind.LATEST and tenure.counter == 1:",
         "if checkpoint.kind is PositionKind.LATEST:",
         "each new owner starts at the tip and skips what came since the first",
     ),
@@ -169,15 +171,14 @@ MUTANTS = (
     Mutant(
         "discard without destination loses the lane",
         CONSUMER,
-        "case Discarded(batch=batch):\n                lane = self._lanes[batch.lane]\n"
-        "                lane.under_way = None",
-        "case Discarded(batch=batch):\n                lane = self._lanes[batch.lane]",
+        '        assert reason is not None, "nothing was being discarded"\n        lane.under_way = None\n',
+        '        assert reason is not None, "nothing was being discarded"\n',
         "behind a record that was given up nothing moves any more",
     ),
     Mutant(
         "a destination that is down loses the record",
         CONSUMER,
-        "lane.hold(batch, reason, now.monotonic_seconds + wait)",
+        "lane.hold(batch, reason, at_seconds)",
         "self._progress.account(batch.ordinals)",
         "failure records are lost while the destination is away",
     ),

@@ -133,8 +133,8 @@ NEW = (
     Mutant(
         "a beat that failed waits as long as any other call",
         "runtime/perform.py",
-        "return BeatFailed(min(1.0, wait.seconds))",
-        "return BeatFailed(wait.seconds)",
+        "min(LONGEST_BEAT_WAIT_SECONDS, wait_seconds)",
+        "wait_seconds",
         "behind an outage of the lease table the first worker that is back buries the others",
     ),
 )

@@ -40,7 +40,7 @@ TESTS_OF = {
         "runtime/test_perform.py",
         "runtime/test_every_decision_is_answered.py",
     ),
-    "runtime/waits.py": ("runtime/test_waits.py",),
+    "runtime/backoff.py": ("runtime/test_backoff.py",),
     "sources/_incarnations.py": ("sources/test_incarnations.py",),
     "sources/_lineage.py": ("sources/test_lineage.py",),
     "sources/_order.py": ("sources/test_reader.py", "sources/test_broken_order.py"),
