@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
@@ -16,7 +17,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from e2e.harness import PATIENCE_SECONDS, CommandServer, Place
+
+from triggerkit.cli.main import cli
+from triggerkit.runtime.local_services import INSTALL_LOCAL, LocalServices
+from triggerkit.scaffold import find_blueprints
 
 PROCESS = "dynamodb-process-stream"
 QUESTIONS = (
@@ -105,6 +111,50 @@ class TestFlags:
         made = place.run("init", PROCESS, "log", "--json").json
         assert made["next"] == ["cd log", "triggerkit dev"]
         assert sorted(made["files"]) == below(place.folder / "log")
+
+
+LOCAL = {"dynamodb-archive-s3", "outbox-relay"}
+"""Blueprints that need the extra `local`."""
+
+
+class TestExtras:
+    @pytest.fixture
+    def without_local(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setitem(sys.modules, "moto", None)
+        monkeypatch.chdir(tmp_path)
+
+    @pytest.mark.parametrize("name", [one.name for one in find_blueprints().blueprints])
+    def test_f1_a_missing_extra_is_installed_by_the_next_command(
+        self, name: str, without_local: None
+    ) -> None:
+        shown = CliRunner().invoke(cli, ["init", name, "made"]).stdout.splitlines()
+        missing = "it needs the extra `local` of triggerkit, which is not installed: see next"
+        assert (missing in shown) is (name in LOCAL)
+        install = f"{INSTALL_LOCAL} && " if name in LOCAL else ""
+        assert shown[-1] == f"next: {install}cd made && triggerkit dev"
+
+    def test_f1_the_command_installs_what_the_extra_is_and_readmes_and_docs_say_it(self) -> None:
+        root = Path(__file__).parents[2]
+        project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+        [needed] = project["optional-dependencies"]["local"]
+        assert f"pip install '{needed}'" == INSTALL_LOCAL
+        shelf = find_blueprints().blueprints
+        assert {one.name for one in shelf if "local" in one.extras} == LOCAL
+        page = (root / "docs/blueprints.md").read_text()
+        for one in shelf:
+            readme = (one.folder / "README.md.template").read_text()
+            assert (f"$ {INSTALL_LOCAL}\n" in readme) is (one.name in LOCAL), one.name
+            row = re.search(rf"^\| `{one.name}` \| .* \| (.*) \| .*$", page, re.M)
+            assert row is not None
+            assert row[1] == ("`local`" if one.name in LOCAL else ""), row[0]
+
+    def test_f1_a_service_of_the_extra_is_refused_with_the_command(
+        self, without_local: None
+    ) -> None:
+        services = LocalServices()
+        assert INSTALL_LOCAL in services.advice("s3")
+        assert "s3" not in services.served
+        services.close()
 
 
 class TestList:

@@ -81,6 +81,17 @@ def test_its_own_tests_pass(make: Callable[[str], Place], case: str) -> None:
     assert done.code == 0, done.stdout + done.stderr
 
 
+def test_f1_the_readmes_event_command_does_not_break_the_blueprints_own_test(
+    make: Callable[[str], Place],
+) -> None:
+    place = make("dynamodb-process-stream")
+    event = place.run("generate-event", "dynamodb", "modify")
+    place.write("event.json", event.stdout)
+    assert place.run("invoke", "-e", "event.json").code == 0
+    done = python(place, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    assert done.code == 0, done.stdout + done.stderr
+
+
 @every
 def test_it_is_clean(make: Callable[[str], Place], case: str) -> None:
     place = make(case)

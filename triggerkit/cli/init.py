@@ -32,8 +32,6 @@ _FLAGS = {
     "starting_position": "--starting-position",
     "enabled": "--enabled",
 }
-_EXTRA_MODULES = {"local": ("moto", "flask")}
-"""An extra of triggerkit, and modules that are there when it is installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +187,8 @@ def make(wanted: Wanted, dry_run: bool, as_json: bool) -> None:
     if not dry_run:
         write_folder(files, folder)
     enabled = _enabled(wanted)
-    commands = next_commands(folder)
+    installs = install_commands(blueprint.extras)
+    commands = [*installs, *next_commands(folder)]
     if as_json:
         print_json(
             {
@@ -204,8 +203,8 @@ def make(wanted: Wanted, dry_run: bool, as_json: bool) -> None:
     say(f"{'would write' if dry_run else 'wrote'} {folder}: {', '.join(files)}")
     if dry_run:
         return
-    for extra in missing_extras(blueprint.extras):
-        say(f"it needs the extra {extra!r} of triggerkit: pip install '.[{extra}]' there")
+    if installs:
+        say("it needs the extra `local` of triggerkit, which is not installed: see next")
     if not enabled:
         say("its trigger is disabled: set enabled = true in pyproject.toml to run it")
     say(f"next: {' && '.join(commands)}")
@@ -217,15 +216,11 @@ def next_commands(folder: Path) -> list[str]:
     return [*([] if here else [f"cd {shell_word(os.fspath(folder))}"]), "triggerkit dev"]
 
 
-def missing_extras(extras: Sequence[str]) -> list[str]:
-    """Those of `extras` that are not installed."""
-    from importlib.util import find_spec
+def install_commands(extras: Sequence[str]) -> list[str]:
+    """What installs those of triggerkit's `extras` that are missing; `local` is the only one for users."""
+    from triggerkit.runtime.local_services import INSTALL_LOCAL, has_local
 
-    return [
-        extra
-        for extra in extras
-        if any(find_spec(module) is None for module in _EXTRA_MODULES.get(extra, ()))
-    ]
+    return [INSTALL_LOCAL] if "local" in extras and not has_local() else []
 
 
 def show_list(shelf: Shelf, name: str | None, *, as_json: bool) -> None:

@@ -27,6 +27,8 @@ log = get_logger()
 
 MOTO_SERVICES = frozenset({"sqs", "sns", "s3", "events"})
 SOCKET_FILE = "moto.sock"
+INSTALL_LOCAL = "pip install 'moto[s3,sqs,server]>=5.1'"
+"""Installs what the extra `local` consists of, from any folder: triggerkit itself comes from a checkout."""
 _NEEDED = ("moto", "flask", "flask_cors", "werkzeug")
 _LEFT_OUT = (
     "It has DynamoDB and DynamoDB Streams; start `triggerkit dev --aws` to reach AWS for it."
@@ -34,6 +36,11 @@ _LEFT_OUT = (
 
 
 Connection: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+def has_local() -> bool:
+    """Whether the extra `local` is installed."""
+    return all(find_spec(name) is not None for name in _NEEDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +57,7 @@ class LocalServices:
 
     def __init__(self, backend: Address | None = None) -> None:
         self._backend = backend
-        self._has_moto = all(find_spec(name) is not None for name in _NEEDED)
+        self._has_moto = has_local()
         self._moto: ThreadedMotoServer | None = None
         self._starting: asyncio.Lock | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -65,7 +72,7 @@ class LocalServices:
     def advice(self, service: str) -> str:
         """What a person can do to have `service`."""
         if service in MOTO_SERVICES:
-            return "It comes with the extra `local`: pip install 'triggerkit[local]'."
+            return f"It comes with the extra `local`: {INSTALL_LOCAL}, then start `triggerkit dev` again."
         return _LEFT_OUT
 
     async def answer(self, service: str, request: bytes) -> bytes:
