@@ -63,7 +63,7 @@ DECISIONS: tuple[Decision, ...] = (
     Take(LEASE, SessionId("me")),
     Forget(LEASE),
     Fetch(LEASE, TENURE, TRIM_HORIZON, 10),
-    Invoke(LEASE, TENURE, BATCH, 1e9),
+    Invoke(LEASE, TENURE, BATCH, 1e9, "request-1"),
     Cancel(LEASE, TENURE),
     Discard(LEASE, TENURE, BATCH, DiscardReason.RETRY_ATTEMPTS_EXHAUSTED),
     Save(LEASE, TENURE, TRIM_HORIZON),
@@ -163,7 +163,9 @@ def test_a_call_that_is_cancelled_from_outside_forgets_its_request() -> None:
             destination=None,
         )
         performer = Performer(ports, clock)
-        task = asyncio.ensure_future(performer.perform(Invoke(LEASE, TENURE, BATCH, 1e9)))
+        task = asyncio.ensure_future(
+            performer.perform(Invoke(LEASE, TENURE, BATCH, 1e9, "request-1"))
+        )
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

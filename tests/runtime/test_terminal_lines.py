@@ -225,6 +225,35 @@ def test_a_call_that_fails_for_many_shards_is_a_sentence() -> None:
     ]
 
 
+def test_a_stall_is_one_sentence_with_its_cause_and_what_ends_it() -> None:
+    stall = {"waited_seconds": 32.0, "cause": "the handler", "ends_when": "the handler returns"}
+    call = entry("waiting", operation="Invoke", shard="shard-000001a2b", **stall)
+    assert plain().lines({**call, "error_message": "call 12 has not returned"}, 0.0) == [
+        "10:20:30  bill  shard ~00001a2b has not moved for 32 s: waits for the handler;"
+        ' goes on when the handler returns  error_message="call 12 has not returned"'
+    ]
+    (many,) = plain().lines(entry("waiting", "warning", shards=40, **stall), 0.0)
+    assert "warning: 40 shards have not moved for 32 s" in many
+    (none,) = plain().lines(entry("waiting", "warning", operation="Beat", **stall), 0.0)
+    assert "warning: nothing has moved for 32 s" in none
+    assert plain().lines(entry("recovered", shards=2, after=70), 0.0) == [
+        "10:20:30  bill  2 shards have moved again, after 70 s"
+    ]
+    assert plain().lines(entry("recovered", after=70), 0.0) == [
+        "10:20:30  bill  moves again, after 70 s"
+    ]
+
+
+def test_what_is_blocked_says_so_with_the_fix() -> None:
+    blocked = entry("blocked", "error", operation="Fetch", shards=3, hint="check the locator")
+    assert plain().lines(blocked, 0.0) == [
+        "10:20:30  bill  error: cannot read 3 shards: blocked until somebody acts, tried every 5 minutes\n"
+        "          fix: check the locator"
+    ]
+    (row,) = plain().lines(entry("blocked", "error", shard="shard-000001a2b"), 0.0)
+    assert "cannot go on with shard ~00001a2b" in row
+
+
 def test_verbose_tells_every_batch() -> None:
     lines = plain(everything=True)
     for _ in range(3):

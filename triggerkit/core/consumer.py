@@ -7,6 +7,7 @@ is finished in one write together with its children.
 
 from __future__ import annotations
 
+import uuid  # noqa: TID251 - uuid5 is a hash: the same call has the same id
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -72,6 +73,8 @@ SHARD_GONE = "the shard is gone from the stream"
 TRIMMED = "the stream trimmed the records before they were read"
 LATE_TIP_SECONDS = 10.0
 """A tip that is so much younger than the start is not used: what was written between would be lost."""
+REQUEST_IDS = uuid.UUID("6f0a3c0e-7d1b-4d3c-9a58-0b1d5c7e2f44")
+"""The name space of request ids."""
 CHILDREN_TRIES = 5
 FIRST_CHILDREN_WAIT_SECONDS = 0.1
 """Five tries, doubling: about 3 s in all (leases.md 6.6 rule 4)."""
@@ -158,6 +161,7 @@ class ShardConsumer:
         self._saving = _Saving(lease.checkpoint)
         self._ending = _Ending()
         self._stop: StopReason | None = None
+        self._calls_made = 0
         self.wake_at_seconds = NEVER
 
     @property
@@ -183,6 +187,16 @@ class ShardConsumer:
     def opening(self) -> bool:
         """Whether a start at LATEST is not stored yet, so that nothing is read."""
         return self.reading.position == LATEST or self.reading.pin_unsaved(self._saving.position)
+
+    @property
+    def seeks_children(self) -> bool:
+        """Whether the shard's end waits for its children to be found."""
+        return not self._ending.settled
+
+    @property
+    def finds_nothing(self) -> bool:
+        """Whether everything that was read is done with, and the last page was empty."""
+        return not self.reading.ended and not self.outstanding and self.reading.empty_pages > 0
 
     @property
     def lanes(self) -> list[Lane]:
@@ -502,7 +516,14 @@ class ShardConsumer:
                     batch=batch,
                 )
             )
-            decisions.append(Invoke(self.lease, self.tenure, batch, deadline_seconds))
+            request_id = self._next_request_id()
+            decisions.append(Invoke(self.lease, self.tenure, batch, deadline_seconds, request_id))
+
+    def _next_request_id(self) -> str:
+        """A UUID that no other call has: a session is one worker's, and takes a lease once with a counter."""
+        self._calls_made += 1
+        name = f"{self.lease.key} {self.tenure.session} {self.tenure.counter} {self._calls_made}"
+        return str(uuid.uuid5(REQUEST_IDS, name))
 
     def _derive_last_call(
         self, lane: Lane, now: Now, deadline_seconds: float, decisions: list[Decision]

@@ -586,6 +586,17 @@ class LeaseCoordinator:
                     found[Subject(None, shard, cause=WaitCause.LISTING)] = told
         return found | self._stalled_leases(is_held)
 
+    def closed_shards(self, held: Iterable[ShardId]) -> list[ShardId]:
+        """Those of the shards that have ended, as far as the last complete listing shows."""
+        if self._listed is None:
+            return []
+        graph = self._listed.graph
+        return [
+            shard
+            for shard in held
+            if shard in graph and (graph[shard].closed or graph.children(shard))
+        ]
+
     def _stalled_leases(self, is_held: Callable[[ShardId], bool]) -> dict[Subject, str]:
         sessions = self._sessions
         if sessions is None:

@@ -75,12 +75,16 @@ class Fetch:
 
 @dataclass(frozen=True, slots=True)
 class Invoke:
-    """Call the handler. `deadline_seconds` (monotonic) is the self-fence: no effect after it."""
+    """Call the handler. `deadline_seconds` (monotonic) is the self-fence: no effect after it.
+
+    `request_id` is new for every call.
+    """
 
     lease: Lease
     tenure: Tenure
     batch: Batch
     deadline_seconds: float
+    request_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -242,6 +242,7 @@ class WaitCause(Enum):
     ERROR = "a call that keeps failing"
     LISTING = "a listing of the shards that can be used"
     PARENT = "its parent shard"
+    SHARD_END = "the end of a closed shard"
     OWNER = "a worker to take it"
     HANDLER = "the handler"
     DESTINATION = "the on-failure destination"
@@ -264,7 +265,8 @@ class Waiting:
     """Nothing has moved for `waited_seconds` although something is expected; repeated at growing intervals.
 
     `shards` stopped together; none: it is about the mapping or the worker as a whole. `since_seconds` is service
-    time. `detail` says what is known of the cause, `ends_when` what ends it.
+    time. `detail` says what is known of the cause, `ends_when` what ends it. `expected`: it may take so long, as
+    a call of a handler without a timeout may.
     """
 
     mapping: MappingId | None
@@ -276,17 +278,19 @@ class Waiting:
     detail: str = field(repr=False)
     ends_when: str
     error: Exception | None = field(repr=False, default=None)
+    expected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
     """Waiting does not help: somebody has to act. It is tried again every five minutes.
 
-    `cause` says what is wrong, `fix` what to do about it.
+    `shards` are blocked by the same thing; none: the mapping as a whole is. `cause` says what is wrong, `fix`
+    what to do about it.
     """
 
     mapping: MappingId | None
-    shard: ShardId | None
+    shards: tuple[ShardId, ...]
     operation: Operation | None
     cause: str = field(repr=False)
     fix: str

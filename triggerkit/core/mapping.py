@@ -27,9 +27,10 @@ from triggerkit.core.decisions import (
     Survey,
     Take,
 )
-from triggerkit.core.events import Event, Operation, ShardTaken
+from triggerkit.core.events import Event, Operation, ShardTaken, WaitCause
 from triggerkit.core.model import (
     SHARD_END,
+    TRIM_HORIZON,
     Lease,
     Now,
     Position,
@@ -69,6 +70,9 @@ from triggerkit.core.reports import (
 from triggerkit.core.watchdog import BLOCKED_RETRY_SECONDS, Subject, Watchdog
 
 NEVER = float("inf")
+TRIM_HORIZON_REFUSED = (
+    "the service says that the records are trimmed, also at the oldest that it has"
+)
 
 
 class Reaction(NamedTuple):
@@ -130,12 +134,34 @@ class EventSourceMapping:
         self._wake_due(now, decisions)
         if self._stop is None:
             decisions += self.coordinator.derive(now, self._is_blocked, len(self.consumers))
-        for decision in decisions:
-            self._watchdog.began(decision, now)
-        self._watchdog.report_due(now)
+        self._watch(decisions, now)
         events = tuple(self._events)
         self._events.clear()
         return Reaction(tuple(decisions), events)
+
+    def _watch(self, decisions: list[Decision], now: Now) -> None:
+        watchdog = self._watchdog
+        for decision in decisions:
+            watchdog.began(decision, now)
+        if watchdog.wake_at_seconds > now.monotonic_seconds:
+            return
+        if self._stop is None:
+            self._observe(now)  # what the last survey showed may be over
+        watchdog.lease_store_is_reported = self._deadline_seconds <= now.monotonic_seconds
+        watchdog.report_due(now)
+
+    def _observe(self, now: Now) -> None:
+        stalls = self.coordinator.stalls(self._is_blocked)
+        for shard in self.coordinator.closed_shards(self.consumers):
+            if self.consumers[shard].finds_nothing:
+                told = "it is closed, and no page brings records or its end"
+                stalls[Subject(None, shard, cause=WaitCause.SHARD_END)] = told
+        self._watchdog.observe(stalls, now)
+
+    @property
+    def _deadline_seconds(self) -> float:
+        """Until when this worker may act, by its last confirmed beat (monotonic)."""
+        return self._sessions.deadline_seconds if self._sessions else -NEVER
 
     def _absorb(self, report: Report, now: Now, decisions: list[Decision]) -> None:
         match report:
@@ -148,7 +174,7 @@ class EventSourceMapping:
             case Surveyed(listing=listing):
                 self.coordinator.absorb(report, now)
                 if self._stop is None:
-                    self._watchdog.observe(self.coordinator.stalls(self._is_blocked), now)
+                    self._observe(now)
                 if listing is not None and self._stop is None:
                     decisions += self.coordinator.forgets(self._is_blocked, listing)
             case Taken(lease=lease):
@@ -175,6 +201,8 @@ class EventSourceMapping:
                 consumer = self._consumer_of(decision.lease.shard, decision.tenure)
                 if consumer is not None:
                     consumer.absorb_not_now(decision, wait, report.error, now)
+                    if not consumer.seeks_children:  # the coordinator looks for them from now on
+                        self._watchdog.drop(Subject(Operation.FIND_CHILDREN, decision.lease.shard))
                     self._derive(consumer, now, decisions)
 
     def _absorb_for_consumer(
@@ -215,39 +243,29 @@ class EventSourceMapping:
                 self._watchdog.ended(Subject(Operation.SURVEY), now)
             case Pinned():
                 self._watchdog.ended(Subject(Operation.PIN), now)
-            case Invoked(outcome=NotInvoked()) | Trimmed() | Cancelled():
-                pass  # the same thing is still waited for
-            case Invoked() | Discarded() | Fetched() | ShardGone() | Saved() | ChildrenFound():
-                self._watch_progress(report, now)
-            case Finished() | Released() | LeaseLost():
-                pass  # the consumer ends, and with it what it waits for
             case Created() | Taken() | NotTaken() | Forgotten() | Woke() | StopAsked() | Sessions():
                 pass
             case _:
-                assert_never(report)
+                consumer = self.consumers.get(report.shard)
+                if consumer is not None and consumer.tenure == report.tenure:
+                    self._watch_consumer(consumer, report, now)
 
-    def _watch_progress(
-        self,
-        report: Invoked | Discarded | Fetched | ShardGone | Saved | ChildrenFound,
-        now: Now,
-    ) -> None:
-        consumer = self.consumers.get(report.shard)
-        if consumer is None or consumer.tenure != report.tenure:
-            return
+    def _watch_consumer(self, consumer: ShardConsumer, report: ConsumerReport, now: Now) -> None:
+        watchdog, shard = self._watchdog, report.shard
         match report:
-            case Invoked(batch=batch):
-                subject = Subject(Operation.INVOKE, report.shard, batch.lane)
-            case Discarded(batch=batch):
-                subject = Subject(Operation.DISCARD, report.shard, batch.lane)
-            case Fetched() | ShardGone():
-                subject = Subject(Operation.FETCH, report.shard)
-            case Saved():
-                subject = Subject(Operation.SAVE, report.shard)
-            case ChildrenFound():
-                subject = Subject(Operation.FIND_CHILDREN, report.shard)
+            case Invoked(batch=batch, outcome=NotInvoked(reason=reason, wait_seconds=None)):
+                watchdog.refused(Subject(Operation.INVOKE, shard, batch.lane), reason, now)
+            case Trimmed():
+                if consumer.reading.position == TRIM_HORIZON:
+                    watchdog.refused(Subject(Operation.FETCH, shard), TRIM_HORIZON_REFUSED, now)
+            case Cancelled():
+                pass  # each call still answers by itself
+            case LeaseLost():
+                watchdog.forget(shard)  # calls that run are waited for
             case _:
-                assert_never(report)
-        self._watchdog.ended(subject, now)
+                watchdog.ended(_what_moved(report), now)
+                if isinstance(report, Fetched) and (report.page.records or report.page.ended):
+                    watchdog.ended(Subject(None, shard, cause=WaitCause.SHARD_END), now)
 
     def _is_current(self, decision: Decision | Beat | Expire) -> bool:
         match decision:
@@ -275,6 +293,7 @@ class EventSourceMapping:
         self.coordinator.absorb_sessions(sessions, now)
         if before is not None and before.me != sessions.me:
             for consumer in list(self.consumers.values()):
+                self._watchdog.forget(consumer.lease.shard)
                 decisions += consumer.ask_to_stop(StopReason.LEASE_LOST)
                 self._derive(consumer, now, decisions)
         if self._paused and sessions.deadline_seconds > now.monotonic_seconds:
@@ -300,6 +319,8 @@ class EventSourceMapping:
         follows = self.coordinator.has_finished(lease.parents)
         consumer = ShardConsumer(lease, tenure, self.settings, emit, at_tip=at_tip, follows=follows)
         self.consumers[lease.shard] = consumer
+        self._watchdog.ended(Subject(None, lease.shard, cause=WaitCause.OWNER), now)
+        self._watchdog.ended(Subject(None, lease.shard, cause=WaitCause.PARENT), now)
         self._events.append(
             ShardTaken(self.settings.mapping, lease.shard, tenure, lease.checkpoint)
         )
@@ -338,7 +359,7 @@ class EventSourceMapping:
         return shard in self.consumers or shard in self._calls
 
     def _derive(self, consumer: ShardConsumer, now: Now, decisions: list[Decision]) -> None:
-        deadline = self._sessions.deadline_seconds if self._sessions else -NEVER
+        deadline = self._deadline_seconds
         self._paused = self._paused or deadline <= now.monotonic_seconds
         shard = consumer.lease.shard
         for decision in self._derived(consumer, now, deadline):
@@ -370,12 +391,36 @@ class EventSourceMapping:
                 children = self.coordinator.children_of(shard)
                 if children is not None:
                     del decisions[index]
+                    self._watchdog.drop(Subject(Operation.FIND_CHILDREN, shard))
                     consumer.absorb(ChildrenFound(shard, decision.tenure, children), now)
                     return [*decisions, *consumer.derive(now, deadline)]
         return decisions
 
     def __iter__(self) -> Iterator[ShardConsumer]:
         return iter(self.consumers.values())
+
+
+def _what_moved(
+    report: Invoked | Discarded | Fetched | ShardGone | Saved | ChildrenFound | Finished | Released,
+) -> Subject:
+    """The call that succeeded."""
+    match report:
+        case Invoked(batch=batch):
+            return Subject(Operation.INVOKE, report.shard, batch.lane)
+        case Discarded(batch=batch):
+            return Subject(Operation.DISCARD, report.shard, batch.lane)
+        case Fetched() | ShardGone():
+            return Subject(Operation.FETCH, report.shard)
+        case Saved():
+            return Subject(Operation.SAVE, report.shard)
+        case ChildrenFound():
+            return Subject(Operation.FIND_CHILDREN, report.shard)
+        case Finished():
+            return Subject(Operation.FINISH, report.shard)
+        case Released():
+            return Subject(Operation.RELEASE, report.shard)
+        case _:
+            assert_never(report)
 
 
 def finished_row(lease: Lease) -> Lease:

@@ -83,6 +83,8 @@ class _Watched:
 
     since_seconds: float
     since_service_seconds: float
+    decision: Decision | MembershipDecision | None = None
+    """The call, as it was made last; None for a condition."""
     detail: str = ""
     failures: int = 0
     error: Exception | None = None
@@ -90,14 +92,17 @@ class _Watched:
 
 @dataclass(slots=True)
 class _Group:
-    """Things that stopped moving together and were reported as one; those in `left` still wait."""
+    """Things that stopped moving together and are reported as one; those in `left` still wait."""
 
     everything: dict[Subject, _Watched]
     left: dict[Subject, _Watched]
-    cause: WaitCause
+    key: object
+    """Things with the same key are reported together."""
     blocked: bool
+    opened_seconds: float
     report_at_seconds: float
     interval_seconds: float
+    reports: int = 0
 
 
 class Watchdog:
@@ -108,6 +113,7 @@ class Watchdog:
     ) -> None:
         self._mapping = mapping
         self._emit = emit
+        self._has_timeout = call_timeout_seconds is not None
         self._call_limit_seconds = (
             LONG_CALL_SECONDS
             if call_timeout_seconds is None
@@ -117,64 +123,97 @@ class Watchdog:
         self._calls: OrderedDict[Subject, _Watched] = OrderedDict()
         self._others: OrderedDict[Subject, _Watched] = OrderedDict()
         self._conditions: set[Subject] = set()
-        self._groups: dict[Subject, _Group] = {}  # of everything that was reported and still waits
+        self._groups: list[_Group] = []  # of what is reported and still waits
+        self._group_of: dict[Subject, _Group] = {}
+        self._turn_seconds = -NEVER
+        """When the oldest call last came back: the next one may have waited for its turn until then."""
+        self.lease_store_is_reported = False
+        """Whether the session beat fails: that is reported once for all mappings, and not here again."""
 
     @property
     def wake_at_seconds(self) -> float:
         """When something is due to be reported (monotonic)."""
-        at = min((group.report_at_seconds for group in self._groups.values()), default=NEVER)
-        for queue, limit in self._queues():
-            if queue:
-                at = min(at, next(iter(queue.values())).since_seconds + limit + GATHER_SECONDS)
+        at = min((group.report_at_seconds for group in self._groups), default=NEVER)
+        if self._others:
+            at = min(at, _first(self._others).since_seconds + STALL_SECONDS + GATHER_SECONDS)
+        if self._calls:
+            at = min(at, self._call_due_seconds)
         return at
 
     def began(self, decision: Decision | MembershipDecision, now: Now) -> None:
         """A decision was made; if the same one failed before, it is still the same wait."""
         subject = subject_of(decision)
-        if subject is not None and self._find(subject) is None:
+        if subject is None:
+            return
+        watched = self._find(subject)
+        if watched is None:
             watched = _Watched(now.monotonic_seconds, now.service_seconds)
             self._queue_of(subject)[subject] = watched
+        watched.decision = decision
 
     def ended(self, subject: Subject, now: Now) -> None:
         """The call succeeded, or the condition is over."""
         self._conditions.discard(subject)
-        group = self._groups.pop(subject, None)
+        self._give_turn(subject, now)
+        group = self._group_of.pop(subject, None)
         if group is None:
-            watched = self._queue_of(subject).pop(subject, None)
+            watched = self._pop(subject)
             if watched is not None and watched.failures:
                 self._moved({subject: watched}, now, reported=False)
             return
         del group.left[subject]
         if not group.left:
-            self._moved(group.everything, now, reported=True)
+            self._groups.remove(group)
+            if group.reports or any(each.failures for each in group.everything.values()):
+                self._moved(group.everything, now, reported=group.reports > 0)
 
     def failed(self, report: NotNow, now: Now) -> None:
         """A call failed: announce when it is made again, or that somebody has to act."""
-        subject = subject_of(report.decision)
+        subject = self._watched_for(report.decision)
         watched = None if subject is None else self._find(subject)
         operation, shard = operation_of(report.decision), shard_of(report.decision)
-        if watched is not None:
-            watched.failures += 1
+        if subject is not None and watched is not None:
+            self.refused(subject, "", now)
             watched.error = report.error
-        if report.wait_seconds is not None:
-            if subject in self._groups:
-                self._groups[subject].blocked = False
-            failed = CallFailed(self._mapping, operation, shard, report.wait_seconds, report.error)
-            self._emit(failed)
-        elif watched is None or subject is None:
-            self._emit(_blocked(self._mapping, operation, shard, report.error))
-        else:
-            self.block(subject, report.error, now)
+        if report.wait_seconds is None:
+            self.block(subject or Subject(operation, shard), report.error, now)
+            return
+        if subject in self._group_of:
+            self._group_of[subject].blocked = False
+        failed = CallFailed(self._mapping, operation, shard, report.wait_seconds, report.error)
+        self._emit(failed)
+
+    def refused(self, subject: Subject, detail: str, now: Now) -> None:
+        """The call came back without success and is made again; `detail` says why, if no error does."""
+        watched = self._find(subject)
+        if watched is None:
+            return
+        watched.failures += 1
+        watched.error, watched.detail = None, detail
+        if subject in self._calls:  # it is not the handler that takes its time
+            self._give_turn(subject, now)
+            del self._calls[subject]
+            watched.since_seconds = now.monotonic_seconds
+            watched.since_service_seconds = now.service_seconds
+            self._others[subject] = watched
 
     def block(self, subject: Subject, error: Exception, now: Now) -> None:
         """Waiting will not help `subject`: say so at once, and again after growing intervals."""
-        group = self._groups.get(subject)
-        if group is not None and group.blocked:
-            return
+        group = self._group_of.get(subject)
         watched = self._find(subject) or _Watched(now.monotonic_seconds, now.service_seconds)
         watched.error = error
-        self._drop(subject)
-        self._report([(subject, watched)], BLOCKED_RETRY_SECONDS, now, blocked=True)
+        if group is not None and group.blocked:
+            return
+        self.drop(subject)
+        key = (subject.operation, subject.cause, _code(error))
+        same = next((each for each in self._groups if each.blocked and each.key == key), None)
+        if same is None:
+            self._report({subject: watched}, key, BLOCKED_RETRY_SECONDS, now, blocked=True)
+            return
+        self._join(same, {subject: watched})
+        if same.reports == 1:  # the first is told at once, the others together
+            at_seconds = same.opened_seconds + GATHER_SECONDS
+            same.report_at_seconds = min(same.report_at_seconds, at_seconds)
 
     def observe(self, conditions: Mapping[Subject, str], now: Now) -> None:
         """These conditions hold at present, each with what is known of it; the others are over."""
@@ -188,97 +227,159 @@ class Watchdog:
                 self._conditions.add(subject)
             watched.detail = detail
 
-    def forget(self, shard: ShardId, lanes: int) -> None:
-        """This worker does nothing with the shard any more."""
+    def forget(self, shard: ShardId, lanes: int = 0) -> None:
+        """This worker does nothing with the shard any more; without `lanes`, its calls still run."""
         for operation in _OF_A_SHARD:
-            self._drop(Subject(operation, shard))
+            self.drop(Subject(operation, shard))
         for lane in range(lanes):
-            self._drop(Subject(Operation.INVOKE, shard, lane))
-            self._drop(Subject(Operation.DISCARD, shard, lane))
+            self.drop(Subject(Operation.INVOKE, shard, lane))
+            self.drop(Subject(Operation.DISCARD, shard, lane))
+
+    def drop(self, subject: Subject) -> None:
+        """Nothing is expected of `subject` any more, and nothing has moved."""
+        self._pop(subject)
+        group = self._group_of.pop(subject, None)
+        if group is not None:
+            del group.left[subject]
+            if not group.left:
+                self._groups.remove(group)
 
     def narrow_to_stop(self) -> None:
         """The mapping lets its shards go: only what that waits for matters now."""
-        for subject in [*self._others, *self._groups]:
+        for subject in [*self._others, *self._group_of]:
             if subject.operation not in _OF_A_STOP:
                 self._conditions.discard(subject)
-                self._drop(subject)
+                self.drop(subject)
 
     def report_due(self, now: Now) -> None:
         """Emit a `Waiting` for everything whose time has come; what stopped together is one event."""
-        for queue, limit in self._queues():
-            if not queue:
-                continue
-            first = next(iter(queue.values()))
-            if first.since_seconds + limit + GATHER_SECONDS > now.monotonic_seconds:
-                continue
-            due: dict[tuple[Operation | None, WaitCause], list[tuple[Subject, _Watched]]] = {}
-            while queue:
-                subject, watched = next(iter(queue.items()))
-                if watched.since_seconds + limit > now.monotonic_seconds:
-                    break
-                del queue[subject]
-                due.setdefault((subject.operation, _cause_of(subject, watched)), []).append(
-                    (subject, watched)
-                )
-            for stalled in due.values():
-                self._report(stalled, limit, now)
-        for group in list({id(group): group for group in self._groups.values()}.values()):
+        if self._others:
+            due_at = _first(self._others).since_seconds + STALL_SECONDS + GATHER_SECONDS
+            if due_at <= now.monotonic_seconds:
+                self._report_queue(self._others, STALL_SECONDS, now)
+        if self._calls and self._call_due_seconds <= now.monotonic_seconds:
+            self._report_queue(self._calls, self._call_limit_seconds, now)
+        for group in self._groups:
             if group.report_at_seconds <= now.monotonic_seconds:
                 self._report_group(group, now)
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _queues(self) -> Iterable[tuple[OrderedDict[Subject, _Watched], float]]:
-        return (self._others, STALL_SECONDS), (self._calls, self._call_limit_seconds)
+    @property
+    def _call_due_seconds(self) -> float:
+        """Handlers are called in turn: the oldest call may have begun when the one before it ended."""
+        since_seconds = max(_first(self._calls).since_seconds, self._turn_seconds)
+        return since_seconds + self._call_limit_seconds
+
+    def _give_turn(self, subject: Subject, now: Now) -> None:
+        is_oldest = bool(self._calls) and next(iter(self._calls)) == subject
+        if is_oldest or (subject.operation is Operation.INVOKE and subject in self._group_of):
+            self._turn_seconds = now.monotonic_seconds
 
     def _queue_of(self, subject: Subject) -> OrderedDict[Subject, _Watched]:
         return self._calls if subject.operation is Operation.INVOKE else self._others
 
     def _find(self, subject: Subject) -> _Watched | None:
-        group = self._groups.get(subject)
-        return group.left[subject] if group else self._queue_of(subject).get(subject)
-
-    def _drop(self, subject: Subject) -> None:
-        self._queue_of(subject).pop(subject, None)
-        group = self._groups.pop(subject, None)
+        group = self._group_of.get(subject)
         if group is not None:
-            del group.left[subject]
+            return group.left[subject]
+        return self._calls.get(subject) or self._others.get(subject)
+
+    def _pop(self, subject: Subject) -> _Watched | None:
+        return self._calls.pop(subject, None) or self._others.pop(subject, None)
+
+    def _watched_for(self, decision: Decision | MembershipDecision) -> Subject | None:
+        """What a decision that failed keeps from moving."""
+        match decision:
+            case Take(lease=lease):
+                subject = Subject(None, lease.shard, cause=WaitCause.OWNER)
+            case Create():
+                subject = Subject(None, cause=WaitCause.LEASE_STORE)
+            case _:
+                return subject_of(decision)
+        return subject if subject in self._conditions else None
+
+    def _report_queue(
+        self, queue: OrderedDict[Subject, _Watched], limit_seconds: float, now: Now
+    ) -> None:
+        due: dict[object, dict[Subject, _Watched]] = {}
+        while queue:
+            subject, watched = next(iter(queue.items()))
+            if watched.since_seconds + limit_seconds > now.monotonic_seconds:
+                break
+            del queue[subject]
+            due.setdefault(_key_of(_cause_of(subject, watched)), {})[subject] = watched
+        for key, stalled in due.items():
+            same = next((each for each in self._groups if self._takes(each, key, now)), None)
+            if same is None:
+                self._report(stalled, key, limit_seconds, now)
+            else:
+                self._join(same, stalled)
+
+    def _takes(self, group: _Group, key: object, now: Now) -> bool:
+        """Whether what stalls now has the cause of `group`, so that its next report will do."""
+        if group.blocked or group.key != key:
+            return False
+        together = now.monotonic_seconds - group.opened_seconds <= STALL_SECONDS
+        return together or key is WaitCause.HANDLER  # the others wait for their turn
+
+    def _join(self, group: _Group, members: Mapping[Subject, _Watched]) -> None:
+        group.everything.update(members)
+        group.left.update(members)
+        for subject in members:
+            self._group_of[subject] = group
 
     def _report(
         self,
-        stalled: list[tuple[Subject, _Watched]],
+        stalled: dict[Subject, _Watched],
+        key: object,
         interval_seconds: float,
         now: Now,
         *,
         blocked: bool = False,
     ) -> None:
-        members = dict(stalled)
-        cause = _cause_of(*stalled[0])
-        group = _Group(members, dict(members), cause, blocked, 0.0, interval_seconds)
-        for subject in members:
-            self._groups[subject] = group
+        at_seconds = now.monotonic_seconds
+        group = _Group({}, {}, key, blocked, at_seconds, at_seconds, interval_seconds)
+        self._groups.append(group)
+        self._join(group, stalled)
         self._report_group(group, now)
 
     def _report_group(self, group: _Group, now: Now) -> None:
         """Say it, and say it again after twice the time."""
+        subject, watched = next(iter(group.left.items()))
+        cause = _cause_of(subject, watched)
+        if self.lease_store_is_reported and cause is WaitCause.LEASE_STORE and not group.blocked:
+            group.report_at_seconds = now.monotonic_seconds + STALL_SECONDS
+            return
+        group.reports += 1
         group.report_at_seconds = now.monotonic_seconds + group.interval_seconds
         group.interval_seconds = min(2 * group.interval_seconds, LONGEST_INTERVAL_SECONDS)
-        subject, watched = next(iter(group.left.items()))
         if group.blocked and watched.error is not None:
-            self._emit(_blocked(self._mapping, subject.operation, subject.shard, watched.error))
+            error = watched.error
+            fix = error.hint if isinstance(error, TriggerkitError) else ""
+            self._emit(
+                Blocked(
+                    mapping=self._mapping,
+                    shards=_shards(group.left),
+                    operation=subject.operation,
+                    cause=str(error),
+                    fix=fix or "see the error",
+                    error=error,
+                )
+            )
             return
-        group.cause = _cause_of(subject, watched)
         self._emit(
             Waiting(
                 mapping=self._mapping,
                 shards=_shards(group.left),
                 operation=subject.operation,
-                cause=group.cause,
+                cause=cause,
                 since_seconds=watched.since_service_seconds,
                 waited_seconds=now.monotonic_seconds - watched.since_seconds,
-                detail=watched.detail or _detail_of(subject.operation, watched),
-                ends_when=_ENDS_WHEN[group.cause],
+                detail=_detail_of(subject.operation, watched),
+                ends_when=_ENDS_WHEN[cause],
                 error=watched.error,
+                expected=cause is WaitCause.HANDLER and not self._has_timeout,
             )
         )
 
@@ -293,6 +394,10 @@ class Watchdog:
                 reported=reported,
             )
         )
+
+
+def _first(queue: OrderedDict[Subject, _Watched]) -> _Watched:
+    return next(iter(queue.values()))
 
 
 def _shards(subjects: Iterable[Subject]) -> tuple[ShardId, ...]:
@@ -319,10 +424,11 @@ _OF_A_STOP = frozenset(
 )
 
 _ENDS_WHEN: Mapping[WaitCause, str] = {
-    WaitCause.REPLY: "the service answers; check the endpoint and the network",
+    WaitCause.REPLY: "the service answers (check the endpoint and the network)",
     WaitCause.CREDENTIALS: "credentials that the service accepts are found",
-    WaitCause.ERROR: "the call succeeds; it is made again meanwhile",
-    WaitCause.LISTING: "a listing shows what is missing; it is asked for again meanwhile",
+    WaitCause.ERROR: "the call succeeds (it is made again meanwhile)",
+    WaitCause.LISTING: "a listing shows what is missing (it is asked for again meanwhile)",
+    WaitCause.SHARD_END: "the stream hands out the rest of the shard, or says that it has ended",
     WaitCause.PARENT: "the parent is listed, or is older than the stream's retention",
     WaitCause.OWNER: "a worker takes the shard",
     WaitCause.HANDLER: "the handler returns",
@@ -384,26 +490,39 @@ _CAUSE_OF_OPERATION: Mapping[Operation | None, WaitCause] = {
 
 
 def _cause_of(subject: Subject, watched: _Watched) -> WaitCause:
-    if subject.cause is not None:
-        return subject.cause
     for kind, cause in _CAUSE_OF_ERROR:
         if isinstance(watched.error, kind):
             return cause
+    if subject.cause is not None:
+        return subject.cause
     if subject.operation in _CAUSE_OF_OPERATION:
         return _CAUSE_OF_OPERATION[subject.operation]
-    return WaitCause.REPLY if watched.error is None else WaitCause.ERROR
+    if watched.decision == Survey(list_shards=False):
+        return WaitCause.LEASE_STORE
+    return WaitCause.ERROR if watched.failures else WaitCause.REPLY
+
+
+def _key_of(cause: WaitCause) -> WaitCause:
+    """An endpoint that is down refuses some calls and leaves others unanswered: that is one thing."""
+    return WaitCause.REPLY if cause is WaitCause.ERROR else cause
 
 
 def _detail_of(operation: Operation | None, watched: _Watched) -> str:
+    times = "" if watched.failures < 2 else f"{watched.failures} times in a row: "
     if watched.error is not None:
-        return f"{watched.failures} times in a row: {watched.error}"
-    if operation is Operation.INVOKE:
-        return "a call of the handler is still running"
-    return f"{operation.value if operation else 'a call'} has not been answered"
+        return f"{times}{watched.error}"
+    if watched.detail:
+        return f"{times}{watched.detail}"
+    match watched.decision:
+        case Invoke(request_id=request_id, batch=batch):
+            return f"call {request_id} of {_counted(len(batch), 'record')} has not returned"
+        case _:
+            return f"{operation.value if operation else 'a call'} has not been answered"
 
 
-def _blocked(
-    mapping: MappingId | None, operation: Operation | None, shard: ShardId | None, error: Exception
-) -> Blocked:
-    fix = error.hint if isinstance(error, TriggerkitError) else ""
-    return Blocked(mapping, shard, operation, str(error), fix or "see the error", error)
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _code(error: Exception) -> str:
+    return error.code if isinstance(error, TriggerkitError) else type(error).__name__

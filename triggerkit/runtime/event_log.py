@@ -135,9 +135,9 @@ class EventLog:
                     log.info("recovered", **told, **about, after=after_seconds)
             case events.Waiting():
                 _log_waiting(told, event)
-            case events.Blocked(shard=shard, cause=cause, fix=fix, error=error):
+            case events.Blocked(shards=shards, cause=cause, fix=fix, error=error):
                 code = {"error_type": _code(error)} if error is not None else {}
-                about = _about((shard,) if shard else (), 1)
+                about = _about(shards, len(shards))
                 log.error("blocked", **told, **about, **code, error_message=cause, hint=fix)
             case _:
                 assert_never(event)
@@ -235,9 +235,10 @@ def _log_gap(told: dict[str, object], event: events.GapFound) -> None:
 
 
 def _log_waiting(told: dict[str, object], event: events.Waiting) -> None:
-    """A handler may take its time: that it does is no warning."""
-    write = log.info if event.cause is events.WaitCause.HANDLER else log.warning
+    """A handler without a timeout may take its time: that it does is no warning."""
+    write = log.info if event.expected else log.warning
     code = {"error_type": _code(event.error)} if event.error is not None else {}
+    hint = event.error.hint if isinstance(event.error, TriggerkitError) else ""
     write(
         "waiting",
         **told,
@@ -246,7 +247,8 @@ def _log_waiting(told: dict[str, object], event: events.Waiting) -> None:
         cause=event.cause.value,
         **code,
         error_message=event.detail,
-        hint=f"goes on when {event.ends_when}",
+        ends_when=event.ends_when,
+        **({"hint": hint} if hint else {}),
         message=f"nothing has moved for {event.waited_seconds:.0f} s: waits for {event.cause.value}",
     )
 

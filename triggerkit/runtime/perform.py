@@ -197,8 +197,7 @@ class Performer:
                 assert_never(decision)
 
     async def _invoke(self, decision: Invoke) -> Report:
-        request_id = str(uuid.uuid4())
-        shard = decision.lease.shard
+        request_id, shard = decision.request_id, decision.lease.shard
         self._running[request_id] = shard
         invocation = Invocation(
             request_id=request_id,

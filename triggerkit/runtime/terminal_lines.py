@@ -256,7 +256,10 @@ class TerminalLines:
         return painted(text, colour, self._colours)
 
 
+WAITING_FIELDS = frozenset({"waited_seconds", "cause", "ends_when"})
+"""Those of a `waiting` entry that its sentence tells."""
 OPERATIONS: Mapping[str, str] = {
+    "Beat": "renew this worker's session",
     "Cancel": "cancel a call",
     "Create": "write down new shards",
     "Discard": "send a failure record",
@@ -265,10 +268,12 @@ OPERATIONS: Mapping[str, str] = {
     "Finish": "finish",
     "Forget": "forget",
     "Invoke": "call the handler for",
+    "Pin": "store where to start",
     "Release": "let go of",
     "Save": "save the position of",
     "Survey": "list shards and leases",
     "Take": "take",
+    "Expire": "expire a silent worker",
 }
 """What a decision is for a person; those behind which a shard may stand end so that it can."""
 
@@ -281,8 +286,14 @@ def _in_words(entry: Mapping[str, object]) -> Mapping[str, object]:
             gone = {"operation", "shard", "shards", "error_type"}
         case "recovered":
             after = in_time(_seconds(entry.get("after")))
-            told = f"can {_operation(entry)} again, after {after}"
+            told = f"{_moves_again(entry)}, after {after}"
             gone = {"operation", "shard", "shards", "after"}
+        case "waiting":
+            told = _waiting(entry)
+            gone = {"operation", "shard", "shards", "error_type", *WAITING_FIELDS}
+        case "blocked":
+            told = f"cannot {_operation(entry)}: blocked until somebody acts, tried every 5 minutes"
+            gone = {"operation", "shard", "shards", "error_type"}
         case "draining":
             limit = in_time(_seconds(entry.get("timeout_seconds")))
             told, gone = f"draining: running handlers get up to {limit}", {"timeout_seconds"}
@@ -291,8 +302,30 @@ def _in_words(entry: Mapping[str, object]) -> Mapping[str, object]:
     return {**{name: entry[name] for name in _kept(entry, gone)}, "message": told}
 
 
+def _waiting(entry: Mapping[str, object]) -> str:
+    waited = in_time(_seconds(entry.get("waited_seconds")))
+    cause, ends_when = entry.get("cause"), entry.get("ends_when")
+    shards = _shards(entry)
+    moved = f"{shards} not moved" if shards else "nothing has moved"
+    return f"{moved} for {waited}: waits for {cause}; goes on when {ends_when}"
+
+
+def _moves_again(entry: Mapping[str, object]) -> str:
+    if "operation" in entry:
+        return f"can {_operation(entry)} again"
+    return f"{_shards(entry)} moved again" if _shards(entry) else "moves again"
+
+
+def _shards(entry: Mapping[str, object]) -> str:
+    """The subject of a sentence that goes on with a participle; empty when no shard is named."""
+    if shards := _whole(entry.get("shards")):
+        return f"{counted(shards, 'shard')} have"
+    shard = str(entry.get("shard", ""))
+    return f"shard {short_name(shard)} has" if shard else ""
+
+
 def _operation(entry: Mapping[str, object]) -> str:
-    operation = str(entry.get("operation"))
+    operation = str(entry.get("operation", "go on with"))
     words = OPERATIONS.get(operation, operation)
     if shards := _whole(entry.get("shards")):
         return f"{words} {counted(shards, 'shard')}"
