@@ -46,11 +46,14 @@ from triggerkit.core.decisions import (
     Survey,
     Take,
 )
-from triggerkit.core.mapping import EventSourceMapping, finished_row
+from triggerkit.core.events import Blocked, MovedAgain
+from triggerkit.core.mapping import EventSourceMapping, Reaction, finished_row
 from triggerkit.core.model import (
     LATEST,
     TRIM_HORIZON,
     Children,
+    DiscardReason,
+    LastFailure,
     Lease,
     Page,
     Position,
@@ -58,7 +61,7 @@ from triggerkit.core.model import (
     ShardId,
     StopReason,
 )
-from triggerkit.core.outcome import Failed, Succeeded
+from triggerkit.core.outcome import Failed, RecordFailure, RecordsEnded, Succeeded
 from triggerkit.core.phases import Phase
 from triggerkit.core.reports import (
     Cancelled,
@@ -500,3 +503,90 @@ def test_answers_in_any_order_come_to_the_same_checkpoint() -> None:
         discard = only(Discard, seen)
         last = only(Save, house.react(Discarded(A, discard.tenure, discard.batch)))
         assert (last.position, last.lease.counter) == (after(2), 2)
+
+
+# --- records that do not fit the handler's type -----------------------------------------------------
+
+
+MISFIT = LastFailure("id", "ImageMismatchError", "an item does not fit Order: total (missing)")
+
+
+def reading(**given: object) -> tuple[House, Fetch]:
+    """A mapping that reads a shard."""
+    house = joined(**given)
+    house.react(Surveyed((lease("a"),), listing({"a": ""})))
+    return house, house.take("a")
+
+
+def all_invalid(house: House, invoke: Invoke, seconds: float = 1.0) -> Reaction:
+    every = tuple(RecordFailure(index, MISFIT) for index in range(len(invoke.batch)))
+    outcome = RecordsEnded((), invalid=every)
+    report = Invoked(invoke.lease.shard, invoke.tenure, invoke.batch, outcome)
+    house.seconds = seconds
+    return house.mapping.react(report, at(seconds))
+
+
+def blocked_in(reaction: Reaction) -> list[Blocked]:
+    return [event for event in reaction.events if isinstance(event, Blocked)]
+
+
+def test_f7_an_invalid_record_that_is_retried_blocks_its_lane_with_field_and_fix() -> None:
+    house, fetch = reading()
+    invoke = only(Invoke, house.fetched(fetch, 1))
+    (blocked,) = blocked_in(all_invalid(house, invoke))
+    assert blocked.shards == ("a",)
+    assert (
+        "record 1 can never be handled: an item does not fit Order: total (missing)"
+        in blocked.cause
+    )
+    assert "set on_failure" in blocked.fix
+    again = only(Invoke, house.wake(10.0))
+    assert not blocked_in(all_invalid(house, again, 10.0)), "it is said already"
+    third = only(Invoke, house.wake(100.0))
+    report = Invoked(A, third.tenure, third.batch, Succeeded())
+    events = house.mapping.react(report, at(100.0)).events
+    assert [event.reported for event in events if isinstance(event, MovedAgain)] == [True]
+
+
+def test_f7_an_invalid_record_that_is_given_up_blocks_nothing() -> None:
+    house, fetch = reading(on_failure="file:x")
+    invoke = only(Invoke, house.fetched(fetch, 1, 2))
+    reaction = all_invalid(house, invoke)
+    assert not blocked_in(reaction)
+    (discard,) = of_kind(Discard, reaction.decisions)
+    assert discard.reason is DiscardReason.INVALID_RECORD
+
+
+def test_f7_a_type_that_none_of_the_first_hundred_records_fits_blocks_the_trigger() -> None:
+    house, fetch = reading(on_failure="file:x", batch_size=60)
+    first = only(Invoke, house.fetched(fetch, *range(1, 151)))
+    reaction = all_invalid(house, first)
+    assert not blocked_in(reaction)
+    discards = of_kind(Discard, reaction.decisions)
+    while discards:
+        (discard,) = discards
+        decisions = house.react(Discarded(A, discard.tenure, discard.batch))
+        for save in of_kind(Save, decisions):
+            row = replace(save.lease, checkpoint=save.position)
+            decisions += house.react(Saved(A, save.tenure, row))
+        discards = of_kind(Discard, decisions)
+    second = only(Invoke, decisions)
+    reaction = all_invalid(house, second, 2.0)
+    (blocked,) = blocked_in(reaction)
+    assert blocked.shards == ()
+    assert "none of the first 120 records fits the type" in blocked.cause
+    assert "correct the annotation" in blocked.fix
+    for seconds in (3.0, 30.0, 400.0):
+        assert not of_kind(Discard, house.wake(seconds)), "no more is given up"
+        assert not of_kind(Invoke, house.react(sessions(deadline_seconds=seconds + 10), seconds))
+    assert of_kind(Release, house.react(StopAsked(StopReason.REQUESTED), 401.0))
+
+
+def test_f7_one_record_that_fits_among_the_first_hundred_is_enough() -> None:
+    house, fetch = reading(on_failure="file:x", batch_size=200)
+    invoke = only(Invoke, house.fetched(fetch, *range(1, 151)))
+    every = tuple(RecordFailure(index, MISFIT) for index in range(1, 150))
+    report = Invoked(A, invoke.tenure, invoke.batch, RecordsEnded((0,), invalid=every))
+    reaction = house.mapping.react(report, at(1.0))
+    assert not blocked_in(reaction)
+    assert of_kind(Discard, reaction.decisions)

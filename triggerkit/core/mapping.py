@@ -28,6 +28,7 @@ from triggerkit.core.decisions import (
     Take,
 )
 from triggerkit.core.events import Event, Operation, ShardTaken, WaitCause
+from triggerkit.core.fit import Fit, held_up
 from triggerkit.core.model import (
     SHARD_END,
     TRIM_HORIZON,
@@ -40,7 +41,7 @@ from triggerkit.core.model import (
     StopReason,
     Tenure,
 )
-from triggerkit.core.outcome import NotInvoked
+from triggerkit.core.outcome import NotInvoked, Outcome, RecordFailure, RecordsEnded
 from triggerkit.core.phases import Phase
 from triggerkit.core.reports import (
     Cancelled,
@@ -100,6 +101,7 @@ class EventSourceMapping:
         self._sessions: Sessions | None = None
         self._stop: StopReason | None = None
         self._paused = False
+        self._fit = Fit()
 
     @property
     def wake_at_seconds(self) -> float:
@@ -252,9 +254,14 @@ class EventSourceMapping:
 
     def _watch_consumer(self, consumer: ShardConsumer, report: ConsumerReport, now: Now) -> None:
         watchdog, shard = self._watchdog, report.shard
+        if isinstance(report, Invoked):
+            self._judge(report, now)
         match report:
             case Invoked(batch=batch, outcome=NotInvoked(reason=reason, wait_seconds=None)):
                 watchdog.refused(Subject(Operation.INVOKE, shard, batch.lane), reason, now)
+            case Invoked(batch=batch, outcome=outcome) if invalid := self._invalid_in(outcome):
+                error = held_up(batch, invalid, self.settings.mapping.trigger)
+                watchdog.block(Subject(Operation.INVOKE, shard, batch.lane), error, now)
             case Trimmed():
                 if consumer.reading.position == TRIM_HORIZON:
                     watchdog.refused(Subject(Operation.FETCH, shard), TRIM_HORIZON_REFUSED, now)
@@ -266,6 +273,19 @@ class EventSourceMapping:
                 watchdog.ended(_what_moved(report), now)
                 if isinstance(report, Fetched) and (report.page.records or report.page.ended):
                     watchdog.ended(Subject(None, shard, cause=WaitCause.SHARD_END), now)
+
+    def _judge(self, report: Invoked, now: Now) -> None:
+        """Block the whole trigger once it shows that the handler's type fits nothing."""
+        trigger = self.settings.mapping.trigger
+        misfit = self._fit.judge(report.batch, report.outcome, trigger)
+        if misfit is not None:
+            self._watchdog.block(Subject(Operation.INVOKE), misfit, now)
+
+    def _invalid_in(self, outcome: Outcome) -> RecordFailure | None:
+        """The first record that can never be handled and is not given up, so that its lane is held up."""
+        if not isinstance(outcome, RecordsEnded) or self.settings.options.discards_invalid:
+            return None
+        return next(iter(outcome.invalid), None)
 
     def _is_current(self, decision: Decision | Beat | Expire) -> bool:
         match decision:
@@ -359,7 +379,8 @@ class EventSourceMapping:
         return shard in self.consumers or shard in self._calls
 
     def _derive(self, consumer: ShardConsumer, now: Now, decisions: list[Decision]) -> None:
-        deadline = self._deadline_seconds
+        # Where nothing fits, neither calls nor failure records: what was read stays before the checkpoint.
+        deadline = -NEVER if self._fit.nothing_fits else self._deadline_seconds
         self._paused = self._paused or deadline <= now.monotonic_seconds
         shard = consumer.lease.shard
         for decision in self._derived(consumer, now, deadline):
