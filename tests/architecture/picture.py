@@ -21,7 +21,7 @@ def phases_picture() -> str:
         f"{phase.value:<{phase_width}}  --{f' {step.value} ':-<{step_width + 2}}-->  {target.value}"
         for (phase, step), target in TRANSITIONS.items()
     ]
-    return "\n".join(["```", *lines, "```"])
+    return "\n".join(["```text", *lines, "```"])
 
 
 def with_picture(text: str) -> str:

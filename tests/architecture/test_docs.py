@@ -1,19 +1,36 @@
-"""The documentation is true. Rule: every block that can be run is run, every name that can be looked up is."""
+"""The documentation is true: every block that can run is run, and every name that can be looked up exists.
+
+Console blocks are run by tests/e2e/test_console_blocks.py, transcripts by tests/e2e/test_transcripts.py.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
+from architecture import transcripts
+from architecture.blocks import (
+    LANGUAGES,
+    RUN,
+    Block,
+    Document,
+    all_blocks,
+    blocks,
+    blocks_of,
+    documents,
+    outside_blocks,
+    prompts,
+)
 from architecture.doc_tables import PAGES, with_tables
 from architecture.package_tree import CHECKOUT, findings, package, suite
 
@@ -38,29 +55,99 @@ DOCUMENTS = tuple(
 CITED_PAGE = re.compile(r"\b([a-z][a-z-]+)\.md\b(?: (\d+(?:\.\d+)?))?")
 RULE_ID = re.compile(r"\b([BDEFHPSV])-(\d{1,2})\b")
 
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """One fenced block; `place` is what a reader sees in a failure."""
-
-    place: str
-    language: str
-    text: str
-
-
-def blocks(language: str) -> Iterator[Block]:
-    for document in DOCUMENTS:
-        text = document.read_text(encoding="utf-8")
-        for match in re.finditer(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
-            if match[1] == language:
-                line = text.count("\n", 0, match.start()) + 2
-                yield Block(f"{document.relative_to(CHECKOUT)}:{line}", language, match[2])
+RUN_AS_A_PAGE = {
+    "docs/testing.md": "tests/testing/test_page.py",  # files of one folder, and pytest
+    "docs/emulator.md": "tests/emulator/test_page.py",  # one after the other
+}
+"""Pages whose Python blocks need each other, and the test that runs them all."""
+NOT_RUN = {
+    "README.md": 4,
+    "blueprints/outbox-relay/README.md": 1,
+    "docs/outside-subjects.md": 1,
+    "docs/testing-of-triggerkit.md": 4,
+}
+"""How many blocks of a page are marked as not run. A new one is counted here on purpose."""
+FAILURE_KEYS = {"requestContext", "responseContext", "version", "timestamp", "DDBStreamBatchInfo"}
 
 
 def each(language: str) -> pytest.MarkDecorator:
-    found = list(blocks(language))
+    found = blocks(language)
     assert found, f"no {language} blocks were found"
     return pytest.mark.parametrize("block", found, ids=[block.place for block in found])
+
+
+each_module = pytest.mark.parametrize(
+    "block",
+    [one for one in blocks("python") if one.page not in RUN_AS_A_PAGE],
+    ids=lambda block: block.place,
+)
+"""Every Python block that is a module of its own."""
+
+
+def test_f1_every_block_has_a_language_that_a_test_knows() -> None:
+    bad = [
+        f"{one.place}: {one.language!r}" for one in all_blocks() if one.language not in LANGUAGES
+    ]
+    assert not bad, findings(bad)
+
+
+def test_f1_a_block_that_is_not_run_says_why_and_is_counted() -> None:
+    marked = [one for one in all_blocks() if one.reason]
+    assert Counter(one.page for one in marked) == NOT_RUN
+    assert [one.place for one in marked if len(one.reason.split()) < 4] == []
+    assert [one.place for one in marked if one.language not in RUN or one.transcript] == []
+    marks = sum(len(re.findall(r"^ *<!-- not run", page.text, re.M)) for page in documents())
+    assert marks == len(marked), "a mark stands on the line before its block"
+
+
+def test_f1_a_text_block_has_no_commands_and_no_code() -> None:
+    """What a reader would copy has its own language; help texts, in commands.md, are checked below."""
+    bad = [
+        one.place
+        for one in all_blocks()
+        if one.language == "text" and not one.file
+        if re.search(r"^\$ |^(from \w+ )?import |^def |^\[[\w.]+\]$", one.text, re.M)
+    ]
+    assert not bad, findings(bad)
+
+
+def test_f1_every_transcript_is_played() -> None:
+    played = {name for names in transcripts.PAGES.values() for name in names}
+    assert {one.transcript for one in all_blocks() if one.transcript} == played
+
+
+@pytest.mark.parametrize("page", RUN_AS_A_PAGE)
+def test_f1_the_test_that_runs_a_whole_page_exists(page: str) -> None:
+    assert blocks("python", page)
+    assert (CHECKOUT / RUN_AS_A_PAGE[page]).exists()
+
+
+def test_f1_json_is_read_and_has_its_shape() -> None:
+    for block in blocks("json"):
+        check_json(block)
+
+
+def check_json(block: Block) -> None:
+    """Fail unless it parses, and an event or a failure document has the members of one."""
+    told = json.loads(block.text)
+    if "Records" in told:
+        assert all({"eventID", "eventName", "dynamodb"} <= set(one) for one in told["Records"])
+    if "requestContext" in told:
+        assert set(told) >= FAILURE_KEYS, block.place
+
+
+def test_f1_the_checks_of_blocks_can_fail() -> None:
+    text = "<!-- not run: it needs the moon -->\n```py\n1\n```\n\n    ~~~\n    $ x\n    ~~~\n"
+    first, second = blocks_of(Document("page.md", text))
+    assert (first.language, first.reason, first.line) == ("py", "it needs the moon", 2)
+    assert (second.language, second.reason, second.text) == ("", "", "$ x\n")
+    with pytest.raises(ValueError, match=r"page\.md:1: the block is not closed"):
+        list(blocks_of(Document("page.md", "```python\n1\n")))
+    event, document = '{"Records": [{}]}', '{"requestContext": {}}'
+    for wrong in (event, document, "{"):
+        [block] = blocks_of(Document("page.md", f"```json\n{wrong}\n```\n"))
+        with pytest.raises((AssertionError, ValueError)):
+            check_json(block)
 
 
 def loaded(block: Block, folder: Path) -> tuple[str, Triggers[Any]]:
@@ -71,7 +158,7 @@ def loaded(block: Block, folder: Path) -> tuple[str, Triggers[Any]]:
     return name, load_target(f"{name}:handlers", folder=folder)
 
 
-@each("python")
+@each_module
 def test_python_runs_and_its_handlers_are_called(block: Block, tmp_path: Path) -> None:
     """On tables in memory: each item is put, changed and deleted."""
     _, handlers = loaded(block, tmp_path)
@@ -87,7 +174,7 @@ def test_python_runs_and_its_handlers_are_called(block: Block, tmp_path: Path) -
         assert not sim.lost
 
 
-@each("python")
+@each_module
 def test_the_tests_of_a_block_pass(block: Block, tmp_path: Path) -> None:
     name, _ = loaded(block, tmp_path)
     for word, test in vars(sys.modules[name]).items():
@@ -106,13 +193,6 @@ def test_toml_is_a_configuration_that_loads_in_each_environment(
     overlays = tomllib.loads(block.text)["tool"]["triggerkit"].get("env", {})
     for env in ("", *overlays):
         assert load_configuration(None, folder=tmp_path, env=env).triggers
-
-
-def commands_in(text: str) -> Iterator[list[str]]:
-    """The words of each `triggerkit` command behind a prompt; `a && b` and `a | b` are two."""
-    for line in text.splitlines():
-        if line.startswith("$ "):
-            yield from commands_of(line.removeprefix("$ "))
 
 
 def commands_of(line: str) -> Iterator[list[str]]:
@@ -139,16 +219,39 @@ def refuse_unknown(words: list[str], place: str) -> None:
     assert given <= known | {"--help"}, f"{place}: {shlex.join(words)} has no {given - known}"
 
 
-@each("console")
+@pytest.mark.parametrize(
+    "block",
+    [one for one in all_blocks() if one.language in ("console", "bash")],
+    ids=lambda block: block.place,
+)
 def test_commands_and_their_flags_exist(block: Block) -> None:
-    for words in commands_in(block.text):
-        refuse_unknown(words, block.place)
+    commands = list(prompts(block.text))
+    assert commands, f"{block.place}: a console block without a prompt"
+    for line, _ in commands:
+        for words in commands_of(line):
+            refuse_unknown(words, block.place)
+
+
+def test_files_that_commands_name_exist() -> None:
+    """Of blocks that are not run, too."""
+    for block in all_blocks():
+        if block.language == "console" and block.page.startswith(("README", "docs/")):
+            for path in re.findall(r"\b(?:benchmarks|tests)/[\w./]+", block.text):
+                assert (CHECKOUT / path).exists(), f"{block.place}: {path}"
+
+
+def test_f1_examples_in_help_texts_exist() -> None:
+    page = [one for one in all_blocks() if one.page == "docs/commands.md"]
+    lines = [line for one in page for line in one.text.splitlines() if "  triggerkit " in line]
+    assert lines
+    for line in lines:
+        for words in commands_of(re.sub(r"\s{2,}\(.*", "", line)):
+            refuse_unknown(words, "docs/commands.md")
 
 
 def test_commands_in_running_text_and_tables_exist() -> None:
-    for document in DOCUMENTS:
-        text = re.sub(r"^```.*?^```", "", document.read_text("utf-8"), flags=re.M | re.S)
-        for line in re.findall(r"`(triggerkit [a-z][^`]*)`", text):
+    for document in documents():
+        for line in re.findall(r"`(triggerkit [a-z][^`]*)`", outside_blocks(document)):
             for words in commands_of(line):
                 refuse_unknown(words, document.name)
 
@@ -174,7 +277,9 @@ def test_tables_are_those_that_the_code_makes(page: str) -> None:
 def test_the_picture_is_the_same_everywhere() -> None:
     pages = ("README.md", "docs/how-it-works.md", "triggerkit/ARCHITECTURE.md")
     texts = [(CHECKOUT / page).read_text(encoding="utf-8") for page in pages]
-    assert len({text[text.index("```\n   your module") :].split("```")[1] for text in texts}) == 1
+    assert (
+        len({text[text.index("```text\n   your module") :].split("```")[1] for text in texts}) == 1
+    )
 
 
 def test_links_between_pages_lead_somewhere() -> None:

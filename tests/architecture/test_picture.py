@@ -15,6 +15,6 @@ def test_the_picture_of_the_phases_is_the_table() -> None:
 
 def test_the_picture_has_one_line_a_transition() -> None:
     lines = phases_picture().splitlines()
-    assert (lines[0], lines[-1]) == ("```", "```")
+    assert (lines[0], lines[-1]) == ("```text", "```")
     assert lines[1] == "running   -- stop asked ------->  draining"
     assert len(set(lines[1:-1])) == len(TRANSITIONS)

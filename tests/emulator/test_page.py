@@ -12,7 +12,7 @@ from triggerkit.emulator import PROFILES, Faults, Quirk
 from triggerkit.emulator.control_verbs import VERBS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "emulator.md").read_text(encoding="utf-8")
-BLOCK = re.compile(r"^```py\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ROW = re.compile(r"^\| (.*?) \| ?(.*?) ?\|$", re.MULTILINE)
 FOR_WHO_ANSWERS = {"bounds", "delay_seconds", "hides", "planned_damage", "planned_error", "speaks"}
 """Methods of `Faults` that the engine calls."""

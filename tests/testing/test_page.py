@@ -20,7 +20,7 @@ def written(folder: Path) -> list[str]:
     """Write the files of the page; their names."""
     names = []
     for language, text in BLOCK.findall(PAGE):
-        if language in ("python", "py"):
+        if language == "python":
             name = text.partition("\n")[0].removeprefix("# ")
             assert re.fullmatch(r"[a-z_]+\.py", name), (
                 f"a block without the name of its file: {text}"
