@@ -412,7 +412,7 @@ class TestOverTheEmulator:
                         await reader.fetch(TRIM_HORIZON, 10)
                     assert not isinstance(told.value, SourceNotFoundError)
                 world.clock.added_seconds += 2
-                with pytest.raises(SourceNotFoundError, match="minute"):
+                with pytest.raises(SourceNotFoundError, match="refused for 60 s"):
                     await reader.fetch(TRIM_HORIZON, 10)
 
         run(use)

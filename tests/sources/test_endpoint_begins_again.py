@@ -366,7 +366,9 @@ def test_a4_iterators_that_survive_hide_no_restart_from_an_idle_reader(
         source = source_of(restarted)
         _, reader = await started(source)
         last = (await reader.fetch(TRIM_HORIZON, 100)).records[-1]
-        await reader.fetch(after(last), 100)
+        for _ in range(4):
+            await reader.fetch(after(last), 100)
+            await asyncio.sleep(0.25)
         restarted.iterators_survive = True
         restarted.restart(later_seconds=0)
         restarted.write(5)

@@ -190,7 +190,7 @@ class Numbering:
         self._calls = calls
         self._resolution_seconds = resolution_seconds
         self._oldest: tuple[str, int] | None = None
-        self._look_at_seconds = 0.0
+        self._look_at_seconds: float | None = None
 
     async def look(self, position: Position) -> None:
         """Look at the oldest record, now. Raises PositionImpossibleError; other errors say nothing.
@@ -214,7 +214,10 @@ class Numbering:
 
     async def look_when_due(self, position: Position) -> None:
         """The same for a shard that is idle, from time to time."""
-        if asyncio.get_running_loop().time() >= self._look_at_seconds:
+        now_seconds = asyncio.get_running_loop().time()
+        if self._look_at_seconds is None:
+            self._look_at_seconds = now_seconds + LOOK_SECONDS
+        elif now_seconds >= self._look_at_seconds:
             await self.look(position)
 
     async def _oldest_record(self) -> Record | None:
