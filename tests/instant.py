@@ -10,30 +10,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from triggerkit.core.consumer import ConsumerSettings
-from triggerkit.core.coordinator import Cadence
-from triggerkit.core.mapping import EventSourceMapping
-from triggerkit.core.membership import Membership
 from triggerkit.core.model import (
-    TRIM_HORIZON,
     Children,
     Listing,
     Page,
     Position,
     Shard,
     ShardId,
-    StopReason,
 )
 from triggerkit.core.options import MappingOptions
 from triggerkit.core.outcome import Outcome, Succeeded
 from triggerkit.ports import Event, Invocation, LeaseStore
-from triggerkit.runtime.deadline import ActingDeadline
-from triggerkit.runtime.engine import Engine, RunningMapping
+from triggerkit.runtime.assembly import MappingParts, assemble
 from triggerkit.runtime.listings import SharedListing
-from triggerkit.runtime.perform import MappingPorts, MembershipPerformer, Performer
 from triggerkit.testing.clock import VirtualClock
 
-PREFIX = "app@dev:orders:stream:"
+TRIGGER = "orders"
+DRAIN_SECONDS = 25.0
 
 
 class InstantStream:
@@ -152,45 +145,41 @@ class NoInvoker:
 
 
 class InstantWorker:
-    """A worker with one mapping a prefix; `start` and `stop` are to be called on the loop."""
+    """A worker with a mapping for each trigger; `start` and `stop` are to be called on the loop."""
 
     def __init__(
         self,
         stream: InstantStream,
         store: LeaseStore,
         clock: VirtualClock,
-        prefixes: Iterable[str] = (PREFIX,),
+        triggers: Iterable[str] = (TRIGGER,),
     ) -> None:
-        self.membership = Membership(store.fresh_session())
-        self.session = self.membership.me.id
-        deadline = ActingDeadline(clock)
         source = InstantSource(stream, clock)
         listing = SharedListing(source, clock)
-        self.machines: dict[str, EventSourceMapping] = {}
-        mappings: list[RunningMapping] = []
-        for prefix in prefixes:
-            settings = ConsumerSettings(prefix, MappingOptions(), 0.0)
-            machine = self.machines[prefix] = EventSourceMapping(TRIM_HORIZON, settings, Cadence())
-            ports = MappingPorts(prefix, prefix, source, listing, store, NoInvoker(), None)
-            mappings.append(RunningMapping(prefix, machine, Performer(ports, clock)))
-        beats = MembershipPerformer(store, clock)
-        self._store = store
-        self.engine = Engine(self.membership, beats, tuple(mappings), clock, deadline)
+        parts = [
+            MappingParts("app", name, MappingOptions(), source, listing, store, NoInvoker())
+            for name in triggers
+        ]
+        self._assembly = assemble(parts, clock)
 
     def start(self) -> None:
-        self.engine.start()
+        self._assembly.start()
 
-    def held(self, prefix: str = PREFIX) -> set[ShardId]:
+    def held(self, trigger: str = TRIGGER) -> set[ShardId]:
         """The shards that this worker holds now."""
-        return set(self.machines[prefix].consumers)
+        return {
+            shard
+            for mapping in self._assembly.mappings
+            if mapping.name.startswith(f"{trigger}:")
+            for shard in mapping.machine.consumers
+        }
 
     async def stop(self) -> None:
         """Let go of everything, and leave."""
-        self.engine.stop(StopReason.REQUESTED)
-        await self.engine.wait_stopped()
-        await self.engine.close()
-        await self._store.leave(self.membership.me)
+        await self._assembly.drain(DRAIN_SECONDS)
+        await self._assembly.close()
+        await self._assembly.leave()
 
     async def crash(self) -> None:
         """No more signs of life; nothing is released."""
-        await self.engine.close()
+        await self._assembly.close()

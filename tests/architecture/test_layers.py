@@ -25,6 +25,16 @@ EMULATOR_ALSO_USES = {
 }
 
 
+PARTS_OF_A_WORKER = {
+    "Engine",
+    "EventSourceMapping",
+    "MappingPorts",
+    "Membership",
+    "MembershipPerformer",
+}
+"""What only `runtime/assembly.py` puts together."""
+
+
 def module_names() -> set[str]:
     return {source.module for source in package()}
 
@@ -110,3 +120,16 @@ def test_the_emulator_uses_the_standard_library_alone() -> None:
         and not name.startswith(("triggerkit.emulator", "triggerkit.errors"))
     }
     check(found, EMULATOR_ALSO_USES)
+
+
+def test_a_worker_is_put_together_in_one_place() -> None:
+    found = {
+        f"{source.place}:{node.lineno} makes {ast.unparse(node.func)}"
+        for source in package()
+        if source.module != "triggerkit.runtime.assembly"
+        and not source.module.startswith("triggerkit.emulator")
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).rpartition(".")[2] in PARTS_OF_A_WORKER
+    }
+    assert not found, findings(sorted(found))

@@ -8,7 +8,7 @@ from io import StringIO
 from random import Random
 
 import pytest
-from instant import PREFIX, InstantStream, InstantWorker
+from instant import TRIGGER, InstantStream, InstantWorker
 
 from triggerkit.core.model import Lease, Session, SessionId
 from triggerkit.lease_stores.memory import MemoryLeaseStore
@@ -18,7 +18,7 @@ from triggerkit.testing.loop import VirtualLoop
 
 ROLLED_SECONDS = 20.0
 """Until what was left to others is taken, also by a worker that reads the rows right before they change."""
-OTHER_PREFIX = "app@dev:invoices:stream:"
+OTHER_TRIGGER = "invoices"
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +61,7 @@ class Fleet:
     def __init__(
         self,
         shards: int,
-        prefixes: tuple[str, ...] = (PREFIX,),
+        triggers: tuple[str, ...] = (TRIGGER,),
         polls: int = 1,
         rng: Random | None = None,
     ) -> None:
@@ -69,7 +69,7 @@ class Fleet:
         self.loop = VirtualLoop(self.clock)
         self.stream = InstantStream(self.clock, polls)
         self.workers: list[InstantWorker] = []
-        self.prefixes = prefixes
+        self.triggers = triggers
         self._store = MemoryLeaseStore(self.clock) if rng is None else SlowStore(self.clock, rng)
         for number in range(shards):
             self.stream.add(f"s{number:03}")
@@ -86,7 +86,7 @@ class Fleet:
             await worker.crash()
 
     def start(self) -> InstantWorker:
-        worker = InstantWorker(self.stream, self._store, self.clock, self.prefixes)
+        worker = InstantWorker(self.stream, self._store, self.clock, self.triggers)
         self.workers.append(worker)
         worker.start()
         return worker
@@ -110,14 +110,14 @@ class Fleet:
             self.stream.roll(shard, 2 if rng.random() < splits else 1)
         await asyncio.sleep(ROLLED_SECONDS)
 
-    def shares(self, prefix: str = PREFIX) -> list[int]:
-        held = [worker.held(prefix) for worker in self.workers]
+    def shares(self, trigger: str = TRIGGER) -> list[int]:
+        held = [worker.held(trigger) for worker in self.workers]
         assert len(set().union(*held)) == sum(map(len, held)), "a shard is held twice"
         return sorted(map(len, held))
 
     def check_even(self, told: str) -> None:
-        for prefix in self.prefixes:
-            shares = self.shares(prefix)
+        for trigger in self.triggers:
+            shares = self.shares(trigger)
             assert sum(shares) == len(self.stream.open), f"{told}: {shares} of {self.stream.open}"
             assert shares[-1] - shares[0] <= 1, f"{told}: {shares}"
 
@@ -126,8 +126,8 @@ class Fleet:
 def test_g3_workers_hold_even_shares_once_every_shard_has_rolled(seed: int) -> None:
     rng = Random(seed)
     count = rng.choice((2, 2, 3, 4, 5))
-    prefixes = (PREFIX,) if rng.random() < 0.7 else (PREFIX, OTHER_PREFIX)
-    fleet = Fleet(rng.randint(1, 16), prefixes)
+    triggers = (TRIGGER,) if rng.random() < 0.7 else (TRIGGER, OTHER_TRIGGER)
+    fleet = Fleet(rng.randint(1, 16), triggers)
 
     async def scene() -> None:
         for _ in range(count):

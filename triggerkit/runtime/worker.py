@@ -1,8 +1,8 @@
-"""The composition root: settings in, a running worker out. Rule: nothing is touched before all was checked.
+"""The life of a worker, from settings to its end. Nothing is touched before all was checked.
 
 The order of a start: sources, lease stores, orphaned names, destinations, lifespans; then the engines. A
-source only asks, so a start that it refuses creates no file. The order of a stop: machines let go, lifespans
-end, sessions leave, connections close.
+source only asks, so a start that it refuses creates no file. The order of a stop: machines let go, sessions
+leave, lifespans end, connections close.
 """
 
 from __future__ import annotations
@@ -12,36 +12,21 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 
-from triggerkit.core.consumer import ConsumerSettings
-from triggerkit.core.coordinator import Cadence
-from triggerkit.core.events import (
-    DrainExpired,
-    Draining,
-    Event,
-    MappingId,
-    Observer,
-    Started,
-    Stopped,
-)
-from triggerkit.core.mapping import EventSourceMapping
-from triggerkit.core.membership import Membership
-from triggerkit.core.model import TRIM_HORIZON, Position, PositionKind, StopReason
-from triggerkit.core.options import MappingOptions
+from triggerkit.core.events import Observer, Started
 from triggerkit.core.snapshot import MappingSnapshot
 from triggerkit.invokers.calls import ShownRecords
-from triggerkit.ports import Clock, Destination, Invoker, LeaseStore, Runner, Services, Source
+from triggerkit.ports import Clock, Destination, LeaseStore, Runner, Services, Source
 from triggerkit.registry import open_destination, open_lease_store, open_source
 from triggerkit.runtime.adoption import Claim, adopt_former_rows, under_new_names
+from triggerkit.runtime.assembly import MappingParts, assemble
 from triggerkit.runtime.counts import Counts
-from triggerkit.runtime.deadline import ActingDeadline
-from triggerkit.runtime.engine import Engine, RunningMapping, publish
+from triggerkit.runtime.engine import publish
 from triggerkit.runtime.event_log import EventLog
 from triggerkit.runtime.failure_files import show_command
 from triggerkit.runtime.handlers import Handlers
 from triggerkit.runtime.listings import SharedListing
 from triggerkit.runtime.logs import get_logger
 from triggerkit.runtime.orphans import Starting, known_triggers, refuse_orphans
-from triggerkit.runtime.perform import MappingPorts, MembershipPerformer, Performer
 from triggerkit.runtime.starting import each_stream_once, prepare_patiently
 from triggerkit.settings import MappingPlan, Settings
 
@@ -51,8 +36,6 @@ TIP_CHECK_SECONDS = 0.1
 CLOSE_SECONDS = 1.0
 """What one adapter gets to close; a call that still hangs then ends with the process."""
 OPENING_CHECK_SECONDS = 0.02
-LAST_RELEASES_SECONDS = 5.0
-"""After the drain: how long the releases themselves may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +90,8 @@ class Worker:
             self.counts,
             *observers,
         )
-        self._engines: list[Engine] = []
+        self._assembly = assemble((), clock)
         self._sources: dict[str, tuple[Source, SharedListing]] = {}
-        self._deadlines: list[ActingDeadline] = []
         self._shared: dict[object, object] = {}
         self._stop_asked = asyncio.Event()
         self.on_ready: Callable[[], None] = lambda: None
@@ -118,11 +100,7 @@ class Worker:
 
     def snapshots(self) -> dict[str, MappingSnapshot]:
         """Of every mapping, by name."""
-        return {
-            name: picture
-            for engine in self._engines
-            for name, picture in engine.snapshots().items()
-        }
+        return self._assembly.snapshots()
 
     def stop(self) -> None:
         """Drain and release; `run` returns when that is done."""
@@ -138,15 +116,18 @@ class Worker:
         async with AsyncExitStack() as closing:
             if not await self._assembled_before_stop(closing):
                 return
-            for engine in self._engines:
-                engine.start()
+            self._assembly.start()
             await self._until_opened()
             self.on_ready()
-            self._publish(Started(tuple(plan.name for plan in self._settings.mappings)))
+            names = tuple(plan.name for plan in self._settings.mappings)
+            publish(self._observers, Started(names))
             try:
                 await self._until_stopped()
             finally:
-                await self._drain()
+                in_time = await self._assembly.drain(self._flags.drain_timeout_seconds)
+                self.drain_expired = not in_time
+            if self._assembly.failure is not None:  # it broke while it drained
+                raise self._assembly.failure
 
     # --- the start ------------------------------------------------------------------------------
 
@@ -182,10 +163,10 @@ class Worker:
             await destination.prepare()
         handlers = Handlers(plans, self._clock, self._flags.shown_records)
         await closing.enter_async_context(handlers)
-        for text, store in opened.stores.items():
-            mine = [plan for plan in plans if plan.state.text == text]
-            engine = await self._build_engine(mine, store, opened.destinations, handlers, closing)
-            self._engines.append(engine)
+        parts = [self._parts(plan, opened, handlers) for plan in plans]
+        self._assembly = assemble(parts, self._clock, self._observers)
+        closing.push_async_callback(self._assembly.leave)
+        closing.push_async_callback(self._assembly.close)
 
     def _open(self, plans: list[MappingPlan], closing: AsyncExitStack) -> _Opened:
         """Open every adapter, which reads its locator and touches nothing yet."""
@@ -235,70 +216,18 @@ class Worker:
                 return
         self._sources[text] = (source, SharedListing(source, self._clock))
 
-    async def _build_engine(
-        self,
-        plans: list[MappingPlan],
-        store: LeaseStore,
-        destinations: dict[str, Destination],
-        handlers: Handlers,
-        closing: AsyncExitStack,
-    ) -> Engine:
-        membership = Membership(store.fresh_session())
-        deadline = ActingDeadline(self._clock)
-        self._deadlines.append(deadline)
-        mappings = tuple(
-            self._build_mapping(
-                plan,
-                store,
-                handlers.invoker(plan.name),
-                destinations.get(plan.on_failure.text) if plan.on_failure else None,
-                deadline,
-            )
-            for plan in plans
-        )
-        beats = MembershipPerformer(store, self._clock)
-        engine = Engine(membership, beats, mappings, self._clock, deadline, self._observers)
-
-        async def leave() -> None:
-            await engine.close()
-            await store.leave(membership.me)
-
-        closing.push_async_callback(leave)
-        return engine
-
-    def _build_mapping(
-        self,
-        plan: MappingPlan,
-        store: LeaseStore,
-        invoker: Invoker,
-        destination: Destination | None,
-        deadline: ActingDeadline,
-    ) -> RunningMapping:
+    def _parts(self, plan: MappingPlan, opened: _Opened, handlers: Handlers) -> MappingParts:
         source, listing = self._sources[plan.source_locator.text]
-        interval = plan.options.checkpoint_interval_seconds
-        settings = ConsumerSettings(
-            prefix=lease_prefix(self._settings.namespace, plan.name, source.name),
-            options=plan.options,
-            checkpoint_interval_seconds=(
-                store.checkpoint_interval_seconds if interval is None else interval
-            ),
-            mapping=MappingId(plan.name, source.name),
-        )
-        machine = EventSourceMapping(
-            starting_position(plan.options, self._clock), settings, Cadence()
-        )
-        ports = MappingPorts(
+        return MappingParts(
+            namespace=self._settings.namespace,
             trigger=plan.name,
-            prefix=settings.prefix,
+            options=plan.options,
             source=source,
             listing=listing,
-            store=store,
-            invoker=invoker,
-            destination=destination,
-            deadline=deadline,
+            store=opened.stores[plan.state.text],
+            invoker=handlers.invoker(plan.name),
+            destination=opened.destinations[plan.on_failure.text] if plan.on_failure else None,
         )
-        name = f"{plan.name}:{source.name}"
-        return RunningMapping(name, machine, Performer(ports, self._clock))
 
     def _services(self, run: Runner) -> Services:
         return Services(
@@ -312,11 +241,9 @@ class Worker:
     # --- the life -------------------------------------------------------------------------------
 
     async def _until_stopped(self) -> None:
-        waits: list[asyncio.Future[object]] = [asyncio.ensure_future(self._stop_asked.wait())]
-        waits += [
-            asyncio.ensure_future(engine.wait_stopped())
-            for engine in self._engines
-            if engine.mappings
+        waits: list[asyncio.Future[object]] = [
+            asyncio.ensure_future(self._stop_asked.wait()),
+            asyncio.ensure_future(self._assembly.wait_ended()),
         ]
         if self._flags.burst:
             waits.append(asyncio.ensure_future(self._until_tip()))
@@ -328,41 +255,12 @@ class Worker:
 
     async def _until_opened(self) -> None:
         """A trigger that starts at LATEST runs once its shards are open: what is written after that comes."""
-        while not self._stop_asked.is_set() and any(
-            engine.failure is None and engine.is_opening for engine in self._engines
-        ):
+        while self._assembly.is_opening and not self._stop_asked.is_set():
             await asyncio.sleep(OPENING_CHECK_SECONDS)
 
     async def _until_tip(self) -> None:
         while not all(picture.at_tip for picture in self.snapshots().values()):
             await asyncio.sleep(TIP_CHECK_SECONDS)
-
-    async def _drain(self) -> None:
-        timeout_seconds = self._flags.drain_timeout_seconds
-        self._publish(Draining(timeout_seconds))
-        ends_at = self._clock.now().monotonic_seconds + self._flags.drain_timeout_seconds
-        for deadline in self._deadlines:
-            deadline.drain_until(ends_at)
-        if not await self._stopped_within(StopReason.REQUESTED, timeout_seconds):
-            self.drain_expired = True
-            self._publish(DrainExpired(timeout_seconds))
-            await self._stopped_within(StopReason.DRAIN_EXPIRED, LAST_RELEASES_SECONDS)
-        self._publish(Stopped())
-
-    def _publish(self, event: Event) -> None:
-        publish(self._observers, event)
-
-    async def _stopped_within(self, reason: StopReason, seconds: float) -> bool:
-        for engine in self._engines:
-            engine.stop(reason)
-        waiting = asyncio.gather(
-            *(engine.wait_stopped() for engine in self._engines), return_exceptions=True
-        )
-        try:
-            await asyncio.wait_for(waiting, seconds)
-        except TimeoutError:
-            return False
-        return True
 
 
 async def _close(close: Callable[[], Awaitable[None]]) -> None:
@@ -375,15 +273,3 @@ def _shown_by(plan: MappingPlan, settings: Settings) -> Callable[[str], str]:
     """The command that shows the failure record of a request of this trigger; empty where none is kept."""
     failures, base_path = plan.on_failure, str(settings.base_path)
     return lambda request_id: show_command(failures, base_path, request_id) if failures else ""
-
-
-def lease_prefix(namespace: str, mapping: str, source: str) -> str:
-    """How the keys of a mapping's leases begin (decision 2)."""
-    return f"{namespace}:{mapping}:{source}:"
-
-
-def starting_position(options: MappingOptions, clock: Clock) -> Position:
-    """The start rule of a mapping without state: LATEST is the first answer of the service (decision 7)."""
-    if options.starting_position != "LATEST":
-        return TRIM_HORIZON
-    return Position(PositionKind.LATEST, at_seconds=clock.first_service_seconds)

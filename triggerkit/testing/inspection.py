@@ -22,7 +22,7 @@ from triggerkit.core.outcome import (
 )
 from triggerkit.emulator import Emulator
 from triggerkit.ports import Clock, Invocation, Source
-from triggerkit.runtime.worker import lease_prefix, starting_position
+from triggerkit.runtime.assembly import lease_prefix, starting_position
 from triggerkit.settings import MappingPlan
 from triggerkit.testing.checker import Checker
 from triggerkit.testing.clock import VirtualClock

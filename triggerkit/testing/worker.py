@@ -13,10 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from triggerkit.core import events
-from triggerkit.core.consumer import ConsumerSettings, ShardConsumer
-from triggerkit.core.coordinator import Cadence
-from triggerkit.core.mapping import EventSourceMapping
-from triggerkit.core.membership import Membership
+from triggerkit.core.consumer import ShardConsumer
 from triggerkit.core.model import SessionId, shard_name
 from triggerkit.emulator import Emulator
 from triggerkit.invokers.calls import HandlerSettings
@@ -24,15 +21,12 @@ from triggerkit.invokers.inprocess import InProcessInvoker
 from triggerkit.invokers.lifespan import Lifespan
 from triggerkit.invokers.typed import TypedHandler
 from triggerkit.ports import Invoker, Source
-from triggerkit.runtime.deadline import ActingDeadline
-from triggerkit.runtime.engine import Engine, RunningMapping
+from triggerkit.runtime.assembly import Assembly, MappingParts, assemble
 from triggerkit.runtime.event_log import EventLog
 from triggerkit.runtime.handlers import DEFAULT_MEMORY_MEGABYTES, callable_of
 from triggerkit.runtime.listings import SharedListing
 from triggerkit.runtime.logs import get_logger
-from triggerkit.runtime.perform import MappingPorts, MembershipPerformer, Performer
 from triggerkit.runtime.pools import InlineHandlers
-from triggerkit.runtime.worker import lease_prefix, starting_position
 from triggerkit.settings import MappingPlan
 from triggerkit.testing.calls import CallBook
 from triggerkit.testing.clock import HostClock, VirtualClock
@@ -83,8 +77,8 @@ class SimulatedWorker:
         self._places = InlineHandlers()
         self._lifespans: dict[int, Lifespan] = {}
         self._invokers: list[InProcessInvoker] = []
-        self._engine: Engine | None = None
-        self._observers: list[events.Observer] = []
+        self._assembly: Assembly | None = None
+        self._observers: list[events.Observer] = [EventLog(clock), self._observe]
 
     def _beat_sent(self) -> Callable[[SessionId], None]:
         sent_seconds = self._clock.now().monotonic_seconds
@@ -109,35 +103,30 @@ class SimulatedWorker:
         for plan in world.plans:
             if plan.name not in invokers:
                 invokers[plan.name] = await self._open_invoker(plan)
-        membership = Membership(self._store.fresh_session())
-        deadline = ActingDeadline(self._clock)
-        mappings = tuple(
-            self._mapping(plan, *sources[plan.source_locator.name], invokers[plan.name], deadline)
+        parts = [
+            self._parts(plan, *sources[plan.source_locator.name], invokers[plan.name])
             for plan in world.plans
-        )
-        beats = MembershipPerformer(self._store, self._clock)
-        log: events.Observer = EventLog(self._clock)
-        observers = (log, self._observe, *self._observers)
-        self._engine = Engine(membership, beats, mappings, self._clock, deadline, observers)
-        self._engine.start()
+        ]
+        self._assembly = assemble(parts, self._clock, self._observers)
+        self._assembly.start()
 
     def check(self) -> None:
         """Raise what broke the engine, if anything did: nothing limps on."""
-        if self._engine is not None and self._engine.failure is not None:
-            raise self._engine.failure
+        if self._assembly is not None and self._assembly.failure is not None:
+            raise self._assembly.failure
 
     @property
     def is_opening(self) -> bool:
         """Whether a start at LATEST has not opened its shards yet."""
-        return self._engine is not None and self._engine.is_opening
+        return self._assembly is not None and self._assembly.is_opening
 
     def consumers(self) -> dict[str, ShardConsumer]:
         """What this worker holds, by lease key."""
-        if self._engine is None or self.line.is_cut:
+        if self._assembly is None or self.line.is_cut:
             return {}
         return {
             consumer.lease.key: consumer
-            for mapping in self._engine.mappings
+            for mapping in self._assembly.mappings
             for consumer in mapping.machine
         }
 
@@ -156,8 +145,8 @@ class SimulatedWorker:
         self._life.thaw()
         if self._sessions.current is not None:
             self._world.inspection.died(self._sessions.current)
-        if self._engine is not None:
-            await self._engine.close()
+        if self._assembly is not None:
+            await self._assembly.close()
 
     async def clean_up(self) -> None:
         """Leave the lifespans and close event loops, so that the test that simulates leaks nothing."""
@@ -204,44 +193,24 @@ class SimulatedWorker:
             self._world.inspection,
         )
 
-    def _mapping(
-        self,
-        plan: MappingPlan,
-        source: Source,
-        listing: SharedListing,
-        invoker: Invoker,
-        deadline: ActingDeadline,
-    ) -> RunningMapping:
-        clock = self._clock
-        interval = plan.options.checkpoint_interval_seconds
-        settings = ConsumerSettings(
-            prefix=lease_prefix(NAMESPACE, plan.name, source.name),
-            options=plan.options,
-            checkpoint_interval_seconds=(
-                self._store.checkpoint_interval_seconds if interval is None else interval
-            ),
-            mapping=events.MappingId(plan.name, source.name),
-        )
-        machine = EventSourceMapping(
-            starting_position(plan.options, self._clock), settings, Cadence()
-        )
-        checker = self._world.inspection.event_checker(self.name, plan, clock)
+    def _parts(
+        self, plan: MappingPlan, source: Source, listing: SharedListing, invoker: Invoker
+    ) -> MappingParts:
+        checker = self._world.inspection.event_checker(self.name, plan, self._clock)
         self._observers.append(checker)
-        destination = self._world.destination
-        ports = MappingPorts(
+        destination = None
+        if plan.on_failure is not None:
+            destination = CheckedDestination(checker, self._world.destination)
+        return MappingParts(
+            namespace=NAMESPACE,
             trigger=plan.name,
-            prefix=settings.prefix,
+            options=plan.options,
             source=source,
             listing=listing,
             store=self._store,
             invoker=invoker,
-            destination=None
-            if plan.on_failure is None
-            else CheckedDestination(checker, destination),
-            deadline=deadline,
+            destination=destination,
         )
-        name = f"{plan.name}:{source.name}"
-        return RunningMapping(name, machine, Performer(ports, clock))
 
     def _observe(self, event: events.Event) -> None:
         ledger = self._world.ledger

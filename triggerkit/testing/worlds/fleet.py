@@ -153,7 +153,7 @@ class Fleet:
         self._ended.append(worker)
         if self._places[number] is worker:
             self._places[number] = None
-        could_not_begin = worker.engine is None and not worker.stopping
+        could_not_begin = worker.assembly is None and not worker.stopping
         if not self._ends and (could_not_begin or self._stays_up):
             self.later(RESTART_AGAIN_SECONDS, self._start_again, number)
 

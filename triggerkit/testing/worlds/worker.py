@@ -11,24 +11,18 @@ from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from random import Random
 
-from triggerkit.core.consumer import ConsumerSettings
+from triggerkit.core import events
 from triggerkit.core.coordinator import Cadence
-from triggerkit.core.events import MappingId
-from triggerkit.core.mapping import EventSourceMapping
-from triggerkit.core.membership import Membership
-from triggerkit.core.model import StopReason
 from triggerkit.emulator import Emulator
 from triggerkit.invokers.calls import HandlerSettings
 from triggerkit.invokers.inprocess import InProcessInvoker
 from triggerkit.ports import Source
-from triggerkit.runtime.deadline import ActingDeadline
-from triggerkit.runtime.engine import Engine, RunningMapping
+from triggerkit.runtime.assembly import Assembly, MappingParts, assemble
 from triggerkit.runtime.handlers import callable_of
 from triggerkit.runtime.listings import SharedListing
 from triggerkit.runtime.logs import get_logger
-from triggerkit.runtime.perform import MappingPorts, MembershipPerformer, Performer
+from triggerkit.runtime.perform import Performer
 from triggerkit.runtime.starting import prepare_patiently
-from triggerkit.runtime.worker import starting_position
 from triggerkit.testing.clock import HostClock, VirtualClock
 from triggerkit.testing.source import open_source
 from triggerkit.testing.truth import Violation
@@ -42,8 +36,8 @@ from triggerkit.testing.worlds.witness import Witness
 from triggerkit.triggers import Triggers
 
 TABLE = "orders"
+NAMESPACE = "world"
 DRAIN_SECONDS = 25.0
-LAST_RELEASES_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +66,11 @@ class Worker:
     on_end: Callable[[Worker], None]
     clock: HostClock = field(init=False)
     sessions: SessionsOf = field(init=False)
-    engine: Engine | None = None
+    assembly: Assembly | None = None
     stopping: bool = False
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _context: Context = field(default_factory=copy_context)
-    _checkers: list[EventChecker] = field(default_factory=list)
+    _observers: list[events.Observer] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         host = self.host
@@ -85,6 +79,7 @@ class Worker:
         )
         self.sessions = SessionsOf(self.life.name, self.clock)
         self._context.run(LIFE.set, self.life)
+        self._observers.append(self._observe)
 
     def start(self) -> None:
         """Begin to live."""
@@ -102,8 +97,8 @@ class Worker:
     def clean_up(self) -> None:
         """The world is over: no timer begins anything anew."""
         self.life.end()
-        if self.engine is not None:
-            self.engine.forget_timers()
+        if self.assembly is not None:
+            self.assembly.forget_timers()
 
     # --- a life -----------------------------------------------------------------------------------
 
@@ -118,63 +113,55 @@ class Worker:
             self._end()
             return
         store = WiredStore(around.state, self.wire, around.witness, self.sessions)
-        membership = Membership(store.fresh_session())
-        deadline = ActingDeadline(self.clock)
         listing = SharedListing(source, self.clock)
-        mappings = [
-            await self._mapping(number, source, listing, store, deadline)
+        parts = [
+            await self._parts(number, source, listing, store)
             for number in range(len(around.plan.triggers))
         ]
-        beats = MembershipPerformer(store, self.clock)
-        self.engine = Engine(
-            membership, beats, tuple(mappings), self.clock, deadline, self._checkers
+        assembly = self.assembly = assemble(
+            parts,
+            self.clock,
+            self._observers,
+            cadence=Cadence(audit_seconds=around.plan.audit_seconds),
+            performer=around.performer,
         )
-        self.engine.start()
+        assembly.start()
         waiting = asyncio.ensure_future(self._stop.wait())
-        stopped = asyncio.ensure_future(self.engine.wait_stopped())
-        await asyncio.wait([waiting, stopped], return_when=asyncio.FIRST_COMPLETED)
+        ended = asyncio.ensure_future(assembly.wait_ended())
+        await asyncio.wait([waiting, ended], return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
-        if stopped.done():
-            why = self.engine.failure or "it stopped by itself"
-            around.witness.break_off(
-                why if isinstance(why, Exception) else Violation(f"W: {self.life.name}: {why}")
-            )
+        if ended.done():
+            self._break_off(ended.exception() or "it stopped by itself")
             return
-        stopped.cancel()
-        await self._drain(self.engine, deadline)
-        await self.engine.close()
-        await self._leave(store)
+        ended.cancel()
+        await assembly.drain(DRAIN_SECONDS)
+        if assembly.failure is not None:
+            self._break_off(assembly.failure)
+        await assembly.close()
+        try:
+            await assembly.leave()
+        except Exception as error:  # noqa: BLE001 - others find out
+            around.witness.note(self.life.name, f"did not leave: {error}")
         self._end()
 
-    async def _drain(self, engine: Engine, deadline: ActingDeadline) -> None:
-        """As the runtime's own worker drains."""
+    def _break_off(self, why: BaseException | str) -> None:
+        fault = why if isinstance(why, Exception) else Violation(f"W: {self.life.name}: {why}")
+        self.around.witness.break_off(fault)
+
+    def _observe(self, event: events.Event) -> None:
+        """Let the checkers know that the worker drains: from then on more is allowed."""
         witness = self.around.witness
-        witness.note(self.life.name, "drains")
-        for checker in witness.checkers.values():
-            checker.asked_to_stop(self.life.name)
-        deadline.drain_until(self.clock.now().monotonic_seconds + DRAIN_SECONDS)
-        for reason, seconds in (
-            (StopReason.REQUESTED, DRAIN_SECONDS),
-            (StopReason.DRAIN_EXPIRED, LAST_RELEASES_SECONDS),
-        ):
-            engine.stop(reason)
-            try:
-                await asyncio.wait_for(engine.wait_stopped(), seconds)
-            except TimeoutError:
+        match event:
+            case events.Draining():
+                witness.note(self.life.name, "drains")
+                for checker in witness.checkers.values():
+                    checker.asked_to_stop(self.life.name)
+            case events.DrainExpired():
                 witness.note(self.life.name, "the drain expired")
                 for checker in witness.checkers.values():
                     checker.drain_expired(self.life.name)
-            except Exception as fault:  # noqa: BLE001 - a machine broke
-                witness.break_off(fault)
-            else:
-                return
-
-    async def _leave(self, store: WiredStore) -> None:
-        assert self.engine is not None
-        try:
-            await store.leave(self.engine.membership.me)
-        except Exception as error:  # noqa: BLE001 - others find out
-            self.around.witness.note(self.life.name, f"did not leave: {error}")
+            case _:
+                pass
 
     def _end(self) -> None:
         if self.life.ended:
@@ -188,41 +175,29 @@ class Worker:
 
     # --- what it is made of -----------------------------------------------------------------------
 
-    async def _mapping(
-        self,
-        number: int,
-        source: Source,
-        listing: SharedListing,
-        store: WiredStore,
-        deadline: ActingDeadline,
-    ) -> RunningMapping:
-        around, clock = self.around, self.clock
-        trigger, prefix = around.plan.triggers[number], around.prefixes[number]
-        options, name = trigger.options, f"trigger-{number}"
-        interval = options.checkpoint_interval_seconds
-        settings = ConsumerSettings(
-            prefix=prefix,
-            options=options,
-            checkpoint_interval_seconds=(
-                store.checkpoint_interval_seconds if interval is None else interval
-            ),
-            mapping=MappingId(name, source.name),
+    async def _parts(
+        self, number: int, source: Source, listing: SharedListing, store: WiredStore
+    ) -> MappingParts:
+        around = self.around
+        trigger, prefix, name = (
+            around.plan.triggers[number],
+            around.prefixes[number],
+            name_of(number),
         )
-        cadence = Cadence(audit_seconds=around.plan.audit_seconds)
-        machine = EventSourceMapping(starting_position(options, clock), settings, cadence)
         event_checker = EventChecker(
             life=self.life.name,
             trigger=name,
             checker=around.witness.checkers[prefix],
             witness=around.witness,
-            clock=clock,
+            clock=self.clock,
             service_seconds=around.clock.now_seconds,
             delivers=trigger.has_destination,
         )
-        self._checkers.append(event_checker)
-        ports = MappingPorts(
+        self._observers.append(event_checker)
+        return MappingParts(
+            namespace=NAMESPACE,
             trigger=name,
-            prefix=prefix,
+            options=trigger.options,
             source=source,
             listing=listing,
             store=store,
@@ -230,9 +205,7 @@ class Worker:
             destination=(
                 WiredDestination(event_checker, self.wire) if trigger.has_destination else None
             ),
-            deadline=deadline,
         )
-        return RunningMapping(name, machine, around.performer(ports, clock))
 
     async def _invoker(self, name: str, trigger: TriggerPlan, prefix: str) -> CheckedInvoker:
         around, options = self.around, trigger.options
@@ -264,3 +237,8 @@ class Worker:
             log=get_logger(),
         )
         return CheckedInvoker(invoker, checker, around.witness)
+
+
+def name_of(number: int) -> str:
+    """The name of a world's trigger."""
+    return f"trigger-{number}"

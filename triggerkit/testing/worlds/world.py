@@ -22,9 +22,9 @@ from triggerkit.lease_stores._sqlite_file import Durability, SqliteFile
 from triggerkit.lease_stores.memory import MemoryLeaseStore
 from triggerkit.lease_stores.sqlite import SqliteLeaseStore
 from triggerkit.ports import LeaseStore
+from triggerkit.runtime.assembly import lease_prefix, starting_position
 from triggerkit.runtime.perform import Performer
 from triggerkit.runtime.pools import InlineRunner
-from triggerkit.runtime.worker import lease_prefix, starting_position
 from triggerkit.testing.checker import Checker
 from triggerkit.testing.clock import VirtualClock
 from triggerkit.testing.truth import Violation
@@ -35,7 +35,7 @@ from triggerkit.testing.worlds.state import SharedState, at_once
 from triggerkit.testing.worlds.stream import TableStream, make_table
 from triggerkit.testing.worlds.wire import Weather
 from triggerkit.testing.worlds.witness import Witness
-from triggerkit.testing.worlds.worker import TABLE, Surroundings
+from triggerkit.testing.worlds.worker import NAMESPACE, TABLE, Surroundings, name_of
 
 HEALING_SECONDS = 600.0
 """The longest backoff is a minute; a lane of small batches may hold a hundred calls."""
@@ -141,8 +141,7 @@ class World:
         emulator = Emulator(self.clock, seed=plan.seed, shards=plan.stream.shards)
         closing.callback(emulator.close)
         prefixes = tuple(
-            lease_prefix("world", f"trigger-{number}", SOURCE)
-            for number in range(len(plan.triggers))
+            lease_prefix(NAMESPACE, name_of(number), SOURCE) for number in range(len(plan.triggers))
         )
         make_table(emulator, TABLE)
         self._stream = TableStream(emulator, TABLE, witness)
