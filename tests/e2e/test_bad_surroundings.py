@@ -232,7 +232,9 @@ def test_a_write_lock_while_running_pauses_the_worker_and_it_goes_on_with_its_le
         with closing(sqlite3.connect(shop.folder / "state.db", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             held_since = time.monotonic()
-            worker.until_logged("beat_failed")  # five seconds later: past the deadline
+            worker.until_logged(
+                "will_retry", operation="Beat"
+            )  # five seconds later: past the deadline
             assert time.monotonic() - held_since > 4
             tables.put("orders", "a", "b", "c")
             tables.put("users", "a", "b", "c")

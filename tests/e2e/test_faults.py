@@ -171,7 +171,7 @@ def test_a_full_disk_pauses_the_worker_which_says_so_once_and_goes_on_when_there
             world.until_delivered(worker, all_of=200)
             filler = fill(disk)
             full_at = time.monotonic()
-            worker.until_logged("beat_failed")
+            worker.until_logged("will_retry", operation="Beat")
             wait_seconds(
                 lambda: time.monotonic() > world.deliveries()[-1].noted + 2, lambda: "a pause"
             )
@@ -187,14 +187,15 @@ def test_a_full_disk_pauses_the_worker_which_says_so_once_and_goes_on_when_there
                 for entry in worker.logs
                 if entry["level"] != "info" or entry["event"] == "recovered"
             ]
-            hints = [entry["hint"] for entry in worker.logged("beat_failed")]
+            hints = [entry["hint"] for entry in worker.logged("will_retry", operation="Beat")]
             stop(worker)
     print(
         f"disk full: calls for {acted:.1f} s more, again {back:.2f} s after there is room; {told}"
     )
     assert sorted(told) == [
-        ("beat_failed", None),
+        ("recovered", "Beat"),
         ("recovered", "Save"),
+        ("will_retry", "Beat"),
         ("will_retry", "Save"),
     ]
     assert hints == ["free some space on that disk"]
