@@ -267,6 +267,19 @@ def test_the_two_commands_of_the_readme_are_those_that_ci_runs() -> None:
     assert "$ pip install '.[dev]' && pytest\n" in readme
 
 
+def test_f1_every_guarantee_of_the_readme_names_tests_that_exist() -> None:
+    """Where the linked file has them."""
+    readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    table = readme.split("## What is guaranteed\n")[1].split("\n## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| ")]
+    assert rows[0] == ["when", "then", "shown by"]
+    for when, _, shown_by in rows[1:]:
+        named = re.findall(r"\[(test_\w+)\]\(([\w./]+)\)", shown_by)
+        assert named, f"no test shows: {when}"
+        for test, path in named:
+            assert f"def {test}(" in (CHECKOUT / path).read_text("utf-8"), f"{path}: {test}"
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_tables_are_those_that_the_code_makes(page: str) -> None:
     text = (CHECKOUT / page).read_text(encoding="utf-8")
