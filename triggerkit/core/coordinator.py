@@ -164,6 +164,7 @@ class LeaseCoordinator:
         self._childless: frozenset[ShardId] = frozenset()
         self._taking: set[ShardId] = set()  # a Take is under way
         self._forgetting: set[ShardId] = set()
+        self._take_at_seconds: dict[ShardId, float] = {}  # when a Take that failed is made again
         self._doubtful: set[ShardId] = set()  # rows that are not as surveyed: the next survey tells
         self._ending: dict[ShardId, _End] = {}
         self._births = self._grants = 0  # the sums over those
@@ -274,6 +275,7 @@ class LeaseCoordinator:
             case Take(lease=lease):
                 self._taking.discard(lease.shard)
                 self._doubtful.add(lease.shard)
+                self._take_at_seconds[lease.shard] = at_seconds
             case Forget(lease=lease):
                 self._forgetting.discard(lease.shard)
             case _:
@@ -437,6 +439,7 @@ class LeaseCoordinator:
             or self._to_offer
             or self._rows.stuck
             or self._doubtful
+            or self._take_at_seconds
             or self._missing
             or self._has_absent_owner
         )
@@ -586,16 +589,12 @@ class LeaseCoordinator:
                     found[Subject(None, shard, cause=WaitCause.LISTING)] = told
         return found | self._stalled_leases(is_held)
 
-    def closed_shards(self, held: Iterable[ShardId]) -> list[ShardId]:
-        """Those of the shards that have ended, as far as the last complete listing shows."""
-        if self._listed is None:
-            return []
-        graph = self._listed.graph
-        return [
-            shard
-            for shard in held
-            if shard in graph and (graph[shard].closed or graph.children(shard))
-        ]
+    def is_closed(self, shard: ShardId) -> bool:
+        """Whether the shard gets no more records, as far as the last complete listing shows."""
+        listed = self._listed
+        if listed is None or shard not in listed.graph:
+            return False
+        return listed.graph[shard].closed or bool(listed.graph.children(shard))
 
     def _stalled_leases(self, is_held: Callable[[ShardId], bool]) -> dict[Subject, str]:
         sessions = self._sessions
@@ -643,6 +642,9 @@ class LeaseCoordinator:
         """
         if self._must_offer_all:
             self._count_others(sessions)
+        for shard, at_seconds in list(self._take_at_seconds.items()):
+            if at_seconds <= now.monotonic_seconds or shard not in self._rows.ready:
+                del self._take_at_seconds[shard]
         shards = self._rows.ready if self._must_offer_all else self._to_offer
         free = [
             self._rows[shard]
@@ -650,6 +652,7 @@ class LeaseCoordinator:
             if shard in self._rows.ready
             and shard not in self._taking
             and shard not in self._doubtful
+            and shard not in self._take_at_seconds
             and not is_blocked(shard)
             and self._is_free(self._rows[shard], sessions)
         ]

@@ -71,6 +71,7 @@ from triggerkit.core.reports import (
 from triggerkit.core.watchdog import BLOCKED_RETRY_SECONDS, Subject, Watchdog
 
 NEVER = float("inf")
+CLOSED_WITHOUT_END = "it is closed, and no page brings records or its end"
 TRIM_HORIZON_REFUSED = (
     "the service says that the records are trimmed, also at the oldest that it has"
 )
@@ -154,10 +155,9 @@ class EventSourceMapping:
 
     def _observe(self, now: Now) -> None:
         stalls = self.coordinator.stalls(self._is_blocked)
-        for shard in self.coordinator.closed_shards(self.consumers):
-            if self.consumers[shard].finds_nothing:
-                told = "it is closed, and no page brings records or its end"
-                stalls[Subject(None, shard, cause=WaitCause.SHARD_END)] = told
+        for shard, consumer in self.consumers.items():
+            if consumer.finds_nothing and self.coordinator.is_closed(shard):
+                stalls[Subject(None, shard, cause=WaitCause.SHARD_END)] = CLOSED_WITHOUT_END
         self._watchdog.observe(stalls, now)
 
     @property
@@ -271,8 +271,16 @@ class EventSourceMapping:
                 watchdog.forget(shard)  # calls that run are waited for
             case _:
                 watchdog.ended(_what_moved(report), now)
-                if isinstance(report, Fetched) and (report.page.records or report.page.ended):
-                    watchdog.ended(Subject(None, shard, cause=WaitCause.SHARD_END), now)
+                if isinstance(report, Fetched) and self._stop is None:
+                    self._watch_end(report, now)
+
+    def _watch_end(self, report: Fetched, now: Now) -> None:
+        """A shard that is closed brings records, or its end."""
+        subject = Subject(None, report.shard, cause=WaitCause.SHARD_END)
+        if report.page.records or report.page.ended:
+            self._watchdog.ended(subject, now)
+        elif self.coordinator.is_closed(report.shard):
+            self._watchdog.hold(subject, CLOSED_WITHOUT_END, now)
 
     def _judge(self, report: Invoked, now: Now) -> None:
         """Block the whole trigger once it shows that the handler's type fits nothing."""

@@ -220,12 +220,16 @@ class Watchdog:
         for subject in self._conditions - conditions.keys():
             self.ended(subject, now)
         for subject, detail in conditions.items():
-            watched = self._find(subject)
-            if watched is None:
-                watched = _Watched(now.monotonic_seconds, now.service_seconds)
-                self._others[subject] = watched
-                self._conditions.add(subject)
-            watched.detail = detail
+            self.hold(subject, detail, now)
+
+    def hold(self, subject: Subject, detail: str, now: Now) -> None:
+        """This condition holds at present."""
+        watched = self._find(subject)
+        if watched is None:
+            watched = _Watched(now.monotonic_seconds, now.service_seconds)
+            self._others[subject] = watched
+            self._conditions.add(subject)
+        watched.detail = detail
 
     def forget(self, shard: ShardId, lanes: int = 0) -> None:
         """This worker does nothing with the shard any more; without `lanes`, its calls still run."""

@@ -1,0 +1,628 @@
+"""Every fault that stops a worker is reported once, in time, with its cause; no healthy worker says anything.
+
+The rows of `FAULTS` are the faults that last: the findings B1 to B6, the ports, and the verbs of the emulator. A
+verb that is new needs a row, or a line in `PASSING_VERBS` that says why it stops nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import pytest
+from runtime.fakes import FakeInvoker
+from runtime.healthy_worlds import warnings_of
+from runtime.stall_world import SerialInvoker, StallWorld, always_failing
+
+from triggerkit.core.events import (
+    Blocked,
+    CallFailed,
+    MovedAgain,
+    Operation,
+    PageRead,
+    WaitCause,
+    Waiting,
+)
+from triggerkit.core.model import LastFailure
+from triggerkit.core.options import MappingOptions
+from triggerkit.core.outcome import Failed, NotInvoked, Outcome, Succeeded
+from triggerkit.emulator import EmulatorError
+from triggerkit.emulator.control_verbs import VERBS
+from triggerkit.emulator.faults import Damage
+from triggerkit.errors import (
+    CredentialsError,
+    DestinationError,
+    EndpointUnreachableError,
+    ListingUnusableError,
+    PermissionDeniedError,
+    PositionImpossibleError,
+    PositionTrimmedError,
+    RequestRefusedError,
+    StateError,
+    TriggerkitError,
+)
+from triggerkit.ports import Invocation, Invoker
+
+MANY = 10**6
+STORE = ("read", "pin", "create", "take", "advance", "finish", "release", "forget", "beat")
+UNREACHABLE = EndpointUnreachableError("no answer", hint="start it")
+LOCKED = StateError("the file is locked")
+Act = Callable[[StallWorld], object]
+
+
+FAILURE = LastFailure("request", "ValueError", "no")
+
+
+class SlowInvoker(FakeInvoker):
+    """Each call takes its time."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+
+    async def invoke(self, invocation: Invocation) -> Outcome:
+        await asyncio.sleep(self._seconds)
+        return await super().invoke(invocation)
+
+
+def failing_once(outcome: Outcome) -> FakeInvoker:
+    """Only the first call ends like that."""
+    outcomes = [outcome]
+    return FakeInvoker(lambda _: outcomes.pop() if outcomes else Succeeded())
+
+
+def healed(world: StallWorld) -> None:
+    world.traps.heal()
+    world.emulator.faults.clear()
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault that lasts. `before` happens before the worker starts, `strike` when it has run for a minute."""
+
+    name: str
+    cause: WaitCause
+    strike: Act | None = None
+    before: Act | None = None
+    heal: Act = healed
+    operation: Operation | None = None
+    shards: int = 0
+    """How many are named."""
+    options: dict[str, object] = field(default_factory=dict)
+    invoker: Callable[[], Invoker] = FakeInvoker
+    world_shards: int = 1
+    verb: str = ""
+
+    def open(self) -> StallWorld:
+        """A world that the fault has just struck."""
+        options = MappingOptions.model_validate(self.options)
+        with_loop = StallWorld(options, shards=self.world_shards, invoker=self.invoker())
+        with_loop.put(3)
+        if self.before is not None:
+            self.before(with_loop)
+        with_loop.start()
+        if self.strike is not None:
+            with_loop.run(60.0)
+            assert not with_loop.stalls()
+            self.strike(with_loop)
+        return with_loop
+
+
+def fail(operation: str, error_type: str, status: int = 400) -> Act:
+    error = EmulatorError(error_type, "planned", status)
+    return lambda world: world.emulator.faults.fail(operation, error, MANY)
+
+
+def hang(*names: str) -> Act:
+    return lambda world: world.traps.hang(*names)
+
+
+def trap(error: Exception, *names: str) -> Act:
+    return lambda world: world.traps.fail(error, *names)
+
+
+def both(*acts: Act) -> Act:
+    def act(world: StallWorld) -> None:
+        for each in acts:
+            each(world)
+
+    return act
+
+
+def put(world: StallWorld) -> None:
+    world.put()
+
+
+def roll(world: StallWorld) -> None:
+    world.roll()
+    world.put()
+
+
+def hide_all(world: StallWorld) -> None:
+    for shard in world.open_shards():
+        world.emulator.faults.hide(shard)
+
+
+def hide_parent(world: StallWorld) -> None:
+    (parent,) = world.open_shards()
+    roll(world)
+    world.emulator.faults.hide(parent)
+
+
+def hide_children(world: StallWorld) -> None:
+    roll(world)
+    hide_all(world)
+
+
+FAULTS = [
+    # --- the service does not answer, or refuses ---
+    Fault(
+        "b1 GetRecords hangs", WaitCause.REPLY, hang("fetch"), operation=Operation.FETCH, shards=1
+    ),
+    Fault(
+        "b1 DescribeStream hangs",
+        WaitCause.REPLY,
+        before=hang("list_shards"),
+        operation=Operation.SURVEY,
+    ),
+    Fault(
+        "b1 the search for children hangs",
+        WaitCause.REPLY,
+        both(hang("children"), roll),
+        operation=Operation.FIND_CHILDREN,
+        shards=1,
+    ),
+    Fault(
+        "b1 everything of four shards hangs",
+        WaitCause.REPLY,
+        hang("fetch", "list_shards", "children"),
+        operation=Operation.FETCH,
+        shards=4,
+        world_shards=4,
+    ),
+    Fault(
+        "the endpoint is away",
+        WaitCause.ERROR,
+        trap(UNREACHABLE, "fetch", "list_shards", "children"),
+        operation=Operation.FETCH,
+        shards=4,
+        world_shards=4,
+    ),
+    Fault(
+        "the endpoint is away at the start",
+        WaitCause.ERROR,
+        before=trap(UNREACHABLE, "fetch", "list_shards", "children"),
+        operation=Operation.SURVEY,
+    ),
+    Fault(
+        "GetShardIterator fails",
+        WaitCause.ERROR,
+        both(
+            fail("GetShardIterator", "InternalServerError", 500),
+            lambda world: world.emulator.expire_iterators(),
+        ),
+        operation=Operation.FETCH,
+        shards=1,
+    ),
+    Fault(
+        "d2 every shard is refused from the start",
+        WaitCause.ERROR,
+        before=trap(PermissionDeniedError("not allowed"), "fetch"),
+        operation=Operation.FETCH,
+        shards=4,
+        world_shards=4,
+    ),
+    Fault(
+        "credentials are refused",
+        WaitCause.CREDENTIALS,
+        trap(CredentialsError("expired"), "fetch"),
+        operation=Operation.FETCH,
+        shards=1,
+    ),
+    Fault(
+        "b5 trimmed also at the trim horizon",
+        WaitCause.ERROR,
+        trap(PositionTrimmedError("trimmed"), "fetch"),
+        operation=Operation.FETCH,
+        shards=1,
+    ),
+    # --- listings ---
+    Fault(
+        "b3 a listing contradicts itself",
+        WaitCause.LISTING,
+        before=trap(ListingUnusableError("a cycle"), "list_shards"),
+        operation=Operation.SURVEY,
+    ),
+    Fault(
+        "b3 a listing is never complete",
+        WaitCause.LISTING,
+        before=lambda world: world.traps.answer(
+            "list_shards", lambda listing: replace(listing, complete=False)
+        ),
+    ),
+    Fault("no shard is listed", WaitCause.LISTING, before=hide_all),
+    Fault("b4 a parent is never listed", WaitCause.PARENT, before=hide_parent, shards=1),
+    Fault("no child is listed", WaitCause.LISTING, hide_children, shards=1),
+    # --- the lease store ---
+    Fault(
+        "the session cannot be renewed",
+        WaitCause.LEASE_STORE,
+        trap(LOCKED, "beat"),
+        operation=Operation.BEAT,
+    ),
+    Fault(
+        "the lease store hangs",
+        WaitCause.LEASE_STORE,
+        both(hang(*STORE, "read_sessions"), put),
+        operation=Operation.BEAT,
+    ),
+    Fault(
+        "the lease store fails",
+        WaitCause.LEASE_STORE,
+        both(trap(LOCKED, *STORE, "read_sessions"), put),
+        operation=Operation.BEAT,
+    ),
+    Fault(
+        "the lease store is away at the start",
+        WaitCause.LEASE_STORE,
+        before=trap(LOCKED, *STORE, "read_sessions"),
+        operation=Operation.BEAT,
+    ),
+    Fault(
+        "positions cannot be saved",
+        WaitCause.LEASE_STORE,
+        both(trap(LOCKED, "advance"), put),
+        operation=Operation.SAVE,
+        shards=1,
+    ),
+    Fault(
+        "the end of a shard cannot be saved",
+        WaitCause.LEASE_STORE,
+        both(trap(LOCKED, "finish"), roll),
+        operation=Operation.FINISH,
+        shards=1,
+    ),
+    Fault("leases cannot be created", WaitCause.LEASE_STORE, before=trap(LOCKED, "create")),
+    Fault(
+        "leases cannot be taken",
+        WaitCause.LEASE_STORE,
+        before=trap(LOCKED, "take"),
+        shards=1,
+    ),
+    Fault(
+        "a free lease is taken by nobody",
+        WaitCause.OWNER,
+        before=lambda world: world.traps.refuse("take"),
+        shards=1,
+    ),
+    Fault(
+        "leases cannot be read",
+        WaitCause.LEASE_STORE,
+        before=trap(LOCKED, "read"),
+        operation=Operation.SURVEY,
+    ),
+    # --- the rest ---
+    Fault(
+        "the destination is away",
+        WaitCause.DESTINATION,
+        both(trap(DestinationError("away"), "send"), put),
+        options={"maximum_retry_attempts": 0},
+        invoker=always_failing,
+        operation=Operation.DISCARD,
+        shards=1,
+    ),
+    Fault(
+        "the destination hangs",
+        WaitCause.DESTINATION,
+        both(hang("send"), put),
+        options={"maximum_retry_attempts": 0},
+        invoker=always_failing,
+        operation=Operation.DISCARD,
+        shards=1,
+    ),
+    # --- verbs of the emulator ---
+    Fault(
+        "verb throttle",
+        WaitCause.ERROR,
+        lambda world: world.emulator.faults.throttle("GetRecords", MANY),
+        operation=Operation.FETCH,
+        shards=1,
+        verb="throttle",
+    ),
+    Fault(
+        "verb throttle per second",
+        WaitCause.ERROR,
+        lambda world: world.emulator.faults.throttle_above("GetRecords", 0.0),
+        operation=Operation.FETCH,
+        shards=1,
+        verb="throttle",
+    ),
+    Fault(
+        "verb limits",
+        WaitCause.ERROR,
+        lambda world: world.emulator.faults.limit_readers(0),
+        operation=Operation.FETCH,
+        shards=1,
+        verb="limits",
+    ),
+    Fault(
+        "verb fail",
+        WaitCause.ERROR,
+        fail("GetRecords", "InternalServerError", 500),
+        operation=Operation.FETCH,
+        shards=1,
+        verb="fail",
+    ),
+    Fault(
+        "verb damage",
+        WaitCause.ERROR,
+        lambda world: world.emulator.faults.damage("GetRecords", Damage.TRUNCATED, MANY),
+        operation=Operation.FETCH,
+        shards=1,
+        verb="damage",
+    ),
+    Fault(
+        "verb latency",
+        WaitCause.REPLY,
+        lambda world: world.emulator.faults.latency("GetRecords", 100.0),
+        operation=Operation.FETCH,
+        shards=1,
+        verb="latency",
+    ),
+    Fault(
+        "verb empty, on a shard that is closed",
+        WaitCause.SHARD_END,
+        before=both(lambda world: world.emulator.faults.empty_pages(MANY), roll),
+        shards=1,
+        verb="empty",
+    ),
+    Fault(
+        "verb delay, on a shard that is closed",
+        WaitCause.SHARD_END,
+        before=both(lambda world: world.emulator.faults.visibility_delay(1e6), roll),
+        shards=1,
+        verb="delay",
+    ),
+    Fault(
+        "verb lag",
+        WaitCause.LISTING,
+        both(lambda world: world.emulator.faults.describe_lag(1e6), roll),
+        verb="lag",
+    ),
+    Fault(
+        "verb stale",
+        WaitCause.LISTING,
+        both(lambda world: world.emulator.faults.stale_listings(MANY, 1e6), roll),
+        verb="stale",
+    ),
+]
+BY_NAME = {fault.name: fault for fault in FAULTS}
+LATE_TO_HEAL = {"verb latency"}
+"""The call that is under way goes on to hang."""
+
+VERBS_ELSEWHERE = {
+    "hide": "the rows of listings hide shards",
+    "barrier": "a call that is held is a call that hangs: the rows b1",
+}
+PASSING_VERBS = {
+    "advance": "time passes",
+    "barriers": "a look",
+    "clear": "ends faults",
+    "drop": "a shard is gone: what is lost is told by GapFound",
+    "duplicate": "records come again, and are left out",
+    "expire": "a new iterator is asked for",
+    "log": "a look",
+    "merge": "shards go on",
+    "pages": "smaller pages",
+    "ping": "a look",
+    "quirks": "another dialect",
+    "release": "ends a barrier",
+    "reorder": "another order of listings",
+    "roll": "shards go on",
+    "show": "ends hide",
+    "split": "shards go on",
+    "trim": "what is lost is told by GapFound",
+    "ttl": "a write",
+}
+
+
+def test_every_verb_of_the_emulator_has_a_row_or_stops_nothing() -> None:
+    covered = {fault.verb for fault in FAULTS} - {""}
+    assert covered | VERBS_ELSEWHERE.keys() | PASSING_VERBS.keys() == VERBS.keys()
+    assert not covered & PASSING_VERBS.keys()
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_b_a_fault_that_lasts_is_reported_once_in_time_with_its_cause(name: str) -> None:
+    fault = BY_NAME[name]
+    with fault.open() as world:
+        struck = world.clock.monotonic_seconds
+        world.run(29.9)
+        assert not world.said(Waiting)
+        world.run(5.1)
+        ((seconds, event),) = world.said(Waiting)
+        assert 30.0 <= seconds - struck <= 35.0
+        assert (event.cause, event.operation) == (fault.cause, fault.operation)
+        assert len(event.shards) == fault.shards
+        assert event.detail
+        assert event.ends_when
+        assert not event.expected
+        world.run(35.0)
+        assert len(world.said(Waiting)) == 2, "a repeat"
+        assert not world.said(Blocked)
+        fault.heal(world)
+        world.put()
+        world.run(60.0)
+        ((_, moved),) = [told for told in world.said(MovedAgain) if told[1].reported]
+        assert set(event.shards) <= set(moved.shards)
+        count = len(world.said(Waiting))
+        world.run(600.0)
+        assert len(world.said(Waiting)) == count, "it is over"
+
+
+@pytest.mark.parametrize("name", sorted(BY_NAME.keys() - LATE_TO_HEAL))
+def test_b_a_fault_that_heals_after_twenty_seconds_is_not_reported(name: str) -> None:
+    fault = BY_NAME[name]
+    with fault.open() as world:
+        world.run(20.0)
+        fault.heal(world)
+        world.put()
+        world.run(200.0)
+        assert not world.stalls()
+
+
+# --- what differs from the table -----------------------------------------------------------------
+
+
+def test_an_adapter_that_breaks_is_reported_like_any_other_fault() -> None:
+    with StallWorld() as world:
+        world.traps.fail(KeyError("Records"), "fetch")
+        world.start()
+        world.run(35.0)
+        ((_, event),) = world.said(Waiting)
+        assert event.cause is WaitCause.ERROR
+
+
+def test_d2_a_worker_whose_every_shard_is_refused_says_so_and_reads_nothing() -> None:
+    with StallWorld(shards=4) as world:
+        world.put(10)
+        world.traps.fail(PermissionDeniedError("not allowed", hint="allow it"), "fetch")
+        world.start()
+        world.run(35.0)
+        assert len(world.said(CallFailed)) > 4
+        assert len(world.said(Waiting)) == 1
+        assert not world.said(PageRead)
+
+
+def test_b5_a_trim_horizon_that_is_refused_is_not_asked_for_all_the_time() -> None:
+    with StallWorld() as world:
+        world.traps.fail(PositionTrimmedError("trimmed"), "fetch")
+        world.start()
+        world.run(600.0)
+        assert world.traps.calls["fetch"] <= 80
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RequestRefusedError("ValidationException: the iterator", hint="check the endpoint"),
+        PositionImpossibleError("the number is not of this shard", hint="reset the position"),
+    ],
+    ids=["refused", "impossible"],
+)
+@pytest.mark.parametrize("method", ["fetch", "list_shards", "create", "take"])
+def test_b6_an_error_that_cannot_pass_is_blocked_at_once_and_rarely_tried(
+    method: str, error: TriggerkitError
+) -> None:
+    with StallWorld() as world:
+        world.put()
+        world.traps.fail(error, method)
+        world.start()
+        world.run(2.0)
+        ((_, event),) = world.said(Blocked)
+        assert (event.cause, event.fix) == (str(error), error.hint)
+        before = world.traps.calls[method]
+        world.run(1500.0)
+        assert world.traps.calls[method] - before <= 5, "once in five minutes"
+        assert [round(seconds, -1) for seconds, _ in world.said(Blocked)] == [0, 300, 900]
+        assert not world.said(Waiting), "one word for one thing"
+        world.traps.heal()
+        world.run(310.0)
+        assert [moved.reported for _, moved in world.said(MovedAgain)] == [True]
+
+
+def test_b6_forty_shards_that_are_refused_alike_are_one_line_and_their_number() -> None:
+    with StallWorld(shards=40) as world:
+        world.traps.fail(RequestRefusedError("no"), "fetch")
+        world.start()
+        world.run(200.0)
+        assert [len(event.shards) for _, event in world.said(Blocked)] == [1, 40]
+
+
+# --- handlers ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [FakeInvoker, SerialInvoker], ids=["async", "sync"])
+def test_b9_a_handler_that_blocks_is_one_line_that_names_the_call(
+    make: Callable[[], FakeInvoker],
+) -> None:
+    invoker = make()
+    with StallWorld(shards=4, invoker=invoker) as world:
+        world.start()
+        world.run(60.0)
+        invoker.gate = asyncio.Event()
+        world.put(40)
+        struck = world.clock.monotonic_seconds
+        world.run(299.0)
+        assert not world.said(Waiting)
+        world.run(6.0)
+        ((seconds, event),) = world.said(Waiting)
+        assert 300.0 <= seconds - struck <= 305.0
+        assert event.cause is WaitCause.HANDLER
+        assert event.expected, "information, and no warning"
+        assert len(event.shards) == 4
+        first = invoker.calls[0]
+        assert event.detail == (
+            f"call {first.request_id} of {len(first.batch)} records has not returned"
+        )
+        world.run(300.0)
+        assert len(world.said(Waiting)) == 2, "nothing else is said of shards that wait for it"
+        invoker.gate.set()
+        world.run(600.0)
+        assert [moved.reported for _, moved in world.said(MovedAgain)] == [True]
+        assert len({call.request_id for call in invoker.calls}) == len(invoker.calls)
+
+
+def test_b9_a_handler_that_outlives_its_timeout_is_a_warning_after_thirty_seconds_more() -> None:
+    invoker = FakeInvoker()
+    with StallWorld(MappingOptions(timeout=60), invoker=invoker) as world:
+        invoker.gate = asyncio.Event()
+        world.put()
+        world.start()
+        world.run(89.0)
+        assert not world.said(Waiting)
+        world.run(6.0)
+        ((_, event),) = world.said(Waiting)
+        assert event.cause is WaitCause.HANDLER
+        assert not event.expected
+
+
+# --- what is expected ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "invoker"),
+    [
+        ({"maximum_batching_window_in_seconds": 300, "batch_size": 100}, FakeInvoker),
+        ({}, lambda: failing_once(Failed(FAILURE, retry_after_seconds=250.0))),
+        ({}, lambda: failing_once(NotInvoked("throttled", 250.0))),
+        ({}, always_failing),
+        ({}, lambda: SlowInvoker(250.0)),
+        ({"timeout": 400}, lambda: SlowInvoker(380.0)),
+    ],
+    ids=["window", "retry after", "announced backoff", "failures", "slow", "within its timeout"],
+)
+def test_b_what_is_expected_to_last_is_never_reported(
+    options: dict[str, object], invoker: Callable[[], Invoker]
+) -> None:
+    with StallWorld(MappingOptions.model_validate(options), invoker=invoker()) as world:
+        world.put(3)
+        world.start()
+        for _ in range(6):
+            world.run(100.0)
+            world.put()
+        world.run(600.0)
+        assert not world.stalls()
+
+
+def test_b_a_stream_without_records_is_never_reported() -> None:
+    with StallWorld(shards=4) as world:
+        world.start()
+        world.run(4000.0)
+        assert not world.stalls()
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_b_a_healthy_world_has_no_warning(seed: int) -> None:
+    assert not warnings_of(seed), f"seed {seed}"
