@@ -347,6 +347,8 @@ class Life:
         self.killed_at: float | None = None
         self.frozen_at: list[float] = []
         self.thaw_at: float | None = None
+        self.expired = False
+        """Whether the others took it for dead before anything was done to it: the machine was too busy."""
         self._started = False
 
     @property
@@ -413,6 +415,17 @@ class World:
             missing[trigger] = self.writer.writes[table] - given_up - len(self.book.done[trigger])
         return missing
 
+    def missing(self) -> dict[str, list[Change]]:
+        """The first changes that each trigger is not done with."""
+        found = {}
+        for trigger, table in TRIGGERS.items():
+            all_of = {
+                (key, token) for key, chain in self.writer.chains[table].items() for token in chain
+            }
+            poison = self.writer.poison[table] if trigger in GIVING_UP else set()
+            found[trigger] = sorted(all_of - self.book.done[trigger] - poison)[:3]
+        return found
+
     def start_missing(self) -> None:
         """Start a worker in every place that has none."""
         for place, life in enumerate(self.places):
@@ -443,7 +456,8 @@ class World:
             if reached():
                 return
             assert time.monotonic() < deadline, (
-                f"seed {self.seed}: not within {limit_seconds:.0f} s: {what}; behind: {self.behind()}\n"
+                f"seed {self.seed}: not within {limit_seconds:.0f} s: {what}; behind: {self.behind()},"
+                f" such as {self.missing()}\n"
                 + "\n".join(life.tail() for life in self.places if life)
             )
             time.sleep(0.01)
@@ -471,6 +485,12 @@ class World:
             if life and life.thaw_at is not None and time.monotonic() >= life.thaw_at:
                 life.process.send_signal(signal.SIGCONT)
                 life.thaw_at = None
+
+    def note_expiry(self, life: Life) -> None:
+        """See whether the others take it for dead, before it can no longer say so itself."""
+        with closing(sqlite3.connect(self.folder / "state.db", timeout=30)) as file:
+            states = file.execute("SELECT st FROM session WHERE pid = ?", (life.pid,)).fetchall()
+        life.expired = ("DEAD",) in states
 
     def failures(self, trigger: str) -> Iterator[dict[str, Any]]:
         """The failure records of one trigger."""
@@ -566,10 +586,10 @@ def disturbances(lives: Iterable[Life], *, with_lanes: bool) -> dict[int, Distur
     for life in lives:
         moments = [*life.frozen_at, *([life.killed_at] if life.killed_at else [])]
         events = {entry["event"] for entry in life.logs}
-        lost = not events.isdisjoint({"session_lost", "lease_lost"})
+        lost = life.expired or not events.isdisjoint({"session_lost", "lease_lost"})
         if (
             life.process.returncode == 14
-            or (lost and not life.frozen_at)  # the machine was too busy for it, at some moment
+            or (lost and not life.frozen_at)
             or (with_lanes and "lease_released" in events)
         ):
             moments = [0.0]

@@ -107,18 +107,23 @@ class Trouble:
     def kill_reading(self) -> None:
         """`kill -9` right behind the beginning of a call."""
         world = self.world
-        before = Counter(world.book.begun)
-        chosen: list[Life] = []
+        while True:
+            before = Counter(world.book.begun)
+            chosen: list[Life] = []
 
-        def found() -> bool:
-            chosen[:] = [
-                each for each in world.live() if world.book.begun[each.pid] > before[each.pid]
-            ]
-            return bool(chosen)
+            def found(before: Counter[int] = before, chosen: list[Life] = chosen) -> bool:
+                chosen[:] = [
+                    each for each in world.live() if world.book.begun[each.pid] > before[each.pid]
+                ]
+                return bool(chosen)
 
-        world.until(found, "a call begins")
-        self._pause.wait(self.rng.uniform(0.0, 0.05))
-        self._kill(self.rng.choice(chosen))
+            world.until(found, "a call begins")
+            life = self.rng.choice(chosen)
+            self._pause.wait(self.rng.uniform(0.0, 0.05))
+            world.book.refresh()
+            if time.monotonic() - world.book.last_begun[life.pid].at < READ_LATELY_SECONDS / 2:
+                break  # the machine was not too busy to do that in time
+        self._kill(life)
 
     def kill_anywhere(self) -> None:
         """`kill -9` at any moment: at the start, at rest, in a drain."""
@@ -129,6 +134,7 @@ class Trouble:
         self._kill(life)
 
     def _kill(self, life: Life) -> None:
+        self.world.note_expiry(life)
         killed_at = life.killed_at = time.monotonic()
         life.process.kill()
         life.process.wait()
@@ -143,6 +149,7 @@ class Trouble:
     def stop(self) -> None:
         """SIGTERM, and the worker ends."""
         life = self.rng.choice(self.world.live())
+        self.world.note_expiry(life)
         life.asked = True
         life.process.send_signal(signal.SIGTERM)
         self.world.until(lambda: not life.running, f"it drains\n{life.tail()}")
