@@ -327,5 +327,59 @@ class CheckpointOrder:
         run(scene(rig.open()))
 
 
-class LeaseContract(CreatingAndReading, Taking, Fencing, CheckpointOrder):
+class Pinning:
+    """Where a mapping starts that starts at LATEST: the first answer wins, for good (A1)."""
+
+    OTHER = "app@dev:other:stream:"
+
+    def test_a1_the_first_pin_is_what_every_later_one_is_told(self, rig: LeaseStoreRig) -> None:
+        async def scene(store: LeaseStore) -> None:
+            assert await store.pin(PREFIX, 1_700_000_100.25) == 1_700_000_100.25
+            assert await store.pin(PREFIX, 1_700_000_050.0) == 1_700_000_100.25
+            assert await store.pin(self.OTHER, 1_700_000_200.0) == 1_700_000_200.0
+            assert await store.read(PREFIX) == (), "a pin is no lease"
+
+        run(scene(rig.open()))
+
+    def test_a1_a_pin_outlives_the_leases_that_came_after_it(self, rig: LeaseStoreRig) -> None:
+        async def scene(store: LeaseStore) -> None:
+            await store.pin(PREFIX, 1_700_000_100.0)
+            await store.create((new_lease("s1", start=at(5)),))
+            assert await store.pin(PREFIX, 1_700_000_900.0) == 1_700_000_100.0
+
+        run(scene(rig.open()))
+
+    def test_a1_leases_of_a_version_without_pins_tell_when_they_began(
+        self, rig: LeaseStoreRig
+    ) -> None:
+        async def scene(store: LeaseStore) -> None:
+            later, earlier = (replace(LATEST, at_seconds=1_700_000_000.0 + n) for n in (9, 5))
+            await store.create(
+                (new_lease("s1", start=later), new_lease("s2", start=earlier), new_lease("s3"))
+            )
+            assert await store.pin(PREFIX, 1_700_000_900.0) == 1_700_000_005.0
+
+        run(scene(rig.open()))
+
+    def test_a1_leases_that_have_all_gone_on_leave_nothing_before_the_start(
+        self, rig: LeaseStoreRig
+    ) -> None:
+        async def scene(store: LeaseStore) -> None:
+            await store.create((new_lease("s1", start=at(5)),))
+            assert await store.pin(PREFIX, 1_700_000_900.0) == 0.0
+
+        run(scene(rig.open()))
+
+    def test_a1_a_pin_goes_with_its_mapping_to_a_new_name(self, rig: LeaseStoreRig) -> None:
+        async def scene(store: LeaseStore) -> None:
+            await store.pin(PREFIX, 1_700_000_100.0)
+            await store.create((new_lease("s1"),))
+            await store.rename(((PREFIX, self.OTHER),))
+            assert await store.pin(self.OTHER, 1_700_000_900.0) == 1_700_000_100.0
+            assert await store.pin(PREFIX, 1_700_000_950.0) == 1_700_000_950.0
+
+        run(scene(rig.open()))
+
+
+class LeaseContract(CreatingAndReading, Taking, Fencing, CheckpointOrder, Pinning):
     """All of it."""
