@@ -491,6 +491,21 @@ def test_f7_under_retry_an_invalid_record_is_called_again_and_keeps_its_reason(
     assert (left.last_failure, left.not_before_seconds > 5) == (MISFIT, True)
 
 
+@pytest.mark.parametrize(
+    ("failed", "wait_seconds"),
+    [((), 300.0), ((RecordFailure(1, RAISED, 7.0),), 7.0)],
+    ids=["alone", "with one that failed"],
+)
+def test_b6_under_retry_an_invalid_record_is_tried_every_five_minutes_and_holds_up_no_other(
+    failed: tuple[RecordFailure, ...], wait_seconds: float
+) -> None:
+    outcome = RecordsEnded((), failed=failed, invalid=(RecordFailure(0, MISFIT),))
+    verdict = decide(batch(1, 2, 3), outcome, options(on_invalid="retry"), at(5))
+    (again,) = verdict.again
+    assert numbers(again) == [1, 2, 3]
+    assert again.not_before_seconds == 5 + wait_seconds
+
+
 def test_f7_under_retry_an_invalid_record_spends_the_allowance_of_any_other() -> None:
     given = options(on_invalid="retry", maximum_retry_attempts=1)
     story = play(batch(1, 2), with_misfits(2), given)

@@ -540,11 +540,12 @@ def test_f7_an_invalid_record_that_is_retried_blocks_its_lane_with_field_and_fix
         in blocked.cause
     )
     assert "set on_failure" in blocked.fix
-    again = only(Invoke, house.wake(10.0))
-    assert not blocked_in(all_invalid(house, again, 10.0)), "it is said already"
-    third = only(Invoke, house.wake(100.0))
+    assert not of_kind(Invoke, house.wake(299.0)), "tried again every five minutes"
+    again = only(Invoke, house.wake(305.0))
+    assert not blocked_in(all_invalid(house, again, 305.0)), "it is said already"
+    third = only(Invoke, house.wake(610.0))
     report = Invoked(A, third.tenure, third.batch, Succeeded())
-    events = house.mapping.react(report, at(100.0)).events
+    events = house.mapping.react(report, at(610.0)).events
     assert [event.reported for event in events if isinstance(event, MovedAgain)] == [True]
 
 

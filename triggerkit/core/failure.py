@@ -29,6 +29,7 @@ from triggerkit.core.outcome import (
     RecordsEnded,
     Succeeded,
 )
+from triggerkit.core.watchdog import BLOCKED_RETRY_SECONDS
 
 FIRST_BACKOFF_SECONDS = 0.5
 """Lambda's early retries are fast: 8 calls in 60 s (F-11); doubling from half a second gives about 7."""
@@ -106,6 +107,7 @@ def _one_by_one(batch: Batch, outcome: RecordsEnded, options: MappingOptions, no
         leaving += [(each, DiscardReason.INVALID_RECORD) for each in outcome.invalid]
     else:
         retried = (*retried, *outcome.invalid)
+    blocked = frozenset(each.index for each in outcome.invalid)
     staying: dict[int, RecordFailure] = {}
     for each in retried:
         if 0 <= limit <= batch.tries_of(each.index):
@@ -119,7 +121,7 @@ def _one_by_one(batch: Batch, outcome: RecordsEnded, options: MappingOptions, no
     left = [index for index in range(len(batch)) if index not in gone]
     return Verdict(
         done=batch.pick(outcome.done) if outcome.done else None,
-        again=(*given_up, _left(batch, left, staying, now)) if left else given_up,
+        again=(*given_up, _left(batch, left, staying, blocked, now)) if left else given_up,
     )
 
 
@@ -133,20 +135,31 @@ def _given_up(batch: Batch, each: RecordFailure, reason: DiscardReason) -> Batch
     )
 
 
-def _left(batch: Batch, indexes: list[int], failed: dict[int, RecordFailure], now: Now) -> Batch:
-    """The records to be called again, as one batch: those that failed, and those that had no turn."""
+def _left(
+    batch: Batch,
+    indexes: list[int],
+    failed: dict[int, RecordFailure],
+    blocked: frozenset[int],
+    now: Now,
+) -> Batch:
+    """The records to be called again, as one batch: those that failed, and those that had no turn.
+
+    Those that are `blocked` need a person, and are tried rarely when nothing else waits with them.
+    """
     tries = tuple(batch.tries_of(index) + (index in failed) for index in indexes)
-    waits = [0.0]
+    idle_seconds = BLOCKED_RETRY_SECONDS if blocked & failed.keys() else 0.0
+    waits: list[float] = []
     for index, each in failed.items():
-        wait = each.retry_after_seconds
-        own = backoff_seconds(batch.tries_of(index) + 1, batch.pick((index,)))
-        waits.append(own if wait is None else wait)
+        if index not in blocked:
+            wait = each.retry_after_seconds
+            own = backoff_seconds(batch.tries_of(index) + 1, batch.pick((index,)))
+            waits.append(own if wait is None else wait)
     return replace(
         batch.pick(indexes),
         attempts=max(tries),
         tries=tries,
         last_failure=next((each.failure for each in failed.values()), batch.last_failure),
-        not_before_seconds=now.monotonic_seconds + max(waits),
+        not_before_seconds=now.monotonic_seconds + max(waits, default=idle_seconds),
     )
 
 
