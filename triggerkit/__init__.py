@@ -1,6 +1,6 @@
 """Database triggers as plain Python functions.
 
-Rule: importing this package loads no engine, no SDK and no network code; each name is loaded on first use.
+Importing this package loads no engine, no SDK and no network code; each name is loaded on first use.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from triggerkit import events
     from triggerkit.core.changes import Batch, Change, Inserted, Modified, Removed
     from triggerkit.core.outcome import Discard, Retry
     from triggerkit.errors import TriggerkitError
     from triggerkit.triggers import Context, Options, Triggers
+    from triggerkit.worker import Worker
 
 __version__ = "0.1.0"
 __all__ = [
@@ -27,7 +29,9 @@ __all__ = [
     "Retry",
     "TriggerkitError",
     "Triggers",
+    "Worker",
     "__version__",
+    "events",
 ]
 
 _MODULES = {
@@ -42,10 +46,13 @@ _MODULES = {
     "Retry": "core.outcome",
     "TriggerkitError": "errors",
     "Triggers": "triggers",
+    "Worker": "worker",
 }
 
 
 def __getattr__(name: str) -> object:
+    if name == "events":
+        return import_module("triggerkit.events")
     if name not in _MODULES:
         raise AttributeError(f"module 'triggerkit' has no attribute {name!r}")
     found: object = getattr(import_module(f"triggerkit.{_MODULES[name]}"), name)

@@ -5,12 +5,17 @@ Run this file to write them: `python tests/architecture/doc_tables.py`.
 
 from __future__ import annotations
 
+import ast
+import dataclasses
+import inspect
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import get_args
 
 import click
 
+from triggerkit import events, worker
 from triggerkit.cli.main import COMMANDS, cli
 from triggerkit.core.options import AWS_NAMES, HONOURED, OPTION_NAMES, MappingOptions
 from triggerkit.core.reading import BUSY_POLL_SECONDS
@@ -62,6 +67,35 @@ def costs_table() -> str:
     for shards in (1, 10, 100):
         cells = [_month(shards, seconds) for seconds in (idle_seconds, BUSY_POLL_SECONDS)]
         rows.append(f"| {shards} | {cells[0]} | {cells[1]} |")
+    return "\n".join(rows)
+
+
+def worker_flags_table() -> str:
+    """What `Worker` takes besides its arguments, with the words of the source."""
+    [flags] = [
+        node
+        for node in ast.parse(inspect.getsource(worker)).body
+        if isinstance(node, ast.ClassDef) and node.name == "WorkerFlags"
+    ]
+    rows = ["| flag | type | meaning |", "|---|---|---|"]
+    for number, statement in enumerate(flags.body):
+        if isinstance(statement, ast.AnnAssign):
+            below = flags.body[number + 1] if number + 1 < len(flags.body) else None
+            words = ""
+            if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
+                words = " ".join(str(below.value.value).split())
+            kind = ast.unparse(statement.annotation).replace("|", "or")
+            rows.append(f"| `{ast.unparse(statement.target)}` | `{kind}` | {words} |")
+    return "\n".join(rows)
+
+
+def events_table() -> str:
+    """Every event with its fields, in the order of the source."""
+    rows = ["| event | fields | means |", "|---|---|---|"]
+    for event in get_args(events.Event):
+        words = " ".join((inspect.getdoc(event) or "").split())
+        names = ", ".join(f"`{field.name}`" for field in dataclasses.fields(event))
+        rows.append(f"| `{event.__name__}` | {names} | {words} |")
     return "\n".join(rows)
 
 
@@ -142,8 +176,16 @@ TABLES: Mapping[str, str] = {
     "commands_whole": commands_whole(),
     "costs": costs_table(),
     "exit_codes": exit_codes_table(),
+    "events": events_table(),
+    "worker_flags": worker_flags_table(),
 }
-PAGES = ("README.md", "docs/commands.md", "docs/limits-and-costs.md", "docs/options.md")
+PAGES = (
+    "README.md",
+    "docs/commands.md",
+    "docs/limits-and-costs.md",
+    "docs/options.md",
+    "docs/worker.md",
+)
 
 
 def with_tables(text: str) -> str:

@@ -58,6 +58,7 @@ RULE_ID = re.compile(r"\b([BDEFHPSV])-(\d{1,2})\b")
 RUN_AS_A_PAGE = {
     "docs/testing.md": "tests/testing/test_page.py",  # files of one folder, and pytest
     "docs/emulator.md": "tests/emulator/test_page.py",  # one after the other
+    "docs/worker.md": "tests/test_worker_page.py",  # files of one folder
 }
 """Pages whose Python blocks need each other, and the test that runs them all."""
 NOT_RUN = {

@@ -19,7 +19,7 @@ from triggerkit.cli.flags import read_flags
 from triggerkit.cli.loading import Loaded
 from triggerkit.cli.main import show_error, show_fault
 from triggerkit.cli.output import set_up_logging
-from triggerkit.cli.running import announce, run_worker
+from triggerkit.cli.running import run_worker
 from triggerkit.cli.stopping import SIGNALS
 from triggerkit.cli.streams import safe_streams
 from triggerkit.cli.validating import load_to_run
@@ -39,8 +39,9 @@ from triggerkit.runtime.dev_plans import localized, tables_named
 from triggerkit.runtime.dev_tables import DevTable, Made, ensure_table, read_tables
 from triggerkit.runtime.logs import get_logger
 from triggerkit.runtime.orphans import ANY_NAME
+from triggerkit.runtime.process import announce
 from triggerkit.runtime.reload import WAITS_FOR_CHANGE
-from triggerkit.runtime.worker import Worker, WorkerFlags
+from triggerkit.runtime.worker import RunFlags, RunningWorker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -105,7 +106,7 @@ def work(given: Mapping[str, Any], line: ParentLine) -> int:
     if not runs:
         return asyncio.run(serve_tables(line))
     announce(loaded.settings.mappings)
-    worker_flags = WorkerFlags(
+    worker_flags = RunFlags(
         drain_timeout_seconds=given["drain_timeout"],
         accept_orphaned=frozenset({ANY_NAME}),  # renaming is part of writing code
         declared_triggers=loaded.declared,
@@ -132,7 +133,7 @@ def local(loaded: Loaded, state: str) -> Loaded:
     return replace(loaded, settings=localized(loaded.settings, parse(state)))
 
 
-def follow(worker: Worker, line: ParentLine) -> None:
+def follow(worker: RunningWorker, line: ParentLine) -> None:
     """Stop the worker when the parent wants it; tell the parent when the worker reads."""
     tell_ready = worker.on_ready
 

@@ -28,9 +28,9 @@ from triggerkit.errors import InternalError
 from triggerkit.runtime.clock import SystemClock
 from triggerkit.runtime.colours import wants_colours
 from triggerkit.runtime.logs import LogSettings, configure_logging
-from triggerkit.runtime.pools import ThreadRunner
+from triggerkit.runtime.process import worker_pools
 from triggerkit.runtime.sandbox import sandboxed
-from triggerkit.runtime.worker import Pools, Worker, WorkerFlags
+from triggerkit.runtime.worker import RunFlags, RunningWorker
 from triggerkit.settings import Flags, build_settings
 
 TABLE = "orders"
@@ -119,22 +119,20 @@ async def play(server: Server, folder: Path, console: Console) -> None:
     show.opening()
     flags = Flags(app="demo", state="memory:")
     settings = build_settings(make_handlers(), Configuration(folder=folder), flags, os.environ)
-    pools = [ThreadRunner(name, 2) for name in ("lease-store", "control-plane", "destinations")]
-    worker = Worker(settings, WorkerFlags(), Pools(*pools), SystemClock(), (show.observe,))
-    running = asyncio.ensure_future(worker.run())
-    try:
-        scenes = asyncio.ensure_future(play_scenes(server, table, show, folder))
-        await asyncio.wait({scenes, running}, return_when=asyncio.FIRST_COMPLETED)
-        if not scenes.done():
-            scenes.cancel()
-            await running  # it failed: raise what stopped it
-            raise InternalError("the worker stopped", hint="run it again and report it")
-        await scenes
-    finally:
-        worker.stop()
-        await running
-        for pool in pools:
-            pool.close()
+    with worker_pools() as pools:
+        worker = RunningWorker(settings, RunFlags(), pools, SystemClock(), (show.observe,))
+        running = asyncio.ensure_future(worker.run())
+        try:
+            scenes = asyncio.ensure_future(play_scenes(server, table, show, folder))
+            await asyncio.wait({scenes, running}, return_when=asyncio.FIRST_COMPLETED)
+            if not scenes.done():
+                scenes.cancel()
+                await running  # it failed: raise what stopped it
+                raise InternalError("the worker stopped", hint="run it again and report it")
+            await scenes
+        finally:
+            worker.stop()
+            await running
     show.closing()
 
 

@@ -48,7 +48,7 @@ class Pools:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerFlags:
+class RunFlags:
     """What `run` says about this worker. `locator_defaults` are those of `Services.defaults`."""
 
     burst: bool = False
@@ -68,13 +68,13 @@ class _Opened:
     destinations: dict[str, Destination] = field(default_factory=dict)
 
 
-class Worker:
+class RunningWorker:
     """One process that runs the mappings of one `Settings`."""
 
     def __init__(
         self,
         settings: Settings,
-        flags: WorkerFlags,
+        flags: RunFlags,
         pools: Pools,
         clock: Clock,
         observers: Sequence[Observer] = (),

@@ -1,0 +1,75 @@
+"""What a worker does, as typed events: what an observer of `Worker(observers=[...])` is called with.
+
+An observer is called on the worker's own thread, with every event in order; it must not block. One that raises
+is logged, and the work goes on. Events carry ids and counts; where one has the records themselves (`batch`,
+`outcome`), they are left out of its repr.
+"""
+
+from __future__ import annotations
+
+from triggerkit.core.events import (
+    BatchDone,
+    BatchFailed,
+    BatchStarted,
+    Blocked,
+    CallFailed,
+    CheckpointSaved,
+    DiscardStarted,
+    DrainExpired,
+    Draining,
+    Event,
+    GapFound,
+    LeaseLost,
+    MappingId,
+    MovedAgain,
+    Observer,
+    Operation,
+    PageRead,
+    ReadStarted,
+    RecordsDiscarded,
+    ReleaseStarted,
+    SessionLost,
+    ShardFinished,
+    ShardReleased,
+    ShardTaken,
+    Started,
+    Stopped,
+    WaitCause,
+    Waiting,
+)
+from triggerkit.core.model import DiscardReason, Gap, Position, PositionKind
+
+__all__ = [
+    "BatchDone",
+    "BatchFailed",
+    "BatchStarted",
+    "Blocked",
+    "CallFailed",
+    "CheckpointSaved",
+    "DiscardReason",
+    "DiscardStarted",
+    "DrainExpired",
+    "Draining",
+    "Event",
+    "Gap",
+    "GapFound",
+    "LeaseLost",
+    "MappingId",
+    "MovedAgain",
+    "Observer",
+    "Operation",
+    "PageRead",
+    "Position",
+    "PositionKind",
+    "ReadStarted",
+    "RecordsDiscarded",
+    "ReleaseStarted",
+    "SessionLost",
+    "ShardFinished",
+    "ShardReleased",
+    "ShardTaken",
+    "Started",
+    "Stopped",
+    "WaitCause",
+    "Waiting",
+]
