@@ -1,6 +1,7 @@
 """The fenced blocks of the documentation: what each is, and which test runs it.
 
-A block that cannot be run has `<!-- not run: REASON -->` on the line before it.
+A block that cannot be run has `<!-- not run: REASON -->` on the line before it, and one that runs with others
+of its page only has `<!-- needs: WHAT -->`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ RUN = frozenset({"python", "console", "bash", "toml", "json"})
 LANGUAGES = RUN | {"text"}
 FENCE = re.compile(r"^( *)(`{3,}|~{3,})(.*)$")
 NOT_RUN = re.compile(r"<!-- not run: (.+) -->")
+NEEDS = re.compile(r"<!-- needs: (.+) -->")
 TRANSCRIPT = re.compile(r"<!-- transcript: (\w+) -->")
 
 
@@ -33,8 +35,8 @@ class Document:
 class Block:
     """One fenced block of a page, beginning at `line`.
 
-    `file` is what follows the language; `reason` says why it is not run, "" if it is; `transcript` is
-    the name under which test_transcripts.py plays it.
+    `file` is what follows the language; `reason` says why it is not run, "" if it is; `needs` names what
+    of its page it needs; `transcript` is the name under which test_transcripts.py plays it.
     """
 
     page: str
@@ -43,6 +45,7 @@ class Block:
     file: str
     text: str
     reason: str
+    needs: str
     transcript: str
 
     @property
@@ -97,8 +100,7 @@ def blocks_of(document: Document) -> Iterator[Block]:
             number += 1
         if number == len(lines):
             raise ValueError(f"{document.name}:{first + 1}: the block is not closed")
-        before = lines[first - 1] if first else ""
-        reason, transcript = NOT_RUN.fullmatch(before.strip()), TRANSCRIPT.fullmatch(before)
+        before = lines[first - 1].strip() if first else ""
         language, _, file = opened[3].strip().partition(" ")
         yield Block(
             page=document.name,
@@ -106,10 +108,16 @@ def blocks_of(document: Document) -> Iterator[Block]:
             language=language,
             file=file,
             text="".join(f"{line.removeprefix(opened[1])}\n" for line in lines[first + 1 : number]),
-            reason=reason[1].strip() if reason else "",
-            transcript=transcript[1] if transcript else "",
+            reason=_said(NOT_RUN, before),
+            needs=_said(NEEDS, before),
+            transcript=_said(TRANSCRIPT, before),
         )
         number += 1
+
+
+def _said(mark: re.Pattern[str], line: str) -> str:
+    found = mark.fullmatch(line)
+    return found[1].strip() if found else ""
 
 
 def outside_blocks(document: Document) -> str:

@@ -125,6 +125,17 @@ def test_f1_the_test_that_runs_a_whole_page_exists(page: str) -> None:
     assert (CHECKOUT / RUN_AS_A_PAGE[page]).exists()
 
 
+def test_f1_a_block_that_needs_others_of_its_page_says_which() -> None:
+    first, *later = blocks("python", "docs/emulator.md")
+    assert [first.needs, *{one.needs for one in later}] == ["", "the blocks above"]
+    for block in blocks("python", "docs/testing.md"):
+        needed = [("app.py", "\nfrom app import"), ("orders.jsonl.gz", '"orders.jsonl.gz"')]
+        named = ", ".join(name for name, text in needed if text in block.text)
+        assert block.needs == named, block.place
+    others = [one.place for one in all_blocks() if one.needs and one.page not in RUN_AS_A_PAGE]
+    assert not others, "a block of this page is a module of its own"
+
+
 def test_f1_json_is_read_and_has_its_shape() -> None:
     for block in blocks("json"):
         check_json(block)
