@@ -17,7 +17,7 @@ import pytest
 from components import dummy_client
 
 from triggerkit import Triggers, Worker, events
-from triggerkit.emulator import Emulator, RealClock, serve
+from triggerkit.emulator import Emulator, RealClock, Server, serve
 from triggerkit.errors import NoTriggersError, SourceNotFoundError, TriggerkitError, UsageError
 from triggerkit.worker import WorkerSnapshot, WorkerState
 
@@ -27,8 +27,9 @@ WAIT_SECONDS = 20.0
 class Orders:
     """A table with a stream on the embedded endpoint, and triggers that keep what they were called with."""
 
-    def __init__(self, endpoint_url: str) -> None:
-        self.endpoint_url = endpoint_url
+    def __init__(self, server: Server) -> None:
+        self.emulator = server.emulator
+        self.endpoint_url = endpoint_url = server.endpoint_url
         self.seen: list[str] = []
         self.changed = threading.Event()
         self.handlers = Triggers("shop")
@@ -68,7 +69,7 @@ def orders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Orders]:
         monkeypatch.setenv(name, "x")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     with serve(Emulator(clock=RealClock())) as server:
-        yield Orders(server.endpoint_url)
+        yield Orders(server)
 
 
 def test_it_goes_on_beside_a_program_that_blocks_its_loop(orders: Orders) -> None:
@@ -150,6 +151,29 @@ def test_what_fails_at_the_start_is_raised_where_it_is_entered(orders: Orders) -
         asyncio.run(program())
     assert worker.snapshot().state is WorkerState.FAILED
     assert isinstance(worker.snapshot().error, SourceNotFoundError)
+
+
+def test_a_start_that_is_cancelled_leaves_no_worker_behind(orders: Orders) -> None:
+    worker = orders.worker()
+    barrier = orders.emulator.faults.barrier("DescribeStream")
+
+    async def program() -> None:
+        entering = asyncio.ensure_future(worker.__aenter__())
+        await asyncio.to_thread(barrier.wait_reached)
+        assert worker.snapshot().state is WorkerState.STARTING
+        entering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await entering
+
+    try:
+        asyncio.run(program())
+    finally:
+        barrier.release()
+    assert worker.snapshot().state is WorkerState.STOPPED
+    for thread in threading.enumerate():
+        if thread.name == "triggerkit-worker":
+            thread.join(WAIT_SECONDS)
+            assert not thread.is_alive()
 
 
 def break_down(worker: Worker) -> None:
@@ -325,6 +349,39 @@ def test_a_signal_drains_a_script(orders: Orders, tmp_path: Path, number: signal
     assert '"handler_printed"' in log
     assert '"stopped"' in log
     assert '"app":"shop"' in log.replace(" ", "")
+
+
+STUCK = """
+import threading
+from triggerkit import Triggers, Worker
+
+handlers = Triggers("shop")
+
+@handlers.on("dynamodb://orders")
+def stuck(event, context):
+    print("stuck")
+    threading.Event().wait()
+
+Worker(handlers, state="memory:", log_format="json").run()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_a_script_at_once(
+    orders: Orders, tmp_path: Path, number: signal.Signals
+) -> None:
+    (tmp_path / "script.py").write_text(STUCK)
+    orders.put("o-1")
+    environ = {**os.environ, "AWS_ENDPOINT_URL": orders.endpoint_url}
+    with subprocess.Popen(
+        [sys.executable, "script.py"], env=environ, stdout=-1, stderr=-1, text=True
+    ) as script:
+        assert script.stderr is not None
+        for line in script.stderr:
+            if '"handler_printed"' in line or '"draining"' in line:
+                script.send_signal(number)
+        script.wait(WAIT_SECONDS)
+    assert script.returncode == -number
 
 
 @pytest.mark.parametrize(

@@ -206,7 +206,8 @@ def test_handlers_cannot_reach_aws(project: Place) -> None:
         "SOURCE = 'arn:aws:dynamodb:eu-west-1:123456789012:table/orders?profile=production'\n"
         "@handlers.on(SOURCE, maximum_retry_attempts=0)\n"
         "def look(event, context):\n"
-        "    found = {k: v for k, v in os.environ.items() if k.startswith(('AWS_', 'COLOUR'))}\n"
+        "    found = {k: v for k, v in os.environ.items() if k.startswith(('AWS_', 'COLOUR'))"
+        " and not k.startswith('AWS_LAMBDA_')}\n"
         "    print('env ' + json.dumps(found))\n"
         "    try:\n        boto3.client('sts').get_caller_identity()\n"
         "    except Exception as error:\n        print(f'sts said {error}')\n",

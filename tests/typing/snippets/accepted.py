@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, assert_type
 
-from triggerkit import Context, Discard, Options, Retry, Triggers
+from triggerkit import Context, Discard, Options, Retry, Triggers, Worker, events
 
 
 class Resources:
@@ -55,3 +55,14 @@ async def call(context: Context[Resources], other: Context[int]) -> None:
     await notify({}, context)
     assert_type(project({}, other), dict[str, int])
     assert_type(first({}, None), str)
+
+
+def observe(event: events.Event) -> None:
+    if isinstance(event, events.BatchDone):
+        assert_type(event.duration_seconds, float)
+
+
+async def beside() -> None:
+    async with Worker(shop, users, state="memory:", observers=[observe], burst=False) as worker:
+        assert_type(worker, Worker)
+        assert_type(worker.snapshot().app, str)

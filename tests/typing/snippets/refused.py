@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from triggerkit import Context, Options, Triggers
+from triggerkit import Context, Options, Triggers, Worker
 
 handlers = Triggers("orders")
 Triggers("orders", batch_sise=1)  # E: call-overload
@@ -11,6 +11,10 @@ handlers.on("dynamodb://orders", starting_position="latest")  # E: arg-type
 handlers.on("dynamodb://orders", batch_size="10")  # E: arg-type
 handlers.on(7)  # E: arg-type
 handlers.include("orders")  # E: arg-type
+Worker(handlers, drain_timout=3)  # E: call-arg
+Worker(handlers, log_level="loud")  # E: arg-type
+Worker("app:handlers")  # E: arg-type
+Worker(handlers, observers=[3])  # E: list-item
 shared: Options = {"batch_sise": 1}  # E: typeddict-unknown-key
 
 
