@@ -17,6 +17,7 @@ from aws_lambda_powertools import Logger
 from invokers.handler_stage import own_streams
 
 from triggerkit.invokers.capture import capturing
+from triggerkit.runtime import logs
 from triggerkit.runtime.logs import LogSettings, configure_logging, get_logger
 
 
@@ -370,3 +371,28 @@ def test_before_any_configuration_only_warnings_are_told(
     get_logger().warning("records_lost")
     (line,) = capsys.readouterr().err.splitlines()
     assert json.loads(line)["event"] == "records_lost"
+
+
+class Untouchable(io.StringIO):
+    """A stream of the program's own, which may block."""
+
+    touched = False
+
+    def fileno(self) -> int:
+        self.touched = True
+        return super().fileno()
+
+    def flush(self) -> None:
+        self.touched = True
+
+
+def test_a_program_that_configures_nothing_gets_warnings_and_is_left_alone_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logs._current, "sink", None)
+    stream = Untouchable()
+    monkeypatch.setattr(sys, "stderr", stream)
+    get_logger().info("batch_done", records=3)
+    assert not stream.touched
+    get_logger().warning("will_retry")
+    assert "will_retry" in stream.getvalue()

@@ -26,8 +26,8 @@ NEVER = float("inf")
 KEPT_FROM = 30
 """Lines of this level, warning, or above are never dropped to make room; nor is the summary at the exit."""
 _SUMMARY = "stopped"
-_OUTPUT = "handler_printed"  # what a handler prints is shown at every level: it is its voice
-_ALWAYS = frozenset({_OUTPUT, "batch_invoked"})  # which tells nothing, but ends a count of shards
+OUTPUT = "handler_printed"  # what a handler prints is shown at every level: it is its voice
+_ALWAYS = frozenset({OUTPUT, "batch_invoked"})  # which tells nothing, but ends a count of shards
 
 
 class LogSink(Protocol):
@@ -52,7 +52,7 @@ class JsonSink:
 
     def write(self, level: str, number: int, entry: Mapping[str, object], *, ours: bool) -> None:  # noqa: ARG002
         """Write one line."""
-        if number < self._threshold and entry.get("event") != _OUTPUT:
+        if number < self._threshold and entry.get("event") != OUTPUT:
             return
         stamp = host_time().isoformat(timespec="milliseconds").replace("+00:00", "Z")
         told = without_secrets(entry)

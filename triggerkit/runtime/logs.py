@@ -26,7 +26,7 @@ from structlog.typing import FilteringBoundLogger
 
 from triggerkit.invokers.capture import ScopedStream, call_here, is_captured, real_stream
 from triggerkit.runtime.colours import is_terminal, wants_colours
-from triggerkit.runtime.log_sinks import JsonSink, LogSink, TerminalSink, keep_beside
+from triggerkit.runtime.log_sinks import OUTPUT, JsonSink, LogSink, TerminalSink, keep_beside
 
 LogFormat: TypeAlias = Literal["auto", "pretty", "json"]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error", "critical"]
@@ -49,6 +49,10 @@ class LogSettings:
     level: LogLevel = "info"
     live: bool = False
     fields: Mapping[str, str] = field(default_factory=dict)
+
+
+_UNCONFIGURED = LogSettings(level="warning")
+"""Until `configure_logging`, and in a program that logs by itself."""
 
 
 def configure_logging(settings: LogSettings, stream: TextIO) -> Callable[[], None]:
@@ -135,14 +139,18 @@ def _write(
     level: str, entry: MutableMapping[str, object], *, ours: bool = False, chosen: bool = False
 ) -> None:
     """Write an entry; one whose level user code has `chosen` counts at every level of the log."""
+    number = 50 if chosen else _NUMBERS.get(level, 50)
+    is_quiet = number < _NUMBERS[_UNCONFIGURED.level] and entry.get("event") != OUTPUT
+    if _current.sink is None and is_quiet:
+        return  # without a look at stderr, which is the program's own
     entry.update(call_here())
     error = entry.pop("exc_info", None)
     if error is not None and error is not False:
         shown = _exception_of(error)
         if shown is not None:
             entry["exception"] = "".join(traceback.format_exception(shown))
-    sink = _current.sink or _make_sink(LogSettings(level="warning"), sys.stderr)
-    sink.write(level, 50 if chosen else _NUMBERS.get(level, 50), entry, ours=ours)
+    sink = _current.sink or _make_sink(_UNCONFIGURED, sys.stderr)
+    sink.write(level, number, entry, ours=ours)
 
 
 def _exception_of(given: object) -> BaseException | None:
