@@ -8,6 +8,7 @@ import fractions
 import ipaddress
 import os
 import pathlib
+import re
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -136,7 +137,9 @@ FITTING: tuple[Any, ...] = (
 )
 
 
-@pytest.mark.parametrize("wanted", FITTING, ids=str)
+@pytest.mark.parametrize(
+    "wanted", FITTING, ids=lambda wanted: re.sub(r" at 0x[0-9a-f]+", "", str(wanted))
+)
 def test_d1_what_is_made_for_a_type_is_stored_and_fits_it(wanted: Any) -> None:
     adapter: TypeAdapter[Any] = TypeAdapter(wanted)
     maker = ValueMaker(adapter.core_schema)
