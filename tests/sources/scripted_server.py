@@ -108,9 +108,7 @@ HARMLESS = frozenset(
 )  # fmt: skip
 """After these the answer is still good, and must be understood."""
 
-ENDLESS = frozenset(
-    {Misbehaviour.DRIPPING_BODY, Misbehaviour.DRIPPING_HEADERS, Misbehaviour.NO_ANSWER}
-)
+ENDLESS = (Misbehaviour.DRIPPING_BODY, Misbehaviour.DRIPPING_HEADERS, Misbehaviour.NO_ANSWER)
 """Nothing but a limit of time ends these."""
 
 HOSTILE = tuple(one for one in Misbehaviour if one not in HARMLESS and one not in ENDLESS)
