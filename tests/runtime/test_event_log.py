@@ -88,3 +88,54 @@ def test_a_session_that_was_lost_is_a_warning() -> None:
         "me",
         "me again",
     )
+
+
+def waiting(
+    cause: events.WaitCause, shards: list[ShardId], *, expected: bool = False
+) -> events.Waiting:
+    return events.Waiting(
+        mapping=ORDERS,
+        shards=tuple(shards),
+        operation=events.Operation.FETCH,
+        cause=cause,
+        since_seconds=1_700_000_000.0,
+        waited_seconds=32.0,
+        detail="8 times in a row: no answer",
+        ends_when="the call succeeds",
+        error=DEAD,
+        expected=expected,
+    )
+
+
+def test_b_a_stall_of_forty_shards_is_one_warning_that_says_why_and_what_ends_it() -> None:
+    with written() as entries:
+        EventLog(SystemClock(lambda: 5.0))(waiting(events.WaitCause.ERROR, SHARDS))
+    (entry,) = entries
+    assert (entry["level"], entry["event"], entry["shards"]) == ("warning", "waiting", 40)
+    assert entry["cause"] == "a call that keeps failing"
+    assert entry["ends_when"] == "the call succeeds"
+    assert entry["error_message"] == "8 times in a row: no answer"
+    assert (entry["error_type"], entry["hint"]) == ("endpoint_unreachable", "start it")
+    assert entry["message"] == "nothing has moved for 32 s: waits for a call that keeps failing"
+
+
+def test_b9_a_handler_that_may_take_its_time_is_information() -> None:
+    handler = events.WaitCause.HANDLER
+    with written() as entries:
+        observe = EventLog(SystemClock(lambda: 5.0))
+        observe(waiting(handler, SHARDS[:1], expected=True))
+        observe(waiting(handler, SHARDS[:1]))
+    assert [entry["level"] for entry in entries] == ["info", "warning"]
+    assert entries[0]["shard"] == "shard-0"
+
+
+def test_b6_what_is_blocked_is_an_error_with_its_fix() -> None:
+    with written() as entries:
+        observe = EventLog(SystemClock(lambda: 5.0))
+        fetch = events.Operation.FETCH
+        observe(events.Blocked(ORDERS, tuple(SHARDS), fetch, "no answer", "start it", DEAD))
+        observe(events.MovedAgain(ORDERS, tuple(SHARDS), fetch, 300.0, reported=True))
+    blocked, up = entries
+    assert (blocked["level"], blocked["event"], blocked["shards"]) == ("error", "blocked", 40)
+    assert (blocked["error_message"], blocked["hint"]) == ("no answer", "start it")
+    assert (up["level"], up["event"], up["shards"]) == ("info", "recovered", 40)

@@ -7,6 +7,8 @@ verb that is new needs a row, or a line in `PASSING_VERBS` that says why it stop
 from __future__ import annotations
 
 import asyncio
+import io
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -43,6 +45,7 @@ from triggerkit.errors import (
     TriggerkitError,
 )
 from triggerkit.ports import Invocation, Invoker
+from triggerkit.runtime.logs import LogSettings, configure_logging
 
 MANY = 10**6
 STORE = ("read", "pin", "create", "take", "advance", "finish", "release", "forget", "beat")
@@ -538,6 +541,30 @@ def test_b6_forty_shards_that_are_refused_alike_are_one_line_and_their_number() 
         world.start()
         world.run(200.0)
         assert [len(event.shards) for _, event in world.said(Blocked)] == [1, 40]
+
+
+def test_b_forty_shards_that_stop_and_move_are_five_lines_in_the_log() -> None:
+    stream = io.StringIO()
+    restore = configure_logging(LogSettings("json", "info"), stream)
+    try:
+        with StallWorld(shards=40) as world:
+            world.start()
+            world.run(60.0)
+            world.traps.fail(UNREACHABLE, "fetch", "list_shards", "children")
+            world.run(75.0)
+            world.traps.heal()
+            world.run(60.0)
+    finally:
+        restore()
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    told = [(line["event"], line.get("shards", 1)) for line in lines]
+    assert [each for each in told if each[0] != "lease_taken"] == [
+        ("will_retry", 1),
+        ("will_retry", 40),
+        ("waiting", 40),
+        ("waiting", 40),
+        ("recovered", 40),
+    ]
 
 
 # --- handlers ------------------------------------------------------------------------------------
