@@ -43,6 +43,9 @@ class Orders:
             StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
         )
 
+    def close(self) -> None:
+        self._client.close()
+
     def put(self, name: str) -> None:
         self._client.put_item(TableName="orders", Item={"id": {"S": name}})
 
@@ -69,7 +72,9 @@ def orders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Orders]:
         monkeypatch.setenv(name, "x")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     with serve(Emulator(clock=RealClock())) as server:
-        yield Orders(server)
+        made = Orders(server)
+        yield made
+        made.close()
 
 
 def test_it_goes_on_beside_a_program_that_blocks_its_loop(orders: Orders) -> None:

@@ -28,6 +28,7 @@ from triggerkit.emulator.wire import CONTENT_TYPE, Answer, Exchange
 MAX_HEAD_BYTES = 64 * 1024
 MAX_BODY_BYTES = 32 * 1024 * 1024
 _REASONS = {200: "OK", 400: "Bad Request", 500: "Internal Server Error"}
+_LAST_ROUNDS = 5
 _STOP_SECONDS = 5.0
 _NO_OTHERS = "Point AWS_ENDPOINT_URL_<SERVICE> at something that serves it."
 
@@ -122,12 +123,13 @@ class Server:
             self._loop.run_forever()
         finally:
             listener.close()
-            for connection in list(self._connections):
-                connection.abort()
-            for forwarding in asyncio.all_tasks(self._loop):
-                forwarding.cancel()
-            # Aborted transports release their sockets in callbacks of the next round.
-            self._loop.run_until_complete(asyncio.sleep(0))
+            for task in asyncio.all_tasks(self._loop):
+                task.cancel()
+            # Aborted transports release their sockets in the next round; one that is being accepted takes more.
+            for _ in range(_LAST_ROUNDS):
+                for connection in list(self._connections):
+                    connection.abort()
+                self._loop.run_until_complete(asyncio.sleep(0))
             self._loop.run_until_complete(listener.wait_closed())
             self._loop.close()
 
