@@ -46,7 +46,7 @@ from triggerkit.core.decisions import (
     Survey,
     Take,
 )
-from triggerkit.core.events import Blocked, MovedAgain
+from triggerkit.core.events import Blocked, Event, MovedAgain, WaitCause, Waiting
 from triggerkit.core.mapping import EventSourceMapping, Reaction, finished_row
 from triggerkit.core.model import (
     LATEST,
@@ -591,3 +591,18 @@ def test_f7_one_record_that_fits_among_the_first_hundred_is_enough() -> None:
     reaction = house.mapping.react(report, at(1.0))
     assert not blocked_in(reaction)
     assert of_kind(Discard, reaction.decisions)
+
+
+def test_b9_a_call_that_outlives_its_lease_is_reported_while_its_shard_waits_for_it() -> None:
+    house = joined()
+    invoke = only(Invoke, house.fetched(house.take("a"), 1))
+    house.react(LeaseLost(A, invoke.tenure))
+    events: list[Event] = []
+    for seconds in range(1, 41):
+        house.seconds = float(seconds)
+        events += house.mapping.react(Woke(), at(house.seconds)).events
+    told = [event for event in events if isinstance(event, Waiting) and event.shards]
+    assert [(event.cause, event.shards) for event in told] == [(WaitCause.HANDLER, (A,))]
+    report = Invoked(A, invoke.tenure, invoke.batch, Succeeded())
+    moved = [e for e in house.mapping.react(report, at(41.0)).events if isinstance(e, MovedAgain)]
+    assert [event.shards for event in moved] == [(A,)]

@@ -464,7 +464,7 @@ def test_a_shard_that_is_let_go_is_forgotten() -> None:
     watched = Watched()
     watched.begin(fetch("a"), save("a"), invoke("a", lane=1), fetch("b"))
     watched.until(35.0)
-    watched.dog.forget(ShardId("a"), lanes=2)
+    watched.dog.forget(ShardId("a"), at(watched.now_seconds), lanes=2)
     watched.until(400.0)
     assert all(event.shards == (ShardId("b"),) for _, event in watched.said(Waiting)[2:])
     watched.end(fetch("b"))
@@ -475,7 +475,7 @@ def test_a_shard_that_is_let_go_is_forgotten() -> None:
 def test_a_lost_lease_waits_for_its_calls_alone() -> None:
     watched = Watched()
     watched.begin(fetch("a"), invoke("a"))
-    watched.dog.forget(ShardId("a"))
+    watched.dog.forget(ShardId("a"), at(watched.now_seconds))
     watched.until(310.0)
     assert watched.waiting().cause is WaitCause.HANDLER
 
@@ -484,7 +484,7 @@ def test_a_stop_waits_for_handlers_and_the_lease_store_alone() -> None:
     watched = Watched()
     watched.begin(fetch("a"), Survey(list_shards=True), save("a"), invoke("a"))
     watched.dog.observe({PARENT: ""}, at(0.0))
-    watched.dog.narrow_to_stop()
+    watched.dog.narrow_to_stop(at(watched.now_seconds))
     watched.until(310.0)
     causes = {event.cause for _, event in watched.said(Waiting)}
     assert causes == {WaitCause.LEASE_STORE, WaitCause.HANDLER}
@@ -497,3 +497,63 @@ def test_nothing_watched_wakes_nobody() -> None:
     assert watched.dog.wake_at_seconds == 32.0
     watched.end(fetch("a"))
     assert watched.dog.wake_at_seconds == float("inf")
+
+
+# --- several at once -------------------------------------------------------------------------------
+
+
+def test_another_permanent_error_of_a_blocked_shard_is_said_at_once() -> None:
+    watched = Watched()
+    watched.begin(fetch("a"))
+    watched.fail(fetch("a"), WRONG, None)
+    watched.until(1000.0)
+    other = StateError("the state belongs to another program", hint="name another file")
+    watched.fail(fetch("a"), other, None)
+    seconds, last = watched.said(Blocked)[-1]
+    assert (seconds, last.error) == (1000.0, other)
+
+
+def test_who_joins_a_blocked_group_later_is_said_within_seconds() -> None:
+    watched = Watched()
+    watched.begin(fetch("a"), fetch("b"))
+    watched.fail(fetch("a"), WRONG, None)
+    watched.until(1200.0)
+    watched.fail(fetch("b"), WRONG, None)
+    watched.until(1203.0)
+    seconds, last = watched.said(Blocked)[-1]
+    assert seconds == 1202.0
+    assert last.shards == (ShardId("a"), ShardId("b"))
+
+
+def test_a_throttle_of_one_blocked_shard_leaves_the_others_blocked() -> None:
+    watched = Watched()
+    for shard in "abc":
+        watched.begin(fetch(shard))
+        watched.fail(fetch(shard), WRONG, None)
+    watched.until(10.0)
+    watched.fail(fetch("a"), ThrottledError("slow down"), 1.0)
+    watched.until(700.0)
+    assert {event.shards for _, event in watched.said(Waiting)} == {(ShardId("a"),)}
+    assert watched.said(Blocked)[-1][1].shards == (ShardId("b"), ShardId("c"))
+
+
+def test_what_moved_is_said_when_the_rest_of_its_group_is_let_go() -> None:
+    watched = Watched()
+    watched.begin(fetch("a"), fetch("b"))
+    watched.until(35.0)
+    watched.end(fetch("a"))
+    assert not watched.said(MovedAgain)
+    watched.dog.forget(ShardId("b"), at(watched.now_seconds))
+    ((_, moved),) = watched.said(MovedAgain)
+    assert moved.shards == (ShardId("a"),)
+
+
+def test_a_take_that_works_again_moves_under_the_name_it_failed_under() -> None:
+    watched = Watched()
+    free = Subject(None, ShardId("a"), cause=WaitCause.OWNER)
+    watched.dog.observe({free: "it is free"}, at(0.0))
+    watched.fail(Take(lease("a"), SessionId(ME)), StateError("locked"))
+    watched.dog.observe({}, at(5.0))
+    ((_, failed),) = watched.said(CallFailed)
+    ((_, moved),) = watched.said(MovedAgain)
+    assert failed.operation is moved.operation is Operation.TAKE

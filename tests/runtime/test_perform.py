@@ -13,7 +13,7 @@ from runtime.fakes import (
     record,
 )
 
-from triggerkit.core.decisions import Beat, Discard, Survey
+from triggerkit.core.decisions import Beat, Discard, Invoke, Survey
 from triggerkit.core.locators import parse
 from triggerkit.core.model import (
     TRIM_HORIZON,
@@ -27,15 +27,18 @@ from triggerkit.core.model import (
     ShardId,
     Tenure,
 )
+from triggerkit.core.outcome import Failed, Outcome
 from triggerkit.core.reports import (
     Beaten,
     Discarded,
+    Invoked,
     NotNow,
+    Report,
     SessionLost,
     Surveyed,
 )
 from triggerkit.lease_stores import memory
-from triggerkit.ports import LeaseStore, Services
+from triggerkit.ports import Invocation, LeaseStore, Services
 from triggerkit.runtime.listings import SharedListing
 from triggerkit.runtime.perform import MappingPorts, MembershipPerformer, Performer
 
@@ -57,7 +60,10 @@ class BusySource(FakeSource):
 
 
 def performer(
-    store: LeaseStore, source: FakeSource, destination: FakeDestination | None = None
+    store: LeaseStore,
+    source: FakeSource,
+    destination: FakeDestination | None = None,
+    invoker: FakeInvoker | None = None,
 ) -> Performer:
     clock = LoopClock()
     ports = MappingPorts(
@@ -66,7 +72,7 @@ def performer(
         source=source,
         listing=SharedListing(source, clock),
         store=store,
-        invoker=FakeInvoker(),
+        invoker=invoker or FakeInvoker(),
         destination=destination,
     )
     return Performer(ports, clock)
@@ -135,3 +141,25 @@ def test_a_beat_that_failed_often_is_still_tried_again_within_a_second() -> None
     waits = asyncio.run(scenario())
     assert len(waits) == 8
     assert all(wait is not None and wait <= 1.0 for wait in waits)
+
+
+class SelfCancelling(FakeInvoker):
+    """Calls a handler that cancels the task in which it runs."""
+
+    async def invoke(self, invocation: Invocation) -> Outcome:
+        raise asyncio.CancelledError
+
+
+def test_b9_a_handler_that_cancels_itself_has_failed_and_is_answered() -> None:
+    async def scenario() -> Report:
+        store = memory_store()
+        performing = performer(store, FakeSource({"s": []}), invoker=SelfCancelling())
+        batch = Batch(0, (record(1),), range(1))
+        return await performing.perform(
+            Invoke(ROW, Tenure(SessionId("me"), 1), batch, 1e9, "request-1")
+        )
+
+    report = asyncio.run(scenario())
+    assert isinstance(report, Invoked)
+    assert isinstance(report.outcome, Failed)
+    assert report.outcome.failure.error_type == "CancelledError"

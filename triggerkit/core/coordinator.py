@@ -260,10 +260,11 @@ class LeaseCoordinator:
         schedule = self._schedule
         schedule.takes_at_seconds = now.monotonic_seconds
         at_seconds = now.monotonic_seconds + wait_seconds
-        schedule.survey_at_seconds = at_seconds
+        schedule.survey_at_seconds = min(schedule.survey_at_seconds, at_seconds)
         match decision:
             case Survey():
                 schedule.under_way.discard(_Pending.SURVEY)
+                schedule.survey_at_seconds = at_seconds
             case Pin():
                 schedule.under_way.discard(_Pending.PIN)
                 schedule.pin_at_seconds = at_seconds

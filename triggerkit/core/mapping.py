@@ -71,6 +71,9 @@ from triggerkit.core.reports import (
 from triggerkit.core.watchdog import BLOCKED_RETRY_SECONDS, Subject, Watchdog
 
 NEVER = float("inf")
+CALL_OUTLIVES_LEASE = (
+    "a call of the handler goes on though its lease was lost; the shard waits for it"
+)
 CLOSED_WITHOUT_END = "it is closed, and no page brings records or its end"
 TRIM_HORIZON_REFUSED = (
     "the service says that the records are trimmed, also at the oldest that it has"
@@ -118,7 +121,7 @@ class EventSourceMapping:
         return self._stop is not None and not self.consumers
 
     def is_opening(self, now: Now) -> bool:
-        """Whether a first start at LATEST has not opened all of its shards; never for longer than 5 s."""
+        """Whether a first start at LATEST has not opened its shards; at most until 5 s after the pin is stored."""
         coordinator = self.coordinator
         if not coordinator.is_opening(now) or not coordinator.surveyed:
             return coordinator.is_opening(now)
@@ -158,6 +161,9 @@ class EventSourceMapping:
         for shard, consumer in self.consumers.items():
             if consumer.finds_nothing and self.coordinator.is_closed(shard):
                 stalls[Subject(None, shard, cause=WaitCause.SHARD_END)] = CLOSED_WITHOUT_END
+        for shard in self._calls:
+            if shard not in self.consumers:
+                stalls[_outlived(shard)] = CALL_OUTLIVES_LEASE
         self._watchdog.observe(stalls, now)
 
     @property
@@ -204,7 +210,9 @@ class EventSourceMapping:
                 if consumer is not None:
                     consumer.absorb_not_now(decision, wait, report.error, now)
                     if not consumer.seeks_children:  # the coordinator looks for them from now on
-                        self._watchdog.drop(Subject(Operation.FIND_CHILDREN, decision.lease.shard))
+                        self._watchdog.drop(
+                            Subject(Operation.FIND_CHILDREN, decision.lease.shard), now
+                        )
                     self._derive(consumer, now, decisions)
 
     def _absorb_for_consumer(
@@ -232,6 +240,7 @@ class EventSourceMapping:
         self._calls[shard] -= 1
         if not self._calls[shard]:
             del self._calls[shard]
+            self._watchdog.ended(_outlived(shard), now)
             if shard not in self.consumers:
                 self.coordinator.let_go(shard, now)
 
@@ -268,7 +277,7 @@ class EventSourceMapping:
             case Cancelled():
                 pass  # each call still answers by itself
             case LeaseLost():
-                watchdog.forget(shard)  # calls that run are waited for
+                watchdog.forget(shard, now)  # calls that run are waited for
             case _:
                 watchdog.ended(_what_moved(report), now)
                 if isinstance(report, Fetched) and self._stop is None:
@@ -321,7 +330,7 @@ class EventSourceMapping:
         self.coordinator.absorb_sessions(sessions, now)
         if before is not None and before.me != sessions.me:
             for consumer in list(self.consumers.values()):
-                self._watchdog.forget(consumer.lease.shard)
+                self._watchdog.forget(consumer.lease.shard, now)
                 decisions += consumer.ask_to_stop(StopReason.LEASE_LOST)
                 self._derive(consumer, now, decisions)
         if self._paused and sessions.deadline_seconds > now.monotonic_seconds:
@@ -331,7 +340,7 @@ class EventSourceMapping:
 
     def _ask_all_to_stop(self, reason: StopReason, now: Now, decisions: list[Decision]) -> None:
         self._stop = max(reason, self._stop or reason)
-        self._watchdog.narrow_to_stop()
+        self._watchdog.narrow_to_stop(now)
         for consumer in list(self.consumers.values()):
             decisions += consumer.ask_to_stop(reason)
             self._derive(consumer, now, decisions)
@@ -403,10 +412,12 @@ class EventSourceMapping:
         match consumer.phase:
             case Phase.FINISHED:
                 del self.consumers[shard]
-                self._watchdog.forget(shard, len(consumer.lanes))
+                self._watchdog.forget(shard, now, len(consumer.lanes))
             case Phase.STOPPED:
                 del self.consumers[shard]
-                self._watchdog.forget(shard, len(consumer.lanes))
+                self._watchdog.forget(shard, now, len(consumer.lanes))
+                if shard in self._calls:
+                    self._watchdog.hold(_outlived(shard), CALL_OUTLIVES_LEASE, now)
                 self.coordinator.let_go(shard, now)
             case _:
                 self._schedule(consumer)
@@ -420,7 +431,7 @@ class EventSourceMapping:
                 children = self.coordinator.children_of(shard)
                 if children is not None:
                     del decisions[index]
-                    self._watchdog.drop(Subject(Operation.FIND_CHILDREN, shard))
+                    self._watchdog.drop(Subject(Operation.FIND_CHILDREN, shard), now)
                     consumer.absorb(ChildrenFound(shard, decision.tenure, children), now)
                     return [*decisions, *consumer.derive(now, deadline)]
         return decisions
@@ -450,6 +461,10 @@ def _what_moved(
             return Subject(Operation.RELEASE, report.shard)
         case _:
             assert_never(report)
+
+
+def _outlived(shard: ShardId) -> Subject:
+    return Subject(None, shard, cause=WaitCause.HANDLER)
 
 
 def finished_row(lease: Lease) -> Lease:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias, assert_never
 
 from triggerkit.core.decisions import (
@@ -103,6 +103,8 @@ class _Group:
     report_at_seconds: float
     interval_seconds: float
     reports: int = 0
+    moved: dict[Subject, _Watched] = field(default_factory=dict)
+    """Those that go on already, which is said once nothing is left."""
 
 
 class Watchdog:
@@ -161,11 +163,9 @@ class Watchdog:
             if watched is not None and watched.failures:
                 self._moved({subject: watched}, now, reported=False)
             return
-        del group.left[subject]
+        group.moved[subject] = group.left.pop(subject)
         if not group.left:
-            self._groups.remove(group)
-            if group.reports or any(each.failures for each in group.everything.values()):
-                self._moved(group.everything, now, reported=group.reports > 0)
+            self._close(group, now)
 
     def failed(self, report: NotNow, now: Now) -> None:
         """A call failed: announce when it is made again, or that somebody has to act."""
@@ -174,12 +174,14 @@ class Watchdog:
         operation, shard = operation_of(report.decision), shard_of(report.decision)
         if subject is not None and watched is not None:
             self.refused(subject, "", now)
-            watched.error = report.error
+            watched.error, watched.decision = report.error, report.decision
         if report.wait_seconds is None:
             self.block(subject or Subject(operation, shard), report.error, now)
             return
-        if subject in self._group_of:
-            self._group_of[subject].blocked = False
+        group = None if subject is None else self._group_of.get(subject)
+        if subject is not None and watched is not None and group is not None and group.blocked:
+            self.drop(subject, now)  # it alone may pass by itself now
+            self._others[subject] = watched
         failed = CallFailed(self._mapping, operation, shard, report.wait_seconds, report.error)
         self._emit(failed)
 
@@ -202,18 +204,18 @@ class Watchdog:
         group = self._group_of.get(subject)
         watched = self._find(subject) or _Watched(now.monotonic_seconds, now.service_seconds)
         watched.error = error
-        if group is not None and group.blocked:
-            return
-        self.drop(subject)
         key = (subject.operation, subject.cause, _code(error))
+        if group is not None and group.blocked and group.key == key:
+            return
+        self.drop(subject, now)
         same = next((each for each in self._groups if each.blocked and each.key == key), None)
         if same is None:
             self._report({subject: watched}, key, BLOCKED_RETRY_SECONDS, now, blocked=True)
             return
         self._join(same, {subject: watched})
-        if same.reports == 1:  # the first is told at once, the others together
-            at_seconds = same.opened_seconds + GATHER_SECONDS
-            same.report_at_seconds = min(same.report_at_seconds, at_seconds)
+        # the first is told at once, those that join it together a moment later
+        at_seconds = now.monotonic_seconds + GATHER_SECONDS
+        same.report_at_seconds = min(same.report_at_seconds, at_seconds)
 
     def observe(self, conditions: Mapping[Subject, str], now: Now) -> None:
         """These conditions hold at present, each with what is known of it; the others are over."""
@@ -231,29 +233,35 @@ class Watchdog:
             self._conditions.add(subject)
         watched.detail = detail
 
-    def forget(self, shard: ShardId, lanes: int = 0) -> None:
+    def forget(self, shard: ShardId, now: Now, lanes: int = 0) -> None:
         """This worker does nothing with the shard any more; without `lanes`, its calls still run."""
         for operation in _OF_A_SHARD:
-            self.drop(Subject(operation, shard))
+            self.drop(Subject(operation, shard), now)
         for lane in range(lanes):
-            self.drop(Subject(Operation.INVOKE, shard, lane))
-            self.drop(Subject(Operation.DISCARD, shard, lane))
+            self.drop(Subject(Operation.INVOKE, shard, lane), now)
+            self.drop(Subject(Operation.DISCARD, shard, lane), now)
 
-    def drop(self, subject: Subject) -> None:
+    def drop(self, subject: Subject, now: Now) -> None:
         """Nothing is expected of `subject` any more, and nothing has moved."""
         self._pop(subject)
         group = self._group_of.pop(subject, None)
         if group is not None:
             del group.left[subject]
             if not group.left:
-                self._groups.remove(group)
+                self._close(group, now)
 
-    def narrow_to_stop(self) -> None:
+    def _close(self, group: _Group, now: Now) -> None:
+        """Nothing of the group waits any more; say so of what goes on, unless nothing was said before."""
+        self._groups.remove(group)
+        if group.moved and (group.reports or any(e.failures for e in group.moved.values())):
+            self._moved(group.moved, now, reported=group.reports > 0)
+
+    def narrow_to_stop(self, now: Now) -> None:
         """The mapping lets its shards go: only what that waits for matters now."""
         for subject in [*self._others, *self._group_of]:
             if subject.operation not in _OF_A_STOP:
                 self._conditions.discard(subject)
-                self.drop(subject)
+                self.drop(subject, now)
 
     def report_due(self, now: Now) -> None:
         """Emit a `Waiting` for everything whose time has come; what stopped together is one event."""
@@ -383,17 +391,21 @@ class Watchdog:
                 detail=_detail_of(subject.operation, watched),
                 ends_when=_ENDS_WHEN[cause],
                 error=watched.error,
-                expected=cause is WaitCause.HANDLER and not self._has_timeout,
+                expected=subject.operation is Operation.INVOKE and not self._has_timeout,
             )
         )
 
     def _moved(self, subjects: Mapping[Subject, _Watched], now: Now, *, reported: bool) -> None:
         since_seconds = min(each.since_seconds for each in subjects.values())
+        first, watched = next(iter(subjects.items()))
+        operation = first.operation
+        if operation is None and watched.decision is not None:
+            operation = operation_of(watched.decision)  # the call that failed, as it was announced
         self._emit(
             MovedAgain(
                 mapping=self._mapping,
                 shards=_shards(subjects),
-                operation=next(iter(subjects)).operation,
+                operation=operation,
                 after_seconds=now.monotonic_seconds - since_seconds,
                 reported=reported,
             )

@@ -24,6 +24,8 @@ def rename(
             table.delete(row.lease.key)
             key = LeaseKey(new + row.lease.key.removeprefix(old))
             table.put(replace(row, lease=replace(row.lease, key=key)))
+        if table.pins(new):
+            continue
         for prefix, service_seconds in table.pins(old).items():
             table.delete_pin(prefix)
             table.put_pin(new + prefix.removeprefix(old), service_seconds)

@@ -24,10 +24,14 @@ from triggerkit.ports import Clock, Destination, Invoker, LeaseStore, Source
 from triggerkit.runtime.deadline import ActingDeadline
 from triggerkit.runtime.engine import Engine, RunningMapping, publish
 from triggerkit.runtime.listings import SharedListing
+from triggerkit.runtime.logs import get_logger
 from triggerkit.runtime.perform import MappingPorts, MembershipPerformer, Performer
 
 LAST_RELEASES_SECONDS = 5.0
 """After the drain: how long the releases themselves may take."""
+
+
+log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,17 +144,18 @@ class Assembly:
     async def leave(self) -> None:
         """After `close`: tell the other workers that this one is gone, so that nobody waits for its silence.
 
-        Raises:
-            StateError: a lease store cannot be written; the other workers find out by themselves.
+        Where a lease store cannot be written, the other workers find out by themselves.
         """
-        failures = []
         for each in self._running:
             try:
                 await each.store.leave(each.engine.membership.me)
             except StateError as error:
-                failures.append(error)
-        if failures:
-            raise failures[0]
+                log.warning(
+                    "session_not_ended",
+                    error_type=error.code,
+                    error_message=error.message,
+                    hint=error.hint,
+                )
 
     def forget_timers(self) -> None:
         """Nothing is woken any more."""

@@ -13,22 +13,26 @@ LONGEST_WAIT_SECONDS = 10.0
 
 
 class Backoff:
-    """Counts failures in a row of each call. A key is a tuple whose second part is the shard, if any."""
+    """Counts failures in a row of each call: by the shard that it is about, if any, and what is asked."""
 
     def __init__(self) -> None:
-        self._failures: Counter[Hashable] = Counter()
+        self._failures: dict[Hashable, Counter[Hashable]] = {}
 
-    def failed(self, key: Hashable) -> float:
+    def failed(self, shard: Hashable, call: Hashable) -> float:
         """One more failure; the seconds to wait."""
-        wait_seconds = FIRST_WAIT_SECONDS * 2.0 ** min(self._failures[key], 16)
-        self._failures[key] += 1
+        failures = self._failures.setdefault(shard, Counter())
+        wait_seconds = FIRST_WAIT_SECONDS * 2.0 ** min(failures[call], 16)
+        failures[call] += 1
         return min(LONGEST_WAIT_SECONDS, wait_seconds)
 
-    def succeeded(self, key: Hashable) -> None:
+    def succeeded(self, shard: Hashable, call: Hashable) -> None:
         """The next failure is the first one again."""
-        self._failures.pop(key, None)
+        failures = self._failures.get(shard)
+        if failures is not None:
+            failures.pop(call, None)
+            if not failures:
+                del self._failures[shard]
 
     def forget(self, shard: Hashable) -> None:
         """No call is made for this shard any more."""
-        for key in [key for key in self._failures if isinstance(key, tuple) and key[1] == shard]:
-            del self._failures[key]
+        self._failures.pop(shard, None)

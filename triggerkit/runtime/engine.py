@@ -140,7 +140,11 @@ class Engine:
 
     def _beat(self, report: MembershipReport) -> None:
         now = self._clock.now()
-        reaction = self.membership.react(report, now)
+        try:
+            reaction = self.membership.react(report, now)
+        except Exception as error:  # noqa: BLE001 - a broken invariant stops the worker, loudly
+            self._fail(error)
+            return
         self._publish(reaction.events)
         for decision in reaction.decisions:
             self._spawn(self._perform_beat(decision))

@@ -74,7 +74,8 @@ class QueuedWriter:
         self._waiting_bytes = 0
         self._written_bytes = 0
         self._stalled_at_bytes = -1
-        self._changed = threading.Condition(threading.Lock())
+        # re-entrant: a signal handler of the user may log in the middle of a line that is being queued
+        self._changed = threading.Condition(threading.RLock())
         self._thread: threading.Thread | None = None
         self._forked = False
         self.dropped = 0
@@ -114,7 +115,7 @@ class QueuedWriter:
 
     def become_child(self) -> None:
         """After a fork, in the child: what waits is the parent's to write."""
-        self._changed = threading.Condition(threading.Lock())
+        self._changed = threading.Condition(threading.RLock())
         self._queue.clear()
         self._waiting_bytes = 0
         self._forked = True

@@ -5,6 +5,7 @@ What a port raises becomes a `NotNow` report; nothing raised here reaches the en
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
@@ -29,7 +30,8 @@ from triggerkit.core.decisions import (
     Survey,
     Take,
 )
-from triggerkit.core.model import ShardId
+from triggerkit.core.model import LastFailure, ShardId
+from triggerkit.core.outcome import Failed
 from triggerkit.core.payloads import (
     Origin,
     encode_event,
@@ -64,6 +66,7 @@ from triggerkit.core.reports import (
     Trimmed,
 )
 from triggerkit.errors import (
+    InternalError,
     LeaseLostError,
     PositionTrimmedError,
     SourceNotFoundError,
@@ -118,9 +121,13 @@ class Performer:
         """Perform one decision; its one report."""
         try:
             report = await self._perform(decision)
+        except asyncio.CancelledError:
+            if _is_being_cancelled():
+                raise  # the engine closes
+            return self._report_of(InternalError("the call was cancelled from inside"), decision)
         except Exception as error:  # noqa: BLE001 - every decision is answered, whatever an adapter raises
             return self._report_of(error, decision)
-        self._backoff.succeeded(_key(decision))
+        self._backoff.succeeded(*_key(decision))
         return report
 
     def _report_of(self, error: Exception, decision: Decision) -> Report:
@@ -133,7 +140,7 @@ class Performer:
             case SourceNotFoundError(), Fetch():
                 self._backoff.forget(decision.lease.shard)
                 return ShardGone(decision.lease.shard, decision.tenure)
-        wait_seconds = self._backoff.failed(_key(decision))
+        wait_seconds = self._backoff.failed(*_key(decision))
         permanent = isinstance(error, TriggerkitError) and error.permanent
         return NotNow(decision, None if permanent else wait_seconds, error)
 
@@ -176,6 +183,7 @@ class Performer:
                 return await self._invoke(decision)
             case Cancel():
                 await self._cancel(lease.shard)
+                await self._close_reader(lease.shard)
                 return Cancelled(lease.shard, tenure)
             case Discard():
                 await self._discard(decision)
@@ -211,6 +219,11 @@ class Performer:
         )
         try:
             outcome = await self.ports.invoker.invoke(invocation)
+        except asyncio.CancelledError:
+            if _is_being_cancelled():
+                raise  # the engine closes
+            told = "the handler cancelled the task that it runs in"
+            outcome = Failed(LastFailure(request_id, "CancelledError", told))
         finally:
             del self._running[request_id]
         return Invoked(shard, decision.tenure, decision.batch, outcome)
@@ -241,14 +254,20 @@ class Performer:
         await self.ports.destination.send(record)
 
 
-def _key(decision: Decision) -> Hashable:
+def _is_being_cancelled() -> bool:
+    """Whether the present task is to end, rather than that something which it awaits was cancelled."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _key(decision: Decision) -> tuple[ShardId | None, Hashable]:
     match decision:
         case Survey() | Pin() | Create():
-            return type(decision), None
+            return None, type(decision).__name__
         case Invoke(batch=batch) | Discard(batch=batch):
-            return type(decision), decision.lease.shard, batch.lane
+            return decision.lease.shard, (type(decision).__name__, batch.lane)
         case _:
-            return type(decision), decision.lease.shard
+            return decision.lease.shard, type(decision).__name__
 
 
 class MembershipPerformer:
@@ -264,7 +283,7 @@ class MembershipPerformer:
         try:
             return await self._perform(decision)
         except Exception as error:  # noqa: BLE001 - every decision is answered, whatever a store raises
-            wait_seconds = self._backoff.failed(type(decision).__name__)
+            wait_seconds = self._backoff.failed(None, type(decision).__name__)
             return NotNow(decision, min(LONGEST_BEAT_WAIT_SECONDS, wait_seconds), error)
 
     async def _perform(self, decision: MembershipDecision) -> MembershipReport:
@@ -275,7 +294,7 @@ class MembershipPerformer:
                 if confirmed is None:
                     return SessionLost(self._store.fresh_session())
                 sessions = await self._store.read_sessions()
-                self._backoff.succeeded(Beat.__name__)
+                self._backoff.succeeded(None, Beat.__name__)
                 return Beaten(confirmed, sessions, sent_at)
             case Expire(session=session):
                 if await self._store.expire(session):

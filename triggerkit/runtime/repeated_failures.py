@@ -6,6 +6,7 @@ the last of them works again. What lasts is repeated by the watchdog's events.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
@@ -23,10 +24,18 @@ class _Episode:
 
     failing: dict[ShardId | None, str] = field(default_factory=dict)
     """What fails at present, and the code of its error."""
+    counts: Counter[str] = field(default_factory=Counter)
+    """How many fail at present with each code."""
     touched: set[ShardId | None] = field(default_factory=set)
     logged: dict[str, tuple[float, int]] = field(default_factory=dict)
     """When a kind of error was logged last, and of how many shards."""
     last_seconds: float = 0.0
+
+    def drop(self, shard: ShardId | None) -> None:
+        """The shard does not fail any more."""
+        code = self.failing.pop(shard, None)
+        if code is not None:
+            self.counts[code] -= 1
 
 
 class RepeatedFailures:
@@ -43,9 +52,11 @@ class RepeatedFailures:
         if episode is None or now_seconds - episode.last_seconds > STALE_SECONDS:
             episode = self._episodes[operation] = _Episode()
         episode.last_seconds = now_seconds
+        episode.drop(shard)
         episode.failing[shard] = code
+        episode.counts[code] += 1
         episode.touched.add(shard)
-        count = sum(each == code for each in episode.failing.values())
+        count = episode.counts[code]
         at_seconds, logged = episode.logged.get(code, (0.0, 0))
         if logged and not (logged == 1 < count and now_seconds - at_seconds >= GATHER_SECONDS):
             return 0
@@ -58,7 +69,7 @@ class RepeatedFailures:
         if episode is None:
             return 0
         for shard in shards or (None,):
-            episode.failing.pop(shard, None)
+            episode.drop(shard)
         if episode.failing:
             return 0
         del self._episodes[operation]
@@ -68,6 +79,6 @@ class RepeatedFailures:
         """The worker does nothing with the shard any more."""
         for operation, episode in list(self._episodes.items()):
             if isinstance(operation, tuple) and operation[0] == mapping:
-                episode.failing.pop(shard, None)
+                episode.drop(shard)
                 if not episode.failing:
                     del self._episodes[operation]

@@ -74,7 +74,7 @@ async def prepare_patiently(source: Source, text: str, clock: Clock, stop: async
             return await source.prepare()
         except ThrottledError as error:
             now_seconds = clock.now().monotonic_seconds
-            wait_seconds = backoff.failed("prepare")
+            wait_seconds = backoff.failed(None, "prepare")
             if stop.is_set() or now_seconds - started + wait_seconds > PATIENCE_SECONDS:
                 raise
             if not logged:

@@ -255,7 +255,11 @@ class RunningWorker:
 
     async def _until_opened(self) -> None:
         """A trigger that starts at LATEST runs once its shards are open: what is written after that comes."""
-        while self._assembly.is_opening and not self._stop_asked.is_set():
+        while (
+            self._assembly.is_opening
+            and self._assembly.failure is None
+            and not self._stop_asked.is_set()
+        ):
             await asyncio.sleep(OPENING_CHECK_SECONDS)
 
     async def _until_tip(self) -> None:

@@ -87,7 +87,7 @@ class Track:
     ) -> None:
         self._calls = calls
         self._numbering = numbering
-        self._recent = Recent()
+        self._recent = None if numbering is None else Recent()
         self._reopened = False
         self._sharing = sharing
         self._ring = Ring(start, sharing.budget_bytes)
@@ -189,7 +189,8 @@ class Track:
         if not records:
             self._place = replace(self._place, iterator=decoded.next_iterator)
             return False, False
-        self._recent.put(records)
+        if self._recent is not None:
+            self._recent.put(records)
         wanted = self._wanted(records)
         skip_before_seconds = 0.0 if wanted else self._place.skip_before_seconds
         self._place = _Place(after(records[-1]), decoded.next_iterator, skip_before_seconds)
@@ -218,7 +219,7 @@ class Track:
         return unseen(behind, records, self._known, self._calls.thing, reopened=self._reopened)
 
     def _known(self, number: str) -> int | None:
-        checksum = self._recent.find(number)
+        checksum = self._recent.find(number) if self._recent is not None else None
         if checksum is None and (record := self._ring.find(number)) is not None:
             return checksum_of(record)
         return checksum
