@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -75,11 +76,12 @@ def test_an_answer_that_always_comes_damaged_is_an_error_that_names_what_was_ask
 def test_an_iterator_that_comes_damaged_is_not_used() -> None:
     async def scenario(source: Source, emulator: Emulator) -> None:
         (shard,) = (await source.list_shards()).shards
+        before = Counter(emulator.calls)
         emulator.faults.damage("GetShardIterator", Damage.CORRUPTED, times=2)
         page = await source.open(shard.id).fetch(TRIM_HORIZON, 10)
         assert (page.records, page.ended) == ((), False)
-        assert emulator.calls["GetShardIterator"] == 3
-        assert emulator.calls["GetRecords"] == 1
+        assert emulator.calls["GetShardIterator"] == before["GetShardIterator"] + 3
+        assert emulator.calls["GetRecords"] == before["GetRecords"] + 1
 
     reading(scenario)
 

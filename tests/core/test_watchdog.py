@@ -557,3 +557,26 @@ def test_a_take_that_works_again_moves_under_the_name_it_failed_under() -> None:
     ((_, failed),) = watched.said(CallFailed)
     ((_, moved),) = watched.said(MovedAgain)
     assert failed.operation is moved.operation is Operation.TAKE
+
+
+def test_the_time_in_which_the_process_stood_still_does_not_count() -> None:
+    watched = Watched()
+    watched.begin(fetch("a"))
+    watched.until(1.0)
+    watched.now_seconds = 41.0  # woken 40 s late: stopped, or asleep
+    watched.dog.excuse(1.0, at(41.0))
+    watched.dog.report_due(at(41.0))
+    assert not watched.events
+    watched.until(71.9)
+    assert not watched.events
+    watched.until(72.0)
+    assert watched.waiting().waited_seconds == pytest.approx(32.0)
+
+
+def test_a_wake_up_that_is_a_little_late_is_no_standstill() -> None:
+    watched = Watched()
+    watched.begin(fetch("a"))
+    watched.dog.excuse(28.0, at(32.0))
+    watched.now_seconds = 32.0
+    watched.dog.report_due(at(32.0))
+    assert watched.waiting().waited_seconds == pytest.approx(32.0)

@@ -106,6 +106,7 @@ class EventSourceMapping:
         self._stop: StopReason | None = None
         self._paused = False
         self._fit = Fit()
+        self._wished_at_seconds = NEVER
 
     @property
     def wake_at_seconds(self) -> float:
@@ -135,12 +136,14 @@ class EventSourceMapping:
     def react(self, report: Report, now: Now) -> Reaction:
         """Absorb one report; answer what should be under way and is not, and what happened."""
         decisions: list[Decision] = []
+        self._watchdog.excuse(self._wished_at_seconds, now)
         self._watch_report(report, now)
         self._absorb(report, now, decisions)
         self._wake_due(now, decisions)
         if self._stop is None:
             decisions += self.coordinator.derive(now, self._is_blocked, len(self.consumers))
         self._watch(decisions, now)
+        self._wished_at_seconds = self.wake_at_seconds
         events = tuple(self._events)
         self._events.clear()
         return Reaction(tuple(decisions), events)

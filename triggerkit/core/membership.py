@@ -60,6 +60,7 @@ class Membership:
         self._me = session
         self._events: list[events.Event] = []
         self._watchdog = Watchdog(None, self._events.append)
+        self._wished_at_seconds = float("inf")
         self._others: dict[SessionId, Session] = {}
         self._sightings: dict[SessionId, _Sighting] = {}
         self._expiring: set[SessionId] = set()
@@ -87,11 +88,13 @@ class Membership:
 
     def react(self, report: MembershipReport, now: Now) -> MembershipReaction:
         """Absorb one report; answer what should be under way and is not, and what happened."""
+        self._watchdog.excuse(self._wished_at_seconds, now)
         self._absorb(report, now)
         decisions = self._derive(now)
         for decision in decisions:
             self._watchdog.began(decision, now)
         self._watchdog.report_due(now)
+        self._wished_at_seconds = self.wake_at_seconds
         happened = tuple(self._events)
         self._events.clear()
         return MembershipReaction(decisions, happened)

@@ -60,6 +60,8 @@ LONG_CALL_SECONDS = 300.0
 """When a call of a handler without a timeout is reported for the first time."""
 GATHER_SECONDS = 2.0
 """How much longer the first waits, so that what stops with it is reported with it."""
+STANDSTILL_SECONDS = 5.0
+"""Woken so late, the process was stopped, or its machine slept."""
 LONGEST_INTERVAL_SECONDS = 3600.0
 BLOCKED_RETRY_SECONDS = 300.0
 """How often something is tried again that waiting cannot cure."""
@@ -141,6 +143,24 @@ class Watchdog:
         if self._calls:
             at = min(at, self._call_due_seconds)
         return at
+
+    def excuse(self, wished_at_seconds: float, now: Now) -> None:
+        """Leave out the time in which the process stood still: nothing could move, and nothing could be seen.
+
+        `wished_at_seconds` is when the machine wished to be woken; the engine is never late by itself.
+        """
+        late_seconds = now.monotonic_seconds - wished_at_seconds
+        if late_seconds < STANDSTILL_SECONDS:
+            return
+        in_groups = [watched for group in self._groups for watched in group.left.values()]
+        for watched in (*self._calls.values(), *self._others.values(), *in_groups):
+            late = min(late_seconds, now.monotonic_seconds - watched.since_seconds)
+            watched.since_seconds += late
+            watched.since_service_seconds += late
+        for group in self._groups:
+            group.opened_seconds += late_seconds
+            group.report_at_seconds += late_seconds
+        self._turn_seconds += late_seconds
 
     def began(self, decision: Decision | MembershipDecision, now: Now) -> None:
         """A decision was made; if the same one failed before, it is still the same wait."""
