@@ -28,7 +28,7 @@ SEEDS = range(16)
 STEPS = 120
 NOTHING_GIVEN: dict[str, Any] = {
     **dict.fromkeys(("from_start", "follow", "force"), False),
-    **dict.fromkeys(("since", "for_", "count", "key")),
+    **dict.fromkeys(("since", "for_", "lines", "key")),
     **dict.fromkeys(("redact", "redact_all_but", "keep_prefix"), ()),
 }
 

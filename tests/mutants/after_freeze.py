@@ -285,8 +285,8 @@ MUTANTS = (
     Mutant(
         "a success does not end a streak of failures",
         "runtime/backoff.py",
-        "        self._failures.pop(key, None)\n",
-        "        del key\n",
+        "            failures.pop(call, None)\n",
+        "            del call\n",
         "one throttled call now and then, and after a day each of them costs ten seconds",
     ),
     Mutant(

@@ -170,7 +170,7 @@ MUTANTS = (
     Mutant(
         "stale reports accepted",
         MAPPING,
-        "if consumer is None or consumer.tenure != report.tenure:",
+        "if consumer is None or consumer.tenure != tenure:",
         "if consumer is None:",
         "an answer of an earlier stay counts for records of the present one",
     ),

@@ -170,7 +170,13 @@ class SqliteLeaseStore:
         work: Callable[[SqliteTable], T],
         durability: Durability = Durability.POWER_CUT,
     ) -> T:
-        return await self._run(lambda: self._file.transact(work, durability))
+        """Raises StateError also when the file was removed or replaced: what is written there is lost."""
+
+        def write() -> T:
+            self._file.check_in_place()
+            return self._file.transact(work, durability)
+
+        return await self._run(write)
 
 
 def _seen_from_here() -> IsGone:
