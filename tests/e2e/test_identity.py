@@ -68,11 +68,13 @@ def test_a2_tables_of_one_name_on_two_endpoints_are_both_read(place: Place) -> N
         assert printed(place.run(*BURST)) == ["both t2", "second t2"]
 
 
-def first_number(tables: Tables, stream: str, shard: str) -> str:
+def first_record(tables: Tables, stream: str, shard: str) -> tuple[str, float]:
+    """Its number, and when it was made."""
     asked = {"StreamArn": stream, "ShardId": shard, "ShardIteratorType": "TRIM_HORIZON"}
     iterator = tables.emulator.call("GetShardIterator", asked)["ShardIterator"]
     page = tables.emulator.call("GetRecords", {"ShardIterator": iterator})
-    return str(page["Records"][0]["dynamodb"]["SequenceNumber"])
+    change = page["Records"][0]["dynamodb"]
+    return str(change["SequenceNumber"]), float(change["ApproximateCreationDateTime"])
 
 
 def former_state(place: Place, tables: Tables) -> None:
@@ -81,16 +83,19 @@ def former_state(place: Place, tables: Tables) -> None:
     shards = tables.emulator.call("DescribeStream", {"StreamArn": stream["LatestStreamArn"]})
     (shard,) = shards["StreamDescription"]["Shards"]
     text = FORMER_STATE.read_text()
+    number, at_seconds = first_record(tables, stream["LatestStreamArn"], shard["ShardId"])
     for former, today in (
         (FORMER_LABEL, stream["LatestStreamLabel"].replace(":", "_")),
         (FORMER_SHARD, shard["ShardId"]),
-        (FORMER_NUMBER, first_number(tables, stream["LatestStreamArn"], shard["ShardId"])),
+        (FORMER_NUMBER, number),
     ):
         assert former in text
         text = text.replace(former, today)
     with closing(sqlite3.connect(place.folder / "state.db")) as state:
         state.execute("PRAGMA journal_mode = WAL")
         state.executescript(text)
+        state.execute("UPDATE lease SET tk_at = ?", (at_seconds,))
+        state.commit()
 
 
 def test_a2_a_state_file_of_an_older_version_goes_on_where_it_was(

@@ -41,7 +41,9 @@ def test_a_recording_that_is_interrupted_is_whole(
     tables.put("orders", "before")
     with shop.running(*RECORD, "--follow") as recording:
         calls = tables.emulator.calls
-        recording.until(lambda: calls["GetRecords"] > 0, "a read")
+        recording.until(
+            lambda: calls["GetRecords"] > 1, "a read of its own, after that of the start"
+        )
         tables.put("orders", "a")
         tables.emulator.roll("orders")
         tables.put("orders", "b")
@@ -65,7 +67,9 @@ def keys_of_part(part: Path) -> list[str]:
 def test_a_recording_that_is_killed_leaves_what_it_has(shop: Place, tables: Tables) -> None:
     with shop.running(*RECORD, "--follow") as recording:
         calls = tables.emulator.calls
-        recording.until(lambda: calls["GetRecords"] > 0, "a read")
+        recording.until(
+            lambda: calls["GetRecords"] > 1, "a read of its own, after that of the start"
+        )
         tables.put("orders", "a", "b")
         part = shop.folder / "orders.jsonl.gz.part"
         recording.until(lambda: keys_of_part(part) == ["a", "b"], "two records on the disk")
@@ -82,7 +86,9 @@ def test_a_recording_for_some_time_ends_by_itself(shop: Place, tables: Tables) -
     tables.put("orders", "before")
     with shop.running(*RECORD, "--for", "3s") as recording:
         calls = tables.emulator.calls
-        recording.until(lambda: calls["GetRecords"] > 0, "a read")
+        recording.until(
+            lambda: calls["GetRecords"] > 1, "a read of its own, after that of the start"
+        )
         tables.put("orders", "a")
         done = recording.wait()
     assert done.code == 0
@@ -119,7 +125,9 @@ def test_an_endpoint_that_goes_away_costs_nothing_that_was_read(
 ) -> None:
     with shop.running(*RECORD, "--follow") as recording:
         calls = tables.emulator.calls
-        recording.until(lambda: calls["GetRecords"] > 0, "a read")
+        recording.until(
+            lambda: calls["GetRecords"] > 1, "a read of its own, after that of the start"
+        )
         tables.put("orders", "a")
         part = shop.folder / "orders.jsonl.gz.part"
         recording.until(lambda: keys_of_part(part) == ["a"], "a record on the disk")

@@ -66,8 +66,6 @@ CASES = (
          app(source="arn:aws:dynamodb:eu-west-1:111111111111:table/orders?region=us-east-1")),
     Case("an ARN of something else", "is not an ARN", app(source="arn:aws:ec2:eu-west-1:1:instance/i-1")),
     Case("a source without a scheme", "has no scheme", app(source="orders")),
-    Case("one source twice", "is the same source as", toml=trigger(
-        "sources = ['dynamodb://orders', 'dynamodb://orders?region=eu-west-1']")),
     Case("a variable that is not set", "${PREFIX} is not set", app(source="dynamodb://${PREFIX}orders")),
     Case("a variable that is not set, in on_failure", "${PREFIX} is not set",
          app("on_failure='file:${PREFIX}x'")),

@@ -11,7 +11,7 @@ from sources.fakes import MovableClock
 from triggerkit.aws.errors import AwsError
 from triggerkit.aws.transport import Reply
 from triggerkit.core.model import Page, Position, PositionKind, Record, after
-from triggerkit.sources._lineage import StreamArn, parse_stream_arn
+from triggerkit.sources._lineage import ListedShard, ListedStream, StreamArn, parse_stream_arn
 from triggerkit.sources._reader import DynamoDBShardReader, ShardConnection
 from triggerkit.sources._track import Sharing
 
@@ -53,6 +53,10 @@ class ListShard:
         self.valid_from = len(self._iterators)
 
     # --- StreamsApi ---
+
+    async def list_stream(self, arn: StreamArn) -> tuple[ListedStream, float]:
+        """The shard stays listed, whatever its calls come to."""
+        return ListedStream(arn, "ENABLED", (ListedShard(SHARD, None, self.closed),)), DATE_SECONDS
 
     async def shard_iterator(
         self, arn: StreamArn, shard: str, position: Position

@@ -9,6 +9,7 @@ import gzip
 import os
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -217,7 +218,8 @@ def without_account(arn: str) -> str:
     return replace(found, text=arn.replace(f":{found.account}:", f":{'0' * 12}:", 1)).text
 
 
-def _opened(path: Path) -> IO[bytes]:
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
     what, hint = f"the cassette {path}", "name a file that is there"
     if path.exists() and not (path.is_file() or path.is_dir()):  # it is read more than once
         raise CassetteError(f"{what} is no file", hint=hint)
@@ -225,9 +227,14 @@ def _opened(path: Path) -> IO[bytes]:
         stream = open_file(path, what, hint=hint)
     except UsageError as error:
         raise CassetteError(error.message, hint=hint) from None
-    packed = stream.read(len(_GZIP)) == _GZIP
-    stream.seek(0)
-    return cast(IO[bytes], gzip.GzipFile(fileobj=stream)) if packed else stream
+    with stream:
+        packed = stream.read(len(_GZIP)) == _GZIP
+        stream.seek(0)
+        if not packed:
+            yield stream
+            return
+        with gzip.GzipFile(fileobj=stream) as unpacked:  # which does not close what it reads
+            yield cast(IO[bytes], unpacked)
 
 
 def _lines(path: Path, stream: IO[bytes]) -> Iterator[bytes]:
