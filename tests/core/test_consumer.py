@@ -276,6 +276,14 @@ def test_a_read_that_failed_waits() -> None:
     assert kinds(bench.derive(4.0)) == ["Fetch"]
 
 
+def test_a_call_that_could_not_be_made_is_made_again_and_costs_no_attempt() -> None:
+    bench = reading()
+    invoke = only(Invoke, bench.fetched(page(1, 2)))
+    assert of_kind(Save, bench.hear(NotNow(invoke, 3.0, NoLuckError()), 1.0)) == []
+    again = only(Invoke, bench.derive(4.0))
+    assert (numbers(again.batch), again.batch.attempts) == ([1, 2], 0)
+
+
 def test_a_lane_with_a_whole_batch_waiting_is_not_hungry() -> None:
     bench = reading(batch_size=2)
     decisions = bench.fetched(page(*range(6)))

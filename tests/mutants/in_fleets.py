@@ -78,8 +78,8 @@ MUTANTS = (
     Mutant(
         "LATEST begins with half a listing",
         LEASES,
-        "        return self.start.kind is PositionKind.LATEST and self.is_first and not self.is_whole",
-        "        return False",
+        "        return self.start if self.is_whole and not followed else None",
+        "        return self.start if not followed else None",
         "the first start at LATEST takes a shard and its child for two leaves",
     ),
     Mutant(
