@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
 
+from triggerkit.core.leases import RETENTION_SECONDS
 from triggerkit.core.model import Shard, ShardId
 from triggerkit.errors import InternalError, LocatorError
 
-RETENTION_SECONDS = 24 * 3600.0
 SETTLING_SECONDS = 15.0
 """How late the last shards of a stream may be listed that was turned off."""
 _EPOCH_DIGITS = 20

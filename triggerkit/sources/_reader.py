@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from triggerkit.aws.errors import AGAIN, REFUSED, RESOURCE_NOT_FOUND, TRIMMED, AwsError, translated
 from triggerkit.aws.transport import Transport
+from triggerkit.core.leases import RETENTION_SECONDS
 from triggerkit.core.model import LATEST, Page, Position, PositionKind
 from triggerkit.errors import (
     CredentialsError,
@@ -25,7 +26,7 @@ from triggerkit.errors import (
 )
 from triggerkit.ports import Clock
 from triggerkit.sources._incarnations import Incarnations, TableState
-from triggerkit.sources._lineage import RETENTION_SECONDS, StreamArn, created_seconds
+from triggerkit.sources._lineage import StreamArn, created_seconds
 from triggerkit.sources._order import Numbering
 from triggerkit.sources._pages import Decoded, decoded
 from triggerkit.sources._streams_api import StreamsApi
