@@ -180,7 +180,6 @@ TABLES: Mapping[str, str] = {
     "worker_flags": worker_flags_table(),
 }
 PAGES = (
-    "README.md",
     "docs/commands.md",
     "docs/limits-and-costs.md",
     "docs/options.md",

@@ -33,7 +33,8 @@ ROWS, COLUMNS = 40, 110
 BEGIN = "<!-- transcript: {} -->"
 END = "<!-- /transcript -->"
 PAGES = {
-    "README.md": ("run", "init", "dev", "put", "seen", "tail", "failures"),
+    "README.md": ("run", "init", "dev", "put", "seen", "tail"),
+    "docs/failures.md": ("failures",),
     "docs/transcript.md": ("demo",),
 }
 HOME = "/home/you"
