@@ -26,10 +26,10 @@ from triggerkit.aws.transport import Transport, TransportChoice
 from triggerkit.core.locators import parse
 from triggerkit.ports import Services
 from triggerkit.runtime.clock import SystemClock
-from triggerkit.sources import _change_events
-from triggerkit.sources._lineage import parse_stream_arn
-from triggerkit.sources._opening import Access, connect_api, connect_transport
-from triggerkit.sources._pages import decoded
+from triggerkit.sources.dynamodb import change_events
+from triggerkit.sources.dynamodb.opening import Access, connect_api, connect_transport
+from triggerkit.sources.dynamodb.pages import decoded
+from triggerkit.sources.shards.lineage import parse_stream_arn
 
 RECORDS = 1000
 RECORD_BYTES = 1024
@@ -116,7 +116,7 @@ def through(transport: Transport, *, events: bool) -> Read:
     async def read(iterator: str) -> int:
         page = decoded(await transport.get_records(iterator, RECORDS), 0.0, "shard")
         if events:
-            _ = [_change_events.to_event(record.raw, STREAM) for record in page.records]
+            _ = [change_events.to_event(record.raw, STREAM) for record in page.records]
         return len(page.records)
 
     return read

@@ -15,8 +15,8 @@ from triggerkit.cli.recording import Recording, read_wanted
 from triggerkit.cli.redaction import Redactor
 from triggerkit.emulator import Emulator
 from triggerkit.runtime.dev_tables import DevTable
-from triggerkit.sources._lineage import parse_stream_arn
-from triggerkit.sources._streams_api import StreamShape
+from triggerkit.sources.dynamodb.streams_api import StreamShape
+from triggerkit.sources.shards.lineage import parse_stream_arn
 from triggerkit.testing import Simulation
 from triggerkit.testing.cassette_lines import Ended
 from triggerkit.testing.clock import VirtualClock

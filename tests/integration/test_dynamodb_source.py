@@ -30,8 +30,8 @@ from triggerkit.errors import (
     ThrottledError,
 )
 from triggerkit.ports import Source
-from triggerkit.sources._lineage import SETTLING_SECONDS
-from triggerkit.sources.dynamodb import enable_stream
+from triggerkit.sources.dynamodb.source import enable_stream
+from triggerkit.sources.shards.lineage import SETTLING_SECONDS
 from triggerkit.testing.contracts.sources import (
     LineageContract,
     SourceContract,

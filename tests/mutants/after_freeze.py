@@ -119,7 +119,7 @@ MUTANTS = (
     ),
     Mutant(
         "a quiet shard's iterator is made anew at the tip",
-        "sources/_track.py",
+        "sources/shards/track.py",
         "iterator, _ = await self._calls.iterator(TRIM_HORIZON)",
         "iterator, _ = await self._calls.iterator(Position(PositionKind.LATEST))",
         "the first records behind a pause are skipped, where a shard was opened at LATEST",
@@ -168,7 +168,7 @@ MUTANTS = (
     # --- readers ----------------------------------------------------------------------------------
     Mutant(
         "an expired iterator is asked for ever",
-        "sources/_track.py",
+        "sources/shards/track.py",
         "frozenset({EXPIRED_ITERATOR, VALIDATION})",
         "frozenset({VALIDATION})",
         "a shard whose reader paused for a quarter of an hour stands still until a restart",
@@ -182,14 +182,14 @@ MUTANTS = (
     ),
     Mutant(
         "only the latest stream of a table",
-        "sources/_incarnations.py",
+        "sources/dynamodb/incarnations.py",
         "        return sorted(",
         "        kept = kept[-1:]\n        return sorted(",
         "a stream that is turned off and on loses what was not read yet",
     ),
     Mutant(
         "a shard whose parent is not listed is a root",
-        "sources/_lineage.py",
+        "sources/shards/lineage.py",
         "                parents_of(stream.arn, shard, leaves),\n",
         "                parents_of(stream.arn, shard, leaves)\n"
         "                if shard.parent is None or shard.parent in {s.name for s in stream.shards}\n"
@@ -198,7 +198,7 @@ MUTANTS = (
     ),
     Mutant(
         "an iterator is made anew from a stale place",
-        "sources/_track.py",
+        "sources/shards/track.py",
         "_Place(after(records[-1]), decoded.next_iterator, skip_before_seconds)",
         "_Place(self._place.behind, decoded.next_iterator, skip_before_seconds)",
         "an iterator that expires sets a shard back to where its reader began",
@@ -319,14 +319,14 @@ MUTANTS = (
     ),
     Mutant(
         "string comparison in a page that is out of order",
-        "sources/_order.py",
+        "sources/shards/order.py",
         "records.sort(key=lambda record: int(record.sequence_number))",
         "records.sort(key=lambda record: record.sequence_number)",
         "records whose number has a digit more are handed on too early",
     ),
     Mutant(
         "who falls off the ring hears that there is nothing",
-        "sources/_ring.py",
+        "sources/shards/ring.py",
         "                    return self._take(number_of_pages - page, index + 1, limit)\n        return None",
         "                    return self._take(number_of_pages - page, index + 1, limit)\n        return ()",
         "the slower of two triggers on a stream never gets on",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from mutants.mutant import Mutant
 
 ROWS = "lease_stores/_rows.py"
-LINEAGE = "sources/_lineage.py"
-TRACK = "sources/_track.py"
-PAGES = "sources/_pages.py"
+LINEAGE = "sources/shards/lineage.py"
+TRACK = "sources/shards/track.py"
+PAGES = "sources/dynamodb/pages.py"
 
 MUTANTS = (
     # --- lease tables -----------------------------------------------------------------------------
@@ -70,7 +70,7 @@ MUTANTS = (
     # --- sources ----------------------------------------------------------------------------------
     Mutant(
         "no paging of DescribeStream",
-        "sources/_streams_api.py",
+        "sources/dynamodb/streams_api.py",
         "if not last or flaw:  # paging",
         "if True:  # paging",
         "a table with more than a hundred shards loses the rest",
@@ -112,7 +112,7 @@ MUTANTS = (
     ),
     Mutant(
         "a refused shard is gone at once",
-        "sources/_reader.py",
+        "sources/dynamodb/reader.py",
         "if now_seconds - self._refused_since_seconds < refused_seconds:",
         "if False:",
         "a shard that is listed a little too early is given up with all its records",

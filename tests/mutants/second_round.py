@@ -88,28 +88,28 @@ NEW = (
     # --- readers ----------------------------------------------------------------------------------
     Mutant(
         "the end is told with a page that is cut short",
-        "sources/_track.py",
+        "sources/shards/track.py",
         "ended=at_end and self._end_is_sure,",
         "ended=self._end_is_sure,",
         "the slower of two triggers on a stream loses the rest of each shard",
     ),
     Mutant(
         "what left the ring is passed over",
-        "sources/_ring.py",
+        "sources/shards/ring.py",
         "            self._start = after(evicted.records[-1])\n",
         "",
         "who comes from the ring's old start skips the pages that it has let go",
     ),
     Mutant(
         "a shard that was refused once is gone at the next refusal",
-        "sources/_reader.py",
+        "sources/dynamodb/reader.py",
         "            self._refused_since_seconds = None\n            if page.records",
         "            if page.records",
         "two passing refusals, hours apart, and the rest of a shard is given up",
     ),
     Mutant(
         "a pin whose iterator is made anew reads the whole past",
-        "sources/_track.py",
+        "sources/shards/track.py",
         "iterator=iterator, skip_before_seconds=place.behind.at_seconds",
         "iterator=iterator",
         "a start at LATEST that is followed by a restart delivers a day of old records",

@@ -41,14 +41,17 @@ TESTS_OF = {
         "runtime/test_every_decision_is_answered.py",
     ),
     "runtime/backoff.py": ("runtime/test_backoff.py",),
-    "sources/_incarnations.py": ("sources/test_incarnations.py",),
-    "sources/_lineage.py": ("sources/test_lineage.py",),
-    "sources/_order.py": ("sources/test_reader.py", "sources/test_broken_order.py"),
-    "sources/_pages.py": ("sources/test_pages.py",),
-    "sources/_reader.py": ("sources/test_reader.py",),
-    "sources/_ring.py": ("sources/test_ring.py",),
-    "sources/_streams_api.py": ("sources/test_incarnations.py",),
-    "sources/_track.py": ("sources/test_reader.py",),
+    "sources/dynamodb/incarnations.py": ("sources/dynamodb/test_incarnations.py",),
+    "sources/shards/lineage.py": ("sources/shards/test_lineage.py",),
+    "sources/shards/order.py": (
+        "sources/shards/test_reader.py",
+        "sources/shards/test_broken_order.py",
+    ),
+    "sources/dynamodb/pages.py": ("sources/dynamodb/test_pages.py",),
+    "sources/dynamodb/reader.py": ("sources/shards/test_reader.py",),
+    "sources/shards/ring.py": ("sources/shards/test_ring.py",),
+    "sources/dynamodb/streams_api.py": ("sources/dynamodb/test_incarnations.py",),
+    "sources/shards/track.py": ("sources/shards/test_reader.py",),
 }
 """The test files of each file of the package, below `tests/`."""
 

@@ -33,8 +33,8 @@ from triggerkit.runtime.engine import Engine, RunningMapping
 from triggerkit.runtime.event_log import EventLog
 from triggerkit.runtime.listings import SharedListing
 from triggerkit.runtime.perform import MappingPorts, MembershipPerformer, Performer
-from triggerkit.sources._opening import Target
-from triggerkit.sources.dynamodb import DynamoDBSource
+from triggerkit.sources.dynamodb.opening import Target
+from triggerkit.sources.dynamodb.source import DynamoDBSource
 from triggerkit.testing.clock import VirtualClock
 from triggerkit.testing.loop import VirtualLoop
 from triggerkit.testing.source import EmulatorClient, EmulatorConnector

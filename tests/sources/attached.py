@@ -17,10 +17,10 @@ from triggerkit.aws.sessions import Access
 from triggerkit.aws.transport import Transport
 from triggerkit.emulator import Emulator, Server, attach, detach
 from triggerkit.ports import Services, Source
-from triggerkit.sources._lineage import StreamArn
-from triggerkit.sources._opening import Target
-from triggerkit.sources._streams_api import StreamsApi
-from triggerkit.sources.dynamodb import DynamoDBSource
+from triggerkit.sources.dynamodb.opening import Target
+from triggerkit.sources.dynamodb.source import DynamoDBSource
+from triggerkit.sources.dynamodb.streams_api import StreamsApi
+from triggerkit.sources.shards.lineage import StreamArn
 
 TABLE_NAME = TABLE["TableName"]
 SERVICES = ("dynamodb", "dynamodbstreams")
@@ -45,7 +45,7 @@ def control_plane_clients() -> tuple[Any, Any]:
 
 
 class AttachedConnector:
-    """Implements `sources._opening.Connector`: what production makes, with the emulator attached."""
+    """Implements `sources.dynamodb.opening.Connector`: what production makes, with the emulator attached."""
 
     def __init__(self, emulator: Emulator, services: Services) -> None:
         self._services = services

@@ -51,10 +51,10 @@ from triggerkit.errors import (
     TriggerkitError,
 )
 from triggerkit.ports import Services, Source
-from triggerkit.sources._lineage import StreamArn
-from triggerkit.sources._opening import Target
-from triggerkit.sources._streams_api import StreamsApi
-from triggerkit.sources.dynamodb import DynamoDBSource
+from triggerkit.sources.dynamodb.opening import Target
+from triggerkit.sources.dynamodb.source import DynamoDBSource
+from triggerkit.sources.dynamodb.streams_api import StreamsApi
+from triggerkit.sources.shards.lineage import StreamArn
 from triggerkit.testing.clock import VirtualClock
 from triggerkit.testing.loop import VirtualLoop
 
@@ -311,7 +311,7 @@ def _present(request: Any, **context: object) -> Any:
 
 
 class Connecting:
-    """Implements `sources._opening.Connector`."""
+    """Implements `sources.dynamodb.opening.Connector`."""
 
     def __init__(self, services: Services) -> None:
         self._services = services

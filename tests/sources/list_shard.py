@@ -11,9 +11,9 @@ from sources.fakes import MovableClock
 from triggerkit.aws.errors import AwsError
 from triggerkit.aws.transport import Reply
 from triggerkit.core.model import Page, Position, PositionKind, Record, after
-from triggerkit.sources._lineage import ListedShard, ListedStream, StreamArn, parse_stream_arn
-from triggerkit.sources._reader import DynamoDBShardReader, ShardConnection
-from triggerkit.sources._track import Sharing
+from triggerkit.sources.dynamodb.reader import DynamoDBShardReader, ShardConnection
+from triggerkit.sources.shards.lineage import ListedShard, ListedStream, StreamArn, parse_stream_arn
+from triggerkit.sources.shards.track import Sharing
 
 ARN = parse_stream_arn(
     "arn:aws:dynamodb:eu-west-1:111122223333:table/orders/stream/2026-01-01T00:00:00.000"

@@ -39,7 +39,7 @@ def command(table: str, view_type: str, *, dry_run: bool, yes: bool, **given: An
     from triggerkit.ports import Services
     from triggerkit.runtime.clock import SystemClock
     from triggerkit.runtime.pools import ThreadRunner
-    from triggerkit.sources.dynamodb import enable_stream, find_table_place
+    from triggerkit.sources.dynamodb.source import enable_stream, find_table_place
 
     locator = parse(table)
     if locator.scheme != "dynamodb":

@@ -163,7 +163,7 @@ def _record(change: Change, *, view_type: str, table: str, region: str) -> dict[
 
     from triggerkit.emulator import Emulator, EmulatorError
     from triggerkit.errors import UsageError
-    from triggerkit.sources._change_events import to_event
+    from triggerkit.sources.dynamodb.change_events import to_event
 
     emulator = Emulator(region=region, account=ACCOUNT)
     try:

@@ -42,8 +42,8 @@ from triggerkit.registry import open_source
 from triggerkit.runtime.clock import SystemClock
 from triggerkit.runtime.pools import ThreadRunner
 from triggerkit.runtime.tallies import counted
-from triggerkit.sources._streams_api import StreamShape
-from triggerkit.sources.dynamodb import describe_stream
+from triggerkit.sources.dynamodb.source import describe_stream
+from triggerkit.sources.dynamodb.streams_api import StreamShape
 from triggerkit.testing.cassette_lines import (
     Ended,
     Ending,

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from triggerkit.core.locators import SHARED_KEYS, Locator, parse
 from triggerkit.runtime.logs import get_logger
 from triggerkit.settings import MappingPlan, Settings
-from triggerkit.sources._opening import target_of
+from triggerkit.sources.dynamodb.opening import target_of
 
 log = get_logger()
 

@@ -18,8 +18,8 @@ from typing import IO, TypeAlias, cast
 from triggerkit.errors import CassetteError, DamagedReplyError, LocatorError, UsageError
 from triggerkit.files import MIB, open_file
 from triggerkit.ports import Event
-from triggerkit.sources._change_events import to_event
-from triggerkit.sources._lineage import StreamArn, parse_stream_arn
+from triggerkit.sources.dynamodb.change_events import to_event
+from triggerkit.sources.shards.lineage import StreamArn, parse_stream_arn
 from triggerkit.testing.cassette_lines import (
     VERSION,
     Ended,

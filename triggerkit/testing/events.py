@@ -18,7 +18,7 @@ from triggerkit.errors import UsageError
 from triggerkit.invokers.context import InvocationContext
 from triggerkit.invokers.images import StreamImages, decoded
 from triggerkit.runtime.dev_tables import DevTable
-from triggerkit.sources._change_events import to_event
+from triggerkit.sources.dynamodb.change_events import to_event
 from triggerkit.testing.clock import VirtualClock
 from triggerkit.testing.values import wire_item
 

@@ -17,10 +17,10 @@ from triggerkit.aws.errors import AwsError
 from triggerkit.aws.transport import GET_RECORDS, Reply, Transport
 from triggerkit.emulator import Emulator, EmulatorError
 from triggerkit.ports import Clock, Runner, Services, Source
-from triggerkit.sources._lineage import StreamArn
-from triggerkit.sources._opening import Target
-from triggerkit.sources._streams_api import StreamsApi
-from triggerkit.sources.dynamodb import DynamoDBSource
+from triggerkit.sources.dynamodb.opening import Target
+from triggerkit.sources.dynamodb.source import DynamoDBSource
+from triggerkit.sources.dynamodb.streams_api import StreamsApi
+from triggerkit.sources.shards.lineage import StreamArn
 
 REGION = "us-east-1"
 
@@ -49,7 +49,7 @@ def open_source(emulator: Emulator, table: str, way: Way, clock: Clock) -> Sourc
 
 
 class EmulatorConnector:
-    """Implements `sources._opening.Connector`."""
+    """Implements `sources.dynamodb.opening.Connector`."""
 
     def __init__(self, client: EmulatorClient, services: Services) -> None:
         self._client = client

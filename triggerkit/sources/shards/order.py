@@ -12,13 +12,12 @@ import zlib
 from collections import deque
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Protocol
 
 from triggerkit.aws.errors import AwsError
 from triggerkit.core.model import TRIM_HORIZON, Position, PositionKind, Record
 from triggerkit.errors import DamagedReplyError, PositionImpossibleError, SourceError
-from triggerkit.sources._pages import Decoded
-from triggerkit.sources._times import END_SECONDS
+from triggerkit.sources.shards.calls import ShardCalls
+from triggerkit.sources.shards.times import END_SECONDS
 
 REMEMBERED_RECORDS = 1000
 """As many as a page has: endpoints that repeat records repeat those of the page before."""
@@ -30,27 +29,6 @@ _WAY_OUT = (
     "empty state (--state sqlite:///.triggerkit/new.db), or give the trigger another name (name= in its "
     "decorator); with starting_position TRIM_HORIZON everything that the stream holds is read"
 )
-
-
-class ShardCalls(Protocol):
-    """The two questions about one shard."""
-
-    @property
-    def thing(self) -> str:
-        """What errors call it."""
-        ...
-
-    async def iterator(self, position: Position) -> tuple[str, float]:
-        """An iterator, and the service's time when it was made. Raises AwsError, SourceError."""
-        ...
-
-    async def records(self, iterator: str, limit: int) -> Decoded:
-        """One page. Raises AwsError, SourceError."""
-        ...
-
-    async def is_listed_open(self) -> bool:
-        """Whether a shard that seems to have ended is listed as open. Raises AwsError, SourceError."""
-        ...
 
 
 def checksum_of(record: Record) -> int:

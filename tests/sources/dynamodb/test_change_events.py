@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from triggerkit.sources._change_events import to_event
+from triggerkit.sources.dynamodb.change_events import to_event
 
 ARN = "arn:aws:dynamodb:us-east-1:111111111111:table/test-table/stream/2025-11-25T15:47:02.114"
 WIRE: dict[str, Any] = {

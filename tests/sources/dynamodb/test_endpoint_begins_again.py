@@ -16,7 +16,7 @@ from triggerkit.core.model import TRIM_HORIZON, Page, Position, Record, ShardId,
 from triggerkit.emulator import Emulator, VirtualClock
 from triggerkit.errors import PositionImpossibleError, SourceError, SourceNotFoundError
 from triggerkit.ports import ShardReader, Source
-from triggerkit.sources import _order
+from triggerkit.sources.shards import order
 
 FOLLOWED_SECONDS = 15.0
 
@@ -359,7 +359,7 @@ def test_a4_numbers_that_begin_again_are_told_with_the_way_out(
 def test_a4_iterators_that_survive_hide_no_restart_from_an_idle_reader(
     restarted: Restarted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_order, "LOOK_SECONDS", 0.5)
+    monkeypatch.setattr(order, "LOOK_SECONDS", 0.5)
 
     async def use() -> None:
         restarted.write(20)

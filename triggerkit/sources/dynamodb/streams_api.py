@@ -26,7 +26,7 @@ from triggerkit.errors import (
     ListingUnusableError,
     LocatorError,
 )
-from triggerkit.sources._lineage import ListedShard, ListedStream, StreamArn, parse_stream_arn
+from triggerkit.sources.shards.lineage import ListedShard, ListedStream, StreamArn, parse_stream_arn
 
 DESCRIBE_TABLE = "dynamodb:DescribeTable"
 LIST_STREAMS = "dynamodb:ListStreams"

@@ -9,8 +9,9 @@ import pytest
 
 from triggerkit.aws.transport import Reply
 from triggerkit.errors import DamagedReplyError
-from triggerkit.sources._change_events import to_event
-from triggerkit.sources._pages import Decoded, decoded
+from triggerkit.sources.dynamodb.change_events import to_event
+from triggerkit.sources.dynamodb.pages import decoded
+from triggerkit.sources.shards.calls import Decoded
 
 NOW_SECONDS = 1_764_085_700.0
 

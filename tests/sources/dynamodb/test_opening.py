@@ -24,13 +24,13 @@ from triggerkit.aws.signing import Scope
 from triggerkit.aws.transport import Transport, TransportChoice, resolve_endpoint
 from triggerkit.core.locators import parse
 from triggerkit.errors import CredentialsError, InternalError, LocatorError, TriggerkitError
-from triggerkit.sources._lineage import parse_stream_arn
-from triggerkit.sources._opening import (
+from triggerkit.sources.dynamodb.opening import (
     access_of,
     connect_api,
     connect_transport,
     target_of,
 )
+from triggerkit.sources.shards.lineage import parse_stream_arn
 
 STREAM = "arn:aws:dynamodb:eu-west-1:111122223333:table/orders/stream/2026-01-01T00:00:00.000"
 ROLE = "arn:aws:iam::111122223333:role/reader"

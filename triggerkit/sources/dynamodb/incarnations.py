@@ -13,7 +13,8 @@ from triggerkit.aws.errors import RESOURCE_NOT_FOUND, VALIDATION, AwsError
 from triggerkit.core.model import Children, Listing, Shard, ShardId
 from triggerkit.errors import SourceError, TriggerkitError
 from triggerkit.ports import Clock
-from triggerkit.sources._lineage import (
+from triggerkit.sources.dynamodb.streams_api import DESCRIBE_STREAM, StreamsApi, unusable
+from triggerkit.sources.shards.lineage import (
     ListedStream,
     StreamArn,
     children_of,
@@ -23,7 +24,6 @@ from triggerkit.sources._lineage import (
     parse_stream_arn,
     shard_name_of,
 )
-from triggerkit.sources._streams_api import DESCRIBE_STREAM, StreamsApi, unusable
 
 _FILTER_UNKNOWN = frozenset({VALIDATION, "SerializationException", "UnknownOperationException"})
 

@@ -25,12 +25,13 @@ from triggerkit.errors import (
     ThrottledError,
 )
 from triggerkit.ports import Clock
-from triggerkit.sources._incarnations import Incarnations, TableState
-from triggerkit.sources._lineage import StreamArn, created_seconds
-from triggerkit.sources._order import Numbering
-from triggerkit.sources._pages import Decoded, decoded
-from triggerkit.sources._streams_api import StreamsApi
-from triggerkit.sources._track import Sharing, Track
+from triggerkit.sources.dynamodb.incarnations import Incarnations, TableState
+from triggerkit.sources.dynamodb.pages import decoded
+from triggerkit.sources.dynamodb.streams_api import StreamsApi
+from triggerkit.sources.shards.calls import Decoded
+from triggerkit.sources.shards.lineage import StreamArn, created_seconds
+from triggerkit.sources.shards.order import Numbering
+from triggerkit.sources.shards.track import Sharing, Track
 
 if TYPE_CHECKING:
     from tenacity import AsyncRetrying

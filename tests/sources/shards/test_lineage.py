@@ -6,7 +6,7 @@ import pytest
 
 from triggerkit.core.model import Shard, ShardId
 from triggerkit.errors import LocatorError
-from triggerkit.sources._lineage import (
+from triggerkit.sources.shards.lineage import (
     ListedShard,
     ListedStream,
     StreamArn,

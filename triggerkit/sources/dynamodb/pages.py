@@ -7,13 +7,13 @@ core needs (1 us a record together); images are decoded where the handler runs.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 
 import msgspec
 
 from triggerkit.aws.transport import Reply, damaged
 from triggerkit.core.model import Record
-from triggerkit.sources._times import END_SECONDS, Told, creation_seconds
+from triggerkit.sources.shards.calls import Decoded
+from triggerkit.sources.shards.times import END_SECONDS, Told, creation_seconds
 
 
 class _Envelope(msgspec.Struct, rename="pascal", gc=False):
@@ -65,15 +65,6 @@ _HEADS = msgspec.json.Decoder(_Heads)
 _VALUE = msgspec.json.Decoder(_Value)
 LONGEST_NUMBER = 128
 """Characters of a sequence number; AWS's have at most 40."""
-
-
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """One reply: records in stream order, and the iterator that reads on; None at the end."""
-
-    records: tuple[Record, ...]
-    next_iterator: str | None
-    service_seconds: float
 
 
 def decoded(reply: Reply, now_service_seconds: float, thing: str) -> Decoded:

@@ -28,17 +28,16 @@ from triggerkit.core.model import (
     after,
 )
 from triggerkit.errors import SourceError
-from triggerkit.sources._order import (
+from triggerkit.sources.shards.calls import Decoded, ShardCalls
+from triggerkit.sources.shards.order import (
     Numbering,
     Recent,
-    ShardCalls,
     checksum_of,
     impossible,
     rising_behind,
     unseen,
 )
-from triggerkit.sources._pages import Decoded
-from triggerkit.sources._ring import Ring
+from triggerkit.sources.shards.ring import Ring
 
 EMPTY_SPACING_SECONDS = 0.2
 """How long an empty answer stands for all mappings at the tip of a shard, where there are several."""

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+from sources.dynamodb.test_endpoint_begins_again import emulator_with
 from sources.fakes import opened
 from sources.scripted_server import Misbehaviour, ScriptedServer
-from sources.test_endpoint_begins_again import emulator_with
 
 from triggerkit.errors import PermissionDeniedError
 

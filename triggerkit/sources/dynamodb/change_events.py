@@ -13,7 +13,7 @@ import msgspec
 
 from triggerkit.errors import DamagedReplyError
 from triggerkit.ports import Event
-from triggerkit.sources._times import Told, creation_seconds
+from triggerkit.sources.shards.times import Told, creation_seconds
 
 _BEFORE_CHANGE = ("eventID", "eventName", "eventVersion", "eventSource", "awsRegion")
 _IN_CHANGE = ("Keys", "NewImage", "OldImage", "SequenceNumber", "SizeBytes", "StreamViewType")

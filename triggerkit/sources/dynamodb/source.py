@@ -16,12 +16,11 @@ from triggerkit.core.locators import Locator, check_keys
 from triggerkit.core.model import Children, Listing, ShardId
 from triggerkit.errors import InternalError, LocatorError
 from triggerkit.ports import Event, Services, ShardReader, Source
-from triggerkit.sources import _change_events
-from triggerkit.sources._first_read import try_to_read
-from triggerkit.sources._incarnations import Incarnations
-from triggerkit.sources._lineage import StreamArn, shard_name_of
-from triggerkit.sources._names import former_name_of, name_of
-from triggerkit.sources._opening import (
+from triggerkit.sources.dynamodb import change_events
+from triggerkit.sources.dynamodb.first_read import try_to_read
+from triggerkit.sources.dynamodb.incarnations import Incarnations
+from triggerkit.sources.dynamodb.names import former_name_of, name_of
+from triggerkit.sources.dynamodb.opening import (
     LOCAL_REGION,
     Connecting,
     Connector,
@@ -30,10 +29,11 @@ from triggerkit.sources._opening import (
     connect_api,
     target_of,
 )
-from triggerkit.sources._reader import DynamoDBShardReader, ShardConnection
-from triggerkit.sources._streams_api import StreamsApi, StreamShape
-from triggerkit.sources._tables import find_stream, find_table, turn_on
-from triggerkit.sources._track import Sharing
+from triggerkit.sources.dynamodb.reader import DynamoDBShardReader, ShardConnection
+from triggerkit.sources.dynamodb.streams_api import StreamsApi, StreamShape
+from triggerkit.sources.dynamodb.tables import find_stream, find_table, turn_on
+from triggerkit.sources.shards.lineage import StreamArn, shard_name_of
+from triggerkit.sources.shards.track import Sharing
 
 KEYS = frozenset({"transport"})
 SHARD_BUFFER_BYTES = 4 * 2**20
@@ -172,7 +172,7 @@ class DynamoDBSource:
 
     def to_event(self, raw: bytes, shard: ShardId) -> Event:
         """See `Source`."""
-        return _change_events.to_event(raw, self.shard_arn(shard))
+        return change_events.to_event(raw, self.shard_arn(shard))
 
     async def close(self) -> None:
         """See `Source`."""

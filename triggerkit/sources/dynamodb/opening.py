@@ -23,9 +23,9 @@ from triggerkit.aws.transport import (
 from triggerkit.core.locators import Locator
 from triggerkit.errors import LocatorError
 from triggerkit.ports import Services
-from triggerkit.sources._lineage import StreamArn, parse_stream_arn
-from triggerkit.sources._streams_api import StreamsApi
-from triggerkit.sources._tables import NAME_HINT
+from triggerkit.sources.dynamodb.streams_api import StreamsApi
+from triggerkit.sources.dynamodb.tables import NAME_HINT
+from triggerkit.sources.shards.lineage import StreamArn, parse_stream_arn
 
 if TYPE_CHECKING:
     import ssl

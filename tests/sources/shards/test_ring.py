@@ -7,7 +7,7 @@ import random
 import pytest
 
 from triggerkit.core.model import TRIM_HORIZON, Position, PositionKind, Record, after
-from triggerkit.sources._ring import Ring
+from triggerkit.sources.shards.ring import Ring
 
 
 def records(first: int, count: int, size_bytes: int = 10) -> tuple[Record, ...]:

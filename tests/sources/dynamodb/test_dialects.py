@@ -22,7 +22,7 @@ from triggerkit.core.model import (
 )
 from triggerkit.emulator import PROFILES, Damage, Emulator, Quirk, VirtualClock, serve
 from triggerkit.errors import ListingUnusableError, PositionTrimmedError, SourceError
-from triggerkit.sources._lineage import SETTLING_SECONDS, shard_name_of
+from triggerkit.sources.shards.lineage import SETTLING_SECONDS, shard_name_of
 from triggerkit.testing.contracts.sources import (
     LineageContract,
     SourceContract,

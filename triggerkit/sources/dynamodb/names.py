@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 from triggerkit.aws.endpoints import endpoint_name
 from triggerkit.aws.sessions import Access
-from triggerkit.sources._lineage import StreamArn
-from triggerkit.sources._opening import LOCAL_REGION
+from triggerkit.sources.dynamodb.opening import LOCAL_REGION
+from triggerkit.sources.shards.lineage import StreamArn
 
 
 def name_of(arn: StreamArn, access: Access, region: str, endpoint_url: str) -> str:
