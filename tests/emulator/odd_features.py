@@ -1,6 +1,7 @@
 """Indexes, transactions, Time to Live, limits and table definitions, with one thing wrong or unusual.
 
-`odd_wide` is `random_reads.wide_table` with the items of `WIDE`; `odd_first` is that of `odd_statements`.
+`odd_wide` is `random_reads.wide_table` with the items of `WIDE`; `odd_first` has a partition key and the items of
+`FIRST`, `odd_second` also a numeric sort key and the items of `SECOND`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,22 @@ WIDE = tuple(
         "x": {"S": "x"},
     }
     for number in range(6)
+)
+FIRST: tuple[dict[str, Any], ...] = (
+    {
+        "pk": {"S": "a"},
+        "n": {"N": "5"},
+        "m": {"M": {"x": {"S": "y"}, "l": {"L": [{"N": "1"}, {"N": "2"}]}}},
+        "l": {"L": [{"N": "1"}, {"N": "2"}, {"N": "3"}]},
+        "ss": {"SS": ["a", "b"]},
+        "v": {"S": "abc"},
+        "t": {"BOOL": True},
+        "z": {"NULL": True},
+    },
+    {"pk": {"S": "b"}, "n": {"N": "7"}, "v": {"S": "q"}},
+)
+SECOND: tuple[dict[str, Any], ...] = tuple(
+    {"pk": {"S": "p"}, "sk": {"N": str(number)}, "v": {"S": f"v{number}"}} for number in range(4)
 )
 KEY = {"pk": {"S": "p0"}, "sk": {"S": "s0"}}
 

@@ -26,12 +26,22 @@ def test_an_operation_of_the_other_service_is_unknown() -> None:
     assert caught.value.type == "UnknownOperationException"
 
 
-@pytest.mark.parametrize("operation", ["CreateGlobalTable", "CreateBackup", "DescribeLimits"])
-def test_an_absent_operation_names_the_real_backends(operation: str) -> None:
+@pytest.mark.parametrize(
+    "operation",
+    [
+        "BatchExecuteStatement",
+        "CreateBackup",
+        "CreateGlobalTable",
+        "DescribeLimits",
+        "ExecuteStatement",
+        "ExecuteTransaction",
+    ],
+)
+def test_an_absent_operation_names_the_ways_to_an_endpoint_that_has_it(operation: str) -> None:
     error = refused(Orders(), operation)
     assert error.type == "UnknownOperationException"
-    assert operation in error.message
-    assert "DynamoDB Local or AWS" in error.message
+    assert f"does not have {operation}. Use DynamoDB Local or AWS" in error.message
+    assert "triggerkit dev --backend http://127.0.0.1:8000" in error.message
     assert "AWS_ENDPOINT_URL_DYNAMODB" in error.message
 
 

@@ -1,4 +1,4 @@
-"""Indexes, paging, transactions and statements do in the emulator what they do in DynamoDB Local 3.3.1.
+"""Indexes, paging and transactions do in the emulator what they do in DynamoDB Local 3.3.1.
 
 Every random choice comes from a seed that a failure prints. Items and stream records must not differ at
 all; answers may differ only as `emulator/feature_divergences.py` lists.
@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from components import DynamoDBLocal
-from emulator import odd_features, odd_statements, random_reads, random_statements, random_writes
+from emulator import odd_features, random_reads, random_writes
 from emulator.comparison import (
     EmulatorEndpoint,
     Endpoint,
@@ -70,8 +70,8 @@ def assert_same_contents(ours: EmulatorEndpoint, reference: HttpEndpoint, table:
 
 def random_write(random: Random, tables: list[str]) -> tuple[str, dict[str, Any]]:
     table, key = random.choice(tables), random_reads.wide_key(random)
-    kinds = ("put", "update", "delete", "batch", "transaction", "statement", "statements", "both")
-    match random.choices(kinds, (15, 20, 8, 7, 20, 15, 7, 8))[0]:
+    kinds = ("put", "update", "delete", "batch", "transaction")
+    match random.choices(kinds, (20, 25, 10, 10, 35))[0]:
         case "put":
             request = random_writes.put(random, table, key)
             return "PutItem", random_writes.with_check(random, request, 0.3)
@@ -83,25 +83,17 @@ def random_write(random: Random, tables: list[str]) -> tuple[str, dict[str, Any]
             return "DeleteItem", random_writes.with_check(random, request, 0.3)
         case "batch":
             return "BatchWriteItem", random_writes.batch(random, tables)
-        case "transaction":
-            return "TransactWriteItems", random_writes.transaction(random, tables)
-        case "statement":
-            return "ExecuteStatement", random_statements.write(random, table, key)
-        case "statements":
-            return "BatchExecuteStatement", random_statements.batch(random, tables)
         case _:
-            return "ExecuteTransaction", random_statements.transaction(random, tables)
+            return "TransactWriteItems", random_writes.transaction(random, tables)
 
 
 def random_operation(random: Random, tables: list[str]) -> tuple[str, dict[str, Any]]:
-    """Return an operation with its request; SELECT is told apart, since it is read to its end."""
+    """Return an operation with its request."""
     kind = random.random()
     if kind < 0.3:
         return random_reads.read(random, random.choice(tables))
     if kind < 0.4:
         return "TransactGetItems", random_writes.transact_get(random, tables)
-    if kind < 0.5:
-        return "SELECT", random_statements.select(random, random.choice(tables))
     return random_write(random, tables)
 
 
@@ -109,9 +101,7 @@ def answer(endpoint: Endpoint, operation: str, request: dict[str, Any]) -> Any:
     """Return what is comparable of an answer."""
     if operation in ("Query", "Scan"):
         return random_reads.walked(endpoint, operation, request)
-    if operation == "SELECT":
-        return random_statements.walked(endpoint, request)
-    return random_statements.without_texts(endpoint.send(operation, request))
+    return endpoint.send(operation, request)
 
 
 def difference(ours: Any, theirs: Any) -> Divergence | None:
@@ -129,7 +119,7 @@ def difference(ours: Any, theirs: Any) -> Divergence | None:
 
 
 @pytest.mark.parametrize("seed", range(SCENARIOS))
-def test_mixed_writes_with_transactions_and_statements_leave_the_same_contents(
+def test_mixed_writes_with_transactions_leave_the_same_contents(
     reference: HttpEndpoint, seed: int, record_property: Callable[[str, object], None]
 ) -> None:
     random = Random(3000 + seed)
@@ -224,10 +214,10 @@ def catalogue_answers(
     """Yield operation, request and both answers; before each, the items are as they were."""
     items = {
         "odd_wide": odd_features.WIDE,
-        "odd_first": odd_statements.FIRST,
-        "odd_second": odd_statements.SECOND,
+        "odd_first": odd_features.FIRST,
+        "odd_second": odd_features.SECOND,
     }
-    for operation, request in (*odd_features.odd_features(), *odd_statements.odd_statements()):
+    for operation, request in odd_features.odd_features():
         outcomes: list[Outcome] = []
         for endpoint in (ours, reference):
             for table, listed in items.items():
@@ -238,15 +228,11 @@ def catalogue_answers(
 
 
 def in_some_order(request: dict[str, Any], outcome: Outcome) -> Outcome:
-    """Return an answer without its token, and without the order that nobody promises."""
-    if outcome.succeeded and outcome.body:
-        outcome.body.pop("NextToken", None)
-        scans = "Statement" in request or (
-            "IndexName" in request and "KeyConditionExpression" not in request
-        )
-        if scans and "ORDER BY" not in request.get("Statement", ""):
-            outcome.body.get("Items", []).sort(key=json.dumps)
-    return random_statements.without_texts(outcome)
+    """Return an answer without the order in which nobody promises the items of an index."""
+    scans_an_index = "IndexName" in request and "KeyConditionExpression" not in request
+    if outcome.succeeded and outcome.body and scans_an_index:
+        outcome.body.get("Items", []).sort(key=json.dumps)
+    return outcome
 
 
 def test_the_feature_catalogue_differs_only_as_listed(
@@ -258,7 +244,7 @@ def test_the_feature_catalogue_differs_only_as_listed(
     asked = differed = 0
     for operation, request, mine, theirs in catalogue_answers(reference, ours):
         asked, differed = asked + 1, differed + (mine != theirs)
-        listed = catalogue_divergence(request, mine, theirs)
+        listed = catalogue_divergence(mine, theirs)
         if mine != theirs and listed is None:
             asked = str(request)[:400]
             unlisted.append(f"{operation} {asked}\n  ours   {mine}\n  theirs {theirs}")

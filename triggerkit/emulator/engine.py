@@ -29,7 +29,6 @@ from triggerkit.emulator.kinesis.listing import ShardListingApi
 from triggerkit.emulator.kinesis.records import KinesisRecordsApi
 from triggerkit.emulator.kinesis.streams import KinesisStreamsApi, kinesis_arn
 from triggerkit.emulator.listings import ListingPlans
-from triggerkit.emulator.partiql.api import PartiqlApi
 from triggerkit.emulator.queries import QueriesApi
 from triggerkit.emulator.quirks import Quirk, read_quirks
 from triggerkit.emulator.replay import append_recorded
@@ -343,7 +342,6 @@ def _operations(site: Site, faults: Faults) -> dict[str, Operation]:
         QueriesApi(site),
         TransactionsApi(site),
         TimeToLiveApi(site),
-        PartiqlApi(site),
     )
     kinesis = (
         KinesisStreamsApi(site, faults),

@@ -89,15 +89,9 @@ def _reason(refusal: EmulatorError | None) -> dict[str, Any]:
     codes = {
         "ConditionalCheckFailedException": "ConditionalCheckFailed",
         "ValidationException": "ValidationError",
-        "DuplicateItemException": "DuplicateItem",
     }
     code = codes.get(refusal.type, refusal.type)
     return {"Code": code, "Message": refusal.message, **refusal.extra}
-
-
-def duplicate_item() -> EmulatorError:
-    """Return the answer to a PartiQL INSERT of an item that is there."""
-    return EmulatorError("DuplicateItemException", "Duplicate primary key exists in table")
 
 
 def idempotent_mismatch() -> EmulatorError:
@@ -116,15 +110,16 @@ def invalid_argument(message: str) -> EmulatorError:
 
 def unknown_operation(operation: str, is_kinesis: bool = False) -> EmulatorError:
     """Return the answer to an operation that the embedded endpoint does not have."""
+    asked = operation or "this operation"
     if is_kinesis:
         return EmulatorError(
             "UnknownOperationException",
-            f"The embedded endpoint of triggerkit does not have {operation or 'this operation'} of "
-            "Kinesis. Use Kinesis Mock or AWS for it: point AWS_ENDPOINT_URL_KINESIS there.",
+            f"The embedded endpoint of triggerkit does not have {asked} of Kinesis. Use Kinesis Mock "
+            "or AWS for it: point AWS_ENDPOINT_URL_KINESIS there.",
         )
     return EmulatorError(
         "UnknownOperationException",
-        f"The embedded endpoint of triggerkit does not have {operation or 'this operation'}. "
-        "Use DynamoDB Local or AWS for it: point AWS_ENDPOINT_URL_DYNAMODB (and "
-        "AWS_ENDPOINT_URL_DYNAMODB_STREAMS) there.",
+        f"The embedded endpoint of triggerkit does not have {asked}. Use DynamoDB Local or AWS for it: "
+        "`triggerkit dev --backend http://127.0.0.1:8000` stands on DynamoDB Local; elsewhere point "
+        "AWS_ENDPOINT_URL_DYNAMODB (and AWS_ENDPOINT_URL_DYNAMODB_STREAMS) there.",
     )
