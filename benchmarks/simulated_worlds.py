@@ -1,7 +1,7 @@
 """How many worlds and events a minute the simulations live through, and how many of the worlds break an invariant.
 
 Two simulations: the core alone on fakes (`tests/simulation`), whose events are calls of its schedule, and whole
-workers (`triggerkit.testing.harness`), whose events are callbacks of the loop. One process each, as many as asked.
+workers (`proof.harness`), whose events are callbacks of the loop. One process each, as many as asked.
 
 Run it: `python benchmarks/simulated_worlds.py --seeds 0:1000 --processes 2`. Exit code 1: an invariant was broken;
 the seeds are printed.
@@ -19,11 +19,11 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from triggerkit.testing.harness import Harness, make_plan
-from triggerkit.testing.truth import Violation
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-HERE = Path(__file__).resolve().parent
-TESTS = HERE.parent / "tests"
+from proof.facts import Violation
+from proof.harness import Harness, make_plan
+
 SEEDS_AT_ONCE = 25
 
 
@@ -68,8 +68,6 @@ SIMULATIONS = {"core": live_core, "workers": live_workers}
 
 def live(simulation: str, seeds: Sequence[int]) -> Lived:
     """Live through the worlds of some seeds, in this process."""
-    # this file has the name of the package that it asks for
-    sys.path[:] = [str(TESTS), *(path for path in sys.path if Path(path or ".").resolve() != HERE)]
     found = Lived()
     live_one: Callable[[int], tuple[int, float]] = SIMULATIONS[simulation]
     for seed in seeds:

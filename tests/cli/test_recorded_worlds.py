@@ -20,8 +20,8 @@ from triggerkit.sources.shards.lineage import parse_stream_arn
 from triggerkit.testing import Simulation
 from triggerkit.testing.cassette_lines import Ended
 from triggerkit.testing.clock import VirtualClock
-from triggerkit.testing.line import Line
 from triggerkit.testing.loop import VirtualLoop
+from triggerkit.testing.network import Line
 from triggerkit.testing.source import open_source
 
 SEEDS = range(16)

@@ -1,4 +1,4 @@
-"""What no other unit test told when it was broken on purpose (tests/mutants): one test for each such bug."""
+"""What no other unit test told when it was broken on purpose (tests/proof/mutants): one test for each such bug."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from proof.stream import make_table
 from runtime.fakes import FakeDestination, FakeInvoker
 
 from triggerkit.core.consumer import ConsumerSettings
@@ -38,7 +39,6 @@ from triggerkit.sources.dynamodb.source import DynamoDBSource
 from triggerkit.testing.clock import VirtualClock
 from triggerkit.testing.loop import VirtualLoop
 from triggerkit.testing.source import EmulatorClient, EmulatorConnector
-from triggerkit.testing.worlds.stream import make_table
 
 E = TypeVar("E")
 T = TypeVar("T")

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, assert_never
 
+from proof.facts import CallEnding
+
 from triggerkit.core.decisions import Cancel, Discard, Invoke
 from triggerkit.core.model import Batch, LastFailure, ShardId
 from triggerkit.core.outcome import (
@@ -21,7 +23,6 @@ from triggerkit.core.outcome import (
     Succeeded,
 )
 from triggerkit.core.reports import Cancelled, Discarded, Invoked, NotNow
-from triggerkit.testing.truth import CallEnding
 
 if TYPE_CHECKING:
     from simulation.worker import SimWorker

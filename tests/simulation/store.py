@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from proof.facts import Write
+
 from triggerkit.core.model import (
     SHARD_END,
     Lease,
@@ -17,7 +19,6 @@ from triggerkit.core.model import (
     SessionState,
     ShardId,
 )
-from triggerkit.testing.truth import Write
 
 UNWRITTEN_BEAT = -1
 

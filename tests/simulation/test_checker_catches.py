@@ -7,6 +7,7 @@ from dataclasses import replace
 from random import Random
 
 import pytest
+from proof.facts import Violation
 from simulation.calls import FAILURE, Calls
 from simulation.plan import make_plan
 from simulation.store import SimStore, _Row
@@ -40,7 +41,6 @@ from triggerkit.core.reports import (
     Report,
     StopAsked,
 )
-from triggerkit.testing.truth import Violation
 
 WORLDS = 60
 """The first seeds; the slowest fault needs 24 of them."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable
 from random import Random
 from typing import TYPE_CHECKING, assert_never
 
+from proof.facts import Violation
 from simulation.schedule import WorkerClock
 from simulation.store import Lost
 from simulation.stream import Gone, PositionTrimmed, SimReader
@@ -64,7 +65,6 @@ from triggerkit.core.reports import (
     Trimmed,
     Woke,
 )
-from triggerkit.testing.truth import Violation
 
 if TYPE_CHECKING:
     from simulation.world import World

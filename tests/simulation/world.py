@@ -11,6 +11,8 @@ from collections import deque
 from dataclasses import dataclass
 from random import Random
 
+from proof.checker import Checker
+from proof.facts import Violation
 from simulation.calls import Calls
 from simulation.plan import Event, Odds, Plan
 from simulation.schedule import Schedule
@@ -20,8 +22,6 @@ from simulation.worker import SimWorker
 
 from triggerkit.core.leases import has_started
 from triggerkit.core.reports import Woke
-from triggerkit.testing.checker import Checker
-from triggerkit.testing.truth import Violation
 
 HEALING_SECONDS = 600.0
 """The longest backoff is a minute; a lane of small batches may hold a hundred calls."""

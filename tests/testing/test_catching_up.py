@@ -62,7 +62,7 @@ def test_g3_a_second_worker_gets_its_share_of_a_table_whose_shards_roll() -> Non
                 table.put(id=str(number))
             sim.run_until_idle()
         sim.advance(30.0)
-        rows = sim._world.state.rows("", 0.0)
+        rows = sim._run(sim._world.store.read(""))
         owners = Counter(row.owner for row in rows if not row.finished)
         assert sum(owners.values()) == len(sim.emulator.open_shards("orders"))
         assert len(owners) == 2

@@ -11,7 +11,7 @@ from triggerkit.ports import Source
 from triggerkit.runtime.dev_tables import DevTable
 from triggerkit.testing.clock import VirtualClock
 from triggerkit.testing.contracts import LineageContract, RollingWorld, SourceContract
-from triggerkit.testing.line import Line
+from triggerkit.testing.network import Line
 from triggerkit.testing.source import open_source
 
 

@@ -34,7 +34,7 @@ from triggerkit.testing.cassettes import Cassette, load_cassette
 from triggerkit.testing.faults import read_faults
 from triggerkit.testing.plans import APP, read_plans
 from triggerkit.testing.raised import condensed
-from triggerkit.testing.storm import Storm, Tally
+from triggerkit.testing.random_worlds import Storm, Tally
 
 SHOWN_ERRORS = 10
 _IDLE_HINT = "correct the handler; more --writes or --seeds bring more kinds of changes, --items FILE other items"

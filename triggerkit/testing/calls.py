@@ -15,7 +15,6 @@ from triggerkit.handlers import is_async
 from triggerkit.invokers.endings import fault_of
 from triggerkit.testing.raised import Raised, failures_in, together, traceback_of
 from triggerkit.testing.values import shown_key
-from triggerkit.testing.worlds.true_calls import CALL
 
 
 class SimulatedFailure(Exception):  # noqa: N818 - what a handler would raise, no error of ours
@@ -163,8 +162,6 @@ class CallBook:
         return call_sync
 
     def _begin(self, trigger: str, worker: str, argument: Any) -> Call:
-        if (present := CALL.get()) is not None:
-            present.enter()
         if self._failing[trigger] > 0:
             self._failing[trigger] -= 1
             raise SimulatedFailure(f"the simulation lets {trigger} fail")

@@ -12,7 +12,7 @@ from random import Random
 from triggerkit.errors import SimulationError, SourceError, UsageError
 from triggerkit.settings import MappingPlan
 from triggerkit.testing.clock import HostClock, VirtualClock
-from triggerkit.testing.line import CALM_SECONDS, TROUBLED_SECONDS, Line
+from triggerkit.testing.network import CALM_SECONDS, TROUBLED_SECONDS, Line
 from triggerkit.testing.tables import Tables
 from triggerkit.testing.worker import SimulatedWorker, World
 
@@ -49,7 +49,6 @@ class Fleet:
             return
         for plan in self._world.plans:
             self._tables.get(plan.source_locator.name)
-        self._world.inspection.begin(self._world.plans)
         for number in range(len(self._places)):
             await self.restart(number)
         await self._until_opened()
@@ -114,7 +113,7 @@ class Fleet:
         consumers = {key: c for worker in self._workers() for key, c in worker.consumers().items()}
         if not all(consumer.settled for consumer in consumers.values()):
             return False
-        rows = self._world.state.rows("", 0.0)
+        rows = await self._world.store.read("")
         held = {row.key for row in rows if not row.finished}
         if held != set(consumers):
             return False

@@ -77,8 +77,6 @@ class Ledger:
         self.out_of_order: list[Delivery] = []
         self.unsafe: list[Delivery] = []
         """Checkpoints that passed a record which was neither done nor discarded."""
-        self.unfenced: list[str] = []
-        """What a worker did that had lost its lease, or must not act any more (I2, I17)."""
 
     # --- what is known ----------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from random import Random
 from types import TracebackType
-from typing import Any, NoReturn, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from triggerkit.emulator import Emulator
 from triggerkit.errors import SimulationError, UsageError
@@ -28,15 +28,13 @@ from triggerkit.testing.clock import VirtualClock
 from triggerkit.testing.failures import Failure, MemoryDestination
 from triggerkit.testing.faults import Trouble, read_faults
 from triggerkit.testing.fleet import Fleet
-from triggerkit.testing.inspection import Inspection
 from triggerkit.testing.ledger import Delivery, Ledger
 from triggerkit.testing.plans import APP, read_plans
+from triggerkit.testing.processes import GatedLoop
 from triggerkit.testing.raised import Raised
 from triggerkit.testing.replay import Pace, Player
 from triggerkit.testing.tables import SimulatedTable, Tables
 from triggerkit.testing.worker import World
-from triggerkit.testing.worlds.gate import GatedLoop
-from triggerkit.testing.worlds.state import SharedState
 from triggerkit.triggers import Triggers
 
 T = TypeVar("T")
@@ -87,17 +85,14 @@ class Simulation:
         """For handlers that write: `triggerkit.emulator.attach(client, sim.emulator)`."""
         self._ledger = Ledger(self.emulator)
         self._tables = Tables(self.emulator, self._plans.tables, self._ledger, self._written)
-        inspection = Inspection(self.emulator, clock)
-        store = MemoryLeaseStore(clock)
         self._world = World(
             self._plans.mappings,
             self.emulator,
             clock,
-            SharedState(store, inspection, lambda: clock.monotonic_seconds),
+            MemoryLeaseStore(clock),
             CallBook(clock.now_seconds, self._ledger.key_names),
             self._ledger,
             MemoryDestination(),
-            inspection,
         )
         self._rng = rng
         self._fleet = Fleet(self._world, self._tables, rng, workers, troubles)
@@ -301,22 +296,12 @@ class Simulation:
             "behind a checkpoint before they were done": tuple(self._ledger.unsafe),
             "done again without a crash": () if self._fleet.disturbed else self.duplicates,
         }
-        for told in self._ledger.unfenced:
-            self._blame_ourselves(f"a worker acted without its lease: {told}")
         for what, deliveries in broken.items():
             if deliveries:
                 raise SimulationError(
                     f"seed {self.seed}: {len(deliveries)} records are {what}: {_some(deliveries)}",
                     hint="run the seed again and look at sim.calls(...)",
                 )
-        if (fault := self._world.inspection.fault) is not None:
-            self._blame_ourselves(str(fault))
-
-    def _blame_ourselves(self, told: str) -> NoReturn:
-        raise SimulationError(
-            f"seed {self.seed}: {told}",
-            hint="this is a fault of triggerkit: please report it with the seed",
-        )
 
     def close(self) -> None:
         """End everything: lifespans are left, tasks cancelled."""

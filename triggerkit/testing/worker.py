@@ -7,20 +7,19 @@ user code runs on the simulation's own loop, and AWS and the lease table lie beh
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from triggerkit.core import events
 from triggerkit.core.consumer import ShardConsumer
-from triggerkit.core.model import SessionId, shard_name
+from triggerkit.core.model import shard_name
 from triggerkit.emulator import Emulator
 from triggerkit.invokers.calls import HandlerSettings
 from triggerkit.invokers.inprocess import InProcessInvoker
 from triggerkit.invokers.lifespan import Lifespan
 from triggerkit.invokers.typed import TypedHandler
-from triggerkit.ports import Invoker, Source
+from triggerkit.ports import Invoker, LeaseStore, Source
 from triggerkit.runtime.assembly import Assembly, MappingParts, assemble
 from triggerkit.runtime.event_log import EventLog
 from triggerkit.runtime.handlers import DEFAULT_MEMORY_MEGABYTES, callable_of
@@ -31,15 +30,12 @@ from triggerkit.settings import MappingPlan
 from triggerkit.testing.calls import CallBook
 from triggerkit.testing.clock import HostClock, VirtualClock
 from triggerkit.testing.failures import MemoryDestination
-from triggerkit.testing.inspection import NAMESPACE, Inspection
 from triggerkit.testing.ledger import Ledger
-from triggerkit.testing.line import Line
+from triggerkit.testing.network import Line
+from triggerkit.testing.plans import APP
+from triggerkit.testing.ports import DelayedInvoker, LinkedStore
+from triggerkit.testing.processes import LIFE, Life
 from triggerkit.testing.source import open_source
-from triggerkit.testing.store import LinkedStore
-from triggerkit.testing.watch import WatchedInvoker
-from triggerkit.testing.worlds.event_checker import CheckedDestination
-from triggerkit.testing.worlds.gate import LIFE, Life
-from triggerkit.testing.worlds.state import SessionsOf, SharedState, ToldStore
 
 Sources: TypeAlias = dict[str, tuple[Source, SharedListing]]
 
@@ -51,11 +47,10 @@ class World:
     plans: tuple[MappingPlan, ...]
     emulator: Emulator
     clock: VirtualClock
-    state: SharedState
+    store: LeaseStore
     book: CallBook
     ledger: Ledger
     destination: MemoryDestination
-    inspection: Inspection
 
 
 class SimulatedWorker:
@@ -71,18 +66,12 @@ class SimulatedWorker:
         self._life = Life(name, lambda life: life.end())
         self._context = copy_context()
         self._context.run(LIFE.set, self._life)
-        self._sessions = SessionsOf(name, clock)
-        told = ToldStore(world.state, world.inspection, self._sessions)
-        self._store = LinkedStore(told, line, world.ledger, self._beat_sent)
+        self._store = LinkedStore(world.store, line)
         self._places = InlineHandlers()
         self._lifespans: dict[int, Lifespan] = {}
         self._invokers: list[InProcessInvoker] = []
         self._assembly: Assembly | None = None
         self._observers: list[events.Observer] = [EventLog(clock), self._observe]
-
-    def _beat_sent(self) -> Callable[[SessionId], None]:
-        sent_seconds = self._clock.now().monotonic_seconds
-        return lambda session: self._world.inspection.beaten(session, sent_seconds)
 
     async def start(self) -> None:
         """Prepare sources, enter lifespans, begin.
@@ -143,8 +132,6 @@ class SimulatedWorker:
         """End at once: what is under way is cancelled, nothing is written, no lifespan is left."""
         self.line.cut()
         self._life.thaw()
-        if self._sessions.current is not None:
-            self._world.inspection.died(self._sessions.current)
         if self._assembly is not None:
             await self._assembly.close()
 
@@ -184,32 +171,20 @@ class SimulatedWorker:
         )
         await invoker.start()
         self._invokers.append(invoker)
-        return WatchedInvoker(
-            invoker,
-            self._world.ledger,
-            self._world.book,
-            self.line,
-            self._clock,
-            self._world.inspection,
-        )
+        return DelayedInvoker(invoker, self.line, self._world.ledger, self._world.book)
 
     def _parts(
         self, plan: MappingPlan, source: Source, listing: SharedListing, invoker: Invoker
     ) -> MappingParts:
-        checker = self._world.inspection.event_checker(self.name, plan, self._clock)
-        self._observers.append(checker)
-        destination = None
-        if plan.on_failure is not None:
-            destination = CheckedDestination(checker, self._world.destination)
         return MappingParts(
-            namespace=NAMESPACE,
+            namespace=APP,
             trigger=plan.name,
             options=plan.options,
             source=source,
             listing=listing,
             store=self._store,
             invoker=invoker,
-            destination=destination,
+            destination=None if plan.on_failure is None else self._world.destination,
         )
 
     def _observe(self, event: events.Event) -> None:

@@ -1,0 +1,258 @@
+"""The checkers are fed: each fault that is planted outside the machines is told within some worlds.
+
+The faults stand in the lease store, in what is read, in what becomes of a call, and in what is delivered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from proof.harness import (
+    CallOdds,
+    Event,
+    Harness,
+    Parts,
+    Plan,
+    TriggerPlan,
+    Violation,
+    WorkerPlan,
+    broken_rule,
+    make_plan,
+)
+from proof.lease_store import at_once
+
+from triggerkit.core.decisions import Decision, Discard, Save
+from triggerkit.core.model import (
+    Lease,
+    Position,
+    PositionKind,
+    Session,
+    SessionId,
+    SessionState,
+    ShardId,
+    after,
+)
+from triggerkit.core.outcome import Failed, PartlyFailed, Succeeded
+from triggerkit.core.reports import Discarded, Fetched, Invoked, Report
+from triggerkit.lease_stores._rows import Row
+from triggerkit.lease_stores.memory import MemoryLeaseStore
+from triggerkit.ports import Clock, LeaseStore
+from triggerkit.runtime.perform import MappingPorts, Performer
+from triggerkit.testing.clock import VirtualClock
+
+WORLDS = 60
+"""The first seeds whose state is in memory."""
+
+
+class Unfenced(MemoryLeaseStore):
+    """Writes a checkpoint whatever the token is."""
+
+    async def advance(self, lease: Lease, position: Position) -> Lease:
+        row = self._table.row(lease.key)
+        assert row is not None
+        lease = replace(row.lease, owner=row.lease.owner or lease.owner)
+        self._table.put(Row(lease, row.nonce))
+        return await super().advance(lease, position)
+
+
+class Forgetful(MemoryLeaseStore):
+    """Takes its own write, whose answer was lost, for a stranger's."""
+
+    async def advance(self, lease: Lease, position: Position) -> Lease:
+        advanced = await super().advance(lease, position)
+        self._table.put(Row(advanced, "somebody else's"))
+        return advanced
+
+
+class Impatient(MemoryLeaseStore):
+    """Shows everybody as silent, and expires whoever is to be expired though it has beaten meanwhile."""
+
+    async def read_sessions(self) -> tuple[Session, ...]:
+        found = await super().read_sessions()
+        return tuple(
+            replace(each, beat=0) if each.state is SessionState.LIVE else each for each in found
+        )
+
+    async def expire(self, session: Session) -> bool:
+        row = self._table.session(session.id)
+        return await super().expire(row.session if row else session)
+
+
+class Replayer(MemoryLeaseStore):
+    """Gives a new owner its shard from the trim horizon."""
+
+    async def take(self, lease: Lease, session: SessionId) -> Lease | None:
+        taken = await super().take(lease, session)
+        if taken is None or taken.checkpoint.kind is not PositionKind.AFTER:
+            return taken
+        return replace(taken, checkpoint=Position(PositionKind.TRIM_HORIZON))
+
+
+class Skipping(Performer):
+    """Loses a record of each longer page."""
+
+    async def perform(self, decision: Decision) -> Report:
+        report = await super().perform(decision)
+        if isinstance(report, Fetched) and len(report.page.records) > 2:
+            records = report.page.records
+            return replace(report, page=replace(report.page, records=records[:1] + records[2:]))
+        return report
+
+
+class Mixing(Performer):
+    """Turns the order of a page around."""
+
+    async def perform(self, decision: Decision) -> Report:
+        report = await super().perform(decision)
+        if isinstance(report, Fetched):
+            return replace(report, page=replace(report.page, records=report.page.records[::-1]))
+        return report
+
+
+class Hasty(Performer):
+    """Says that a shard has ended with its first page."""
+
+    async def perform(self, decision: Decision) -> Report:
+        report = await super().perform(decision)
+        if isinstance(report, Fetched) and report.page.records:
+            return replace(report, page=replace(report.page, ended=True))
+        return report
+
+
+class Optimist(Performer):
+    """Tells a failure as success."""
+
+    async def perform(self, decision: Decision) -> Report:
+        report = await super().perform(decision)
+        if isinstance(report, Invoked) and isinstance(report.outcome, Failed):
+            return replace(report, outcome=Succeeded())
+        return report
+
+
+class OffByOne(Performer):
+    """Tells one record more as done than the handler did."""
+
+    async def perform(self, decision: Decision) -> Report:
+        report = await super().perform(decision)
+        if isinstance(report, Invoked) and isinstance(report.outcome, PartlyFailed):
+            outcome = replace(report.outcome, index=report.outcome.index + 1)
+            return replace(report, outcome=outcome)
+        return report
+
+
+class Dropping(Performer):
+    """Keeps failure records to itself."""
+
+    async def perform(self, decision: Decision) -> Report:
+        if isinstance(decision, Discard) and self.ports.destination is not None:
+            return Discarded(decision.lease.shard, decision.tenure, decision.batch)
+        return await super().perform(decision)
+
+
+class GapJumper(Performer):
+    """Saves where it has read to, whatever is outstanding."""
+
+    def __init__(self, ports: MappingPorts, clock: Clock) -> None:
+        super().__init__(ports, clock)
+        self._read_to: dict[ShardId, Position] = {}
+
+    async def perform(self, decision: Decision) -> Report:
+        if isinstance(decision, Save) and decision.lease.shard in self._read_to:
+            decision = replace(decision, position=self._read_to[decision.lease.shard])
+        report = await super().perform(decision)
+        if isinstance(report, Fetched) and report.page.records:
+            self._read_to[report.shard] = after(report.page.records[-1])
+        return report
+
+
+class Fearless(Performer):
+    """Knows no deadline."""
+
+    def __init__(self, ports: MappingPorts, clock: Clock) -> None:
+        super().__init__(replace(ports, deadline=lambda: float("inf")), clock)
+
+
+def in_place_of(kind: type[MemoryLeaseStore]) -> Parts:
+    def made(store: LeaseStore) -> LeaseStore:
+        del store
+        broken = kind(VirtualClock())
+        at_once(broken.prepare())
+        return broken
+
+    return Parts(store=made)
+
+
+FAULTS: dict[str, tuple[Parts, tuple[str, ...]]] = {
+    "a write is not fenced": (in_place_of(Unfenced), ("I1", "I2", "I3", "I4", "I14")),
+    "a lost answer costs the lease": (in_place_of(Forgetful), ("I14",)),
+    "a living session is expired": (in_place_of(Impatient), ("I17",)),
+    "a saved record is read again": (in_place_of(Replayer), ("I6", "I3")),
+    "a page leaves a record out": (Parts(performer=Skipping), ("I4", "I8", "G")),
+    "records of a key change their order": (Parts(performer=Mixing), ("I3", "I4", "I8")),
+    "a shard ends with its first page": (Parts(performer=Hasty), ("I4",)),
+    "a failed batch counts as done": (Parts(performer=Optimist), ("I4", "I8")),
+    "a partial response is off by one": (Parts(performer=OffByOne), ("I4", "I8", "B")),
+    "a failure record is dropped": (Parts(performer=Dropping), ("I4", "I8")),
+    "a checkpoint passes what is outstanding": (Parts(performer=GapJumper), ("I4", "I3", "I14")),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_caught(fault: str) -> None:
+    parts, rules = FAULTS[fault]
+    seeds = [seed for seed in range(WORLDS) if make_plan(seed).store == "memory"]
+    for seed in seeds:
+        try:
+            Harness(make_plan(seed), parts).run()
+        except Violation as violation:
+            told = str(violation).splitlines()[0]
+            assert told.startswith(rules), told
+            print(f"{fault}: seed {seed}, {told}")
+            return
+    pytest.fail(f"{len(seeds)} worlds did not tell that {fault}")
+
+
+def test_a_call_behind_its_deadline_is_caught() -> None:
+    """It takes a freeze between the decision and the handler: one step of all."""
+    plan = Plan(events=(Event(-1.0, "put"),), fixed_delays=True, troubled_seconds=17.0)
+    for step in range(1, Harness(plan).run().steps_of["w0.1"]):
+        freeze = Event(-1.0, "freeze", seconds=15.0, count=step)
+        frozen = replace(plan, events=(freeze, *plan.events))
+        rule = broken_rule(frozen, Parts(performer=Fearless))
+        assert rule in {"", "I17"}
+        if rule:
+            return
+    pytest.fail("no step told it")
+
+
+def test_what_was_caught_is_made_short_and_told_as_a_plan() -> None:
+    plan = Plan(
+        workers=(WorkerPlan(zero_seconds=5e3), WorkerPlan(start_seconds=1.0, rate=1.005)),
+        triggers=(TriggerPlan(calls=CallOdds(fails=0.5)),),
+        events=(
+            *(Event(0.3 * number, "put", key=number % 3) for number in range(12)),
+            Event(2.0, "roll"),
+            Event(3.0, "crash", worker=1, seconds=1.0),
+        ),
+        troubled_seconds=4.0,
+    )
+    with pytest.raises(Violation) as caught:
+        Harness(plan, Parts(performer=Hasty)).check(150)
+    told = str(caught.value)
+    assert told.startswith("seed 0: I4: ")
+    assert "PageRead" in told
+    shown = told.rpartition("PLAN = ")[2]
+    assert shown.count("Event(") <= 2
+    assert "crash" not in shown
+
+
+def test_a_fault_that_breaks_a_machine_ends_the_world_too() -> None:
+    class Broken(Performer):
+        async def perform(self, decision: Decision) -> Report:
+            await asyncio.sleep(0)
+            return Report  # type: ignore[return-value]
+
+    with pytest.raises(Violation, match=r"AssertionError|TypeError|AttributeError"):
+        Harness(Plan(events=(Event(0.0, "put"),)), Parts(performer=Broken)).run()
