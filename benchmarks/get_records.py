@@ -22,6 +22,8 @@ import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import boto3
+
 from triggerkit.aws.transport import Transport, TransportChoice
 from triggerkit.core.locators import parse
 from triggerkit.ports import Services
@@ -149,7 +151,7 @@ async def measure(endpoint_url: str, rounds: int, calls: int) -> None:
         await connect_transport(api, choice, access, services, arn) for choice in choices
     ]
     readers = {
-        "boto3 get_records": boto3_loop(api.streams_client),
+        "boto3 get_records": boto3_loop(boto3.client("dynamodbstreams", endpoint_url=endpoint_url)),
         "fast, raw records": through(fast, events=False),
         "fast, Lambda events": through(fast, events=True),
         "botocore transport, raw": through(botocore, events=False),

@@ -109,6 +109,6 @@ def test_opening_one_adapter_loads_no_other() -> None:
         "from triggerkit.core.locators import parse\n"
         "try: registry.open_destination(parse('nothing://x'), None)\n"
         "except Exception: pass\n"
-        "assert 'boto3' not in sys.modules and 'aiohttp' not in sys.modules\n"
+        "assert 'boto3' not in sys.modules and 'httptools' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -333,6 +333,6 @@ def test_importing_the_package_and_declaring_a_trigger_loads_nothing_heavy() -> 
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     loaded = set(json.loads(done.stdout))
-    heavy = {"boto3", "botocore", "aiohttp", "pydantic", "msgspec", "structlog", "click", "rich"}
+    heavy = {"boto3", "botocore", "httptools", "pydantic", "msgspec", "structlog", "click", "rich"}
     assert not heavy & loaded
     assert "asyncio" not in loaded

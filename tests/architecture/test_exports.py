@@ -13,7 +13,7 @@ from architecture.package_tree import findings, package
 import triggerkit
 
 HEAVY = (
-    "aiohttp", "asyncio", "boto3", "botocore", "click", "msgspec", "moto", "pydantic", "rich", "sqlite3",
+    "httptools", "asyncio", "boto3", "botocore", "click", "msgspec", "moto", "pydantic", "rich", "sqlite3",
     "structlog", "tenacity",
 )  # fmt: skip
 """What a unit test that imports handlers must not pay for."""

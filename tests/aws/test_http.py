@@ -1,280 +1,260 @@
-"""GetRecords over our own HTTP: what is sent, and what becomes of the answers."""
+"""Our HTTP client: bytes on a socket become an answer or an error; unsafe connections are not used again."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import shutil
-import ssl
-import subprocess
-import zlib
 from collections.abc import Callable, Coroutine
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-from aiohttp import web
-from sources.fakes import MovableClock, inline
+from aws.http_server import BODY, Bytes, Request, Server, answered, good
 
-from triggerkit.aws.credentials import KeyRing, RenewableCredentials
-from triggerkit.aws.errors import AwsError
-from triggerkit.aws.http import FastTransport, load_fast_transport
-from triggerkit.aws.signing import Keys, Scope, signed
-from triggerkit.aws.transport import Endpoint
-from triggerkit.errors import (
-    CredentialsError,
-    DamagedReplyError,
-    EndpointUnreachableError,
-)
+from triggerkit.aws import http, limits
+from triggerkit.aws.http import Answer, CutShortError, HttpClient, HttpError
+from triggerkit.aws.limits import OversizedBody
 
-BODY = b'{"Records":[],"NextShardIterator":"next"}'
-DATE = "Tue, 25 Nov 2025 15:47:35 GMT"
-DATE_SECONDS = 1764085655.0
-SCOPE = Scope("eu-west-1", "dynamodb")
+REQUEST = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}"
+H = b"HTTP/1.1 200 OK\r\n"
+BIG = bytes(range(256)) * 4000
+LIMIT_BYTES = 2 * 2**20
 
 
-class Frozen(NamedTuple):
-    access_key: str
-    secret_key: str
-    token: str | None
+def chunked(body: bytes, size_bytes: int = 8192) -> bytes:
+    pieces = (body[start : start + size_bytes] for start in range(0, len(body), size_bytes))
+    chunks = b"".join(b"%x;name=value\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+    return H + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\nTrailer: x\r\n\r\n"
 
 
-class Rotating:
-    """Credentials that are others each time they are found."""
-
-    method = "custom-process"
-
-    def __init__(self) -> None:
-        self.found = 0
-
-    def find(self) -> Any:
-        self.found += 1
-        return self
-
-    def get_frozen_credentials(self) -> Frozen:
-        return Frozen(f"AKID{self.found}", "secret", f"token{self.found}")
+def with_length(body: bytes, told: int | None = None, head: bytes = H) -> bytes:
+    return head + b"Content-Length: %d\r\n\r\n%b" % (len(body) if told is None else told, body)
 
 
-Answer = Callable[[web.Request, bytes], web.StreamResponse]
-
-
-def good(request: web.Request, body: bytes) -> web.Response:
-    checksum = str(zlib.crc32(BODY))
-    return web.Response(body=BODY, headers={"Date": DATE, "x-amz-crc32": checksum})
-
-
-def refusal(code: str, status: int = 400) -> web.Response:
-    fault = {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "because"}
-    return web.Response(status=status, body=json.dumps(fault).encode())
-
-
-class Exchange:
-    """A server that gives one answer after the other, and a transport that talks to it."""
-
-    def __init__(self, *answers: Answer) -> None:
-        self.answers = list(answers)
-        self.requests: list[tuple[web.Request, bytes]] = []
-        self.peers: set[Any] = set()
-        self.clock = MovableClock()
-        self.credentials = Rotating()
-
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        body = await request.read()
-        self.requests.append((request, body))
-        assert request.transport is not None
-        self.peers.add(request.transport.get_extra_info("peername"))
-        return self.answers.pop(0)(request, body)
-
-    def transport(self, url: str, tls: ssl.SSLContext | None = None) -> FastTransport:
-        endpoint = Endpoint(url, SCOPE, certificates="", behind_proxy=False)
-        ring = KeyRing(inline, RenewableCredentials(self.credentials.find))
-        return FastTransport(endpoint, tls, ring, self.clock, "stream s")
-
-
-def exchange(
-    use: Callable[[FastTransport, Exchange], Coroutine[Any, Any, None]],
-    *answers: Answer,
-    server_tls: ssl.SSLContext | None = None,
-    client_tls: ssl.SSLContext | None = None,
+def meet(
+    use: Callable[[HttpClient, Server], Coroutine[Any, Any, None]],
+    *answers: Bytes | Callable[[Request], Bytes],
 ) -> None:
     async def bounded() -> None:
-        meeting = Exchange(*answers)
-        app = web.Application()
-        app.router.add_post("/", meeting.answer)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=server_tls)
-        await site.start()
-        port = runner.addresses[0][1]
-        scheme = "https" if server_tls else "http"
-        transport = meeting.transport(f"{scheme}://127.0.0.1:{port}/", client_tls)
-        try:
-            await asyncio.wait_for(use(transport, meeting), 20)
-        finally:
-            await transport.close()
-            await runner.cleanup()
+        scripts = [one if callable(one) else (lambda _, one=one: one) for one in answers]
+        async with Server(*scripts).running() as server:
+            client = HttpClient(server.url, None, LIMIT_BYTES)
+            try:
+                await asyncio.wait_for(use(client, server), 30)
+            finally:
+                await client.close()
 
     asyncio.run(bounded())
 
 
-def test_a_request_is_signed_at_service_time_and_asks_for_plain_bytes() -> None:
-    async def use(transport: FastTransport, meeting: Exchange) -> None:
-        meeting.clock.added_seconds = 3600.0
-        reply = await transport.get_records("iterator", 7)
-        assert (reply.body, reply.service_seconds) == (BODY, DATE_SECONDS)
-        ((request, body),) = meeting.requests
-        assert json.loads(body) == {"ShardIterator": "iterator", "Limit": 7}
-        assert request.headers["x-amz-target"] == "DynamoDBStreams_20120810.GetRecords"
-        assert request.headers["accept-encoding"] == "identity"
-        names = request.headers["authorization"].partition("SignedHeaders=")[2].partition(",")[0]
-        sent = {name: request.headers[name] for name in names.split(";")}
-        del sent["x-amz-date"], sent["x-amz-security-token"]
-        at_seconds = meeting.clock.now().service_seconds
-        ours = [
-            signed(sent, body, Keys("AKID1", "secret", "token1"), SCOPE, at_seconds - late)
-            for late in range(5)
-        ]
-        assert request.headers["authorization"] in [headers["authorization"] for headers in ours]
-        assert meeting.clock.observed == [DATE_SECONDS]
-
-    exchange(use, good)
+async def event_of(condition: Callable[[], bool]) -> None:
+    """Let the loop run until the other side of a socket has noticed."""
+    while not condition():
+        await asyncio.sleep(0)
 
 
-def test_one_connection_serves_many_requests() -> None:
-    async def use(transport: FastTransport, meeting: Exchange) -> None:
-        for _ in range(5):
-            await transport.get_records("iterator", 7)
-        assert len(meeting.requests) == 5
-        assert len(meeting.peers) == 1
-
-    exchange(use, *[good] * 5)
-
-
-@pytest.mark.parametrize("code", ["ExpiredTokenException", "UnrecognizedClientException"])
-def test_credentials_that_were_rotated_are_found_anew_once(code: str) -> None:
-    async def use(transport: FastTransport, meeting: Exchange) -> None:
-        assert (await transport.get_records("iterator", 7)).body == BODY
-        users = [
-            r.headers["authorization"].split("=")[1].split("/")[0] for r, _ in meeting.requests
-        ]
-        assert users == ["AKID1", "AKID2"]
-        tokens = [request.headers["x-amz-security-token"] for request, _ in meeting.requests]
-        assert tokens == ["token1", "token2"]
-
-    exchange(use, lambda *_: refusal(code), good)
+WHOLE = {
+    "a length": (with_length(b"hi"), b"hi"),
+    "no body": (with_length(b""), b""),
+    "1 MB": (with_length(BIG), BIG),
+    "chunks": (chunked(b"hello you", 5), b"hello you"),
+    "1 MB of chunks": (chunked(BIG), BIG),
+    "100 first": (b"HTTP/1.1 100 Continue\r\nX: y\r\n\r\n" + with_length(b"hi"), b"hi"),
+    "no content": (b"HTTP/1.1 204 N\r\n\r\n", b""),
+}
 
 
-def test_credentials_that_are_refused_twice_are_told() -> None:
-    async def use(transport: FastTransport, meeting: Exchange) -> None:
-        with pytest.raises(AwsError) as told:
-            await transport.get_records("iterator", 7)
-        assert isinstance(told.value.error(), CredentialsError)
-        assert len(meeting.requests) == 2
+@pytest.mark.parametrize("piece_bytes", [0, 7919], ids=["at once", "in odd pieces"])
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_whole_answer_is_read_and_its_connection_serves_the_next(
+    name: str, piece_bytes: int
+) -> None:
+    data, body = WHOLE[name]
 
-    exchange(use, *[lambda *_: refusal("ExpiredTokenException")] * 2)
+    async def use(client: HttpClient, server: Server) -> None:
+        for _ in range(3):
+            assert bytes((await client.post(REQUEST)).body) == body
+        assert len(server.peers) == 1
+
+    meet(use, Bytes(data, piece_bytes))
 
 
-def test_a_refusal_carries_code_text_and_status() -> None:
-    async def use(transport: FastTransport, meeting: Exchange) -> None:
-        with pytest.raises(AwsError) as told:
-            await transport.get_records("iterator", 7)
-        refused = told.value
-        assert (refused.code, refused.text, refused.status) == (
-            "TrimmedDataAccessException",
-            "because",
-            400,
+@pytest.mark.parametrize("name", sorted(set(WHOLE) - {"1 MB", "1 MB of chunks"}))
+def test_an_answer_that_comes_byte_by_byte_is_the_same(name: str) -> None:
+    data, body = WHOLE[name]
+
+    async def use(client: HttpClient, server: Server) -> None:
+        for _ in range(2):
+            assert bytes((await client.post(REQUEST)).body) == body
+        assert len(server.peers) == 1
+
+    meet(use, Bytes(data, 1))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        with_length(b"hi", head=H + b"Connection: close\r\n"),
+        with_length(b"hi", head=b"HTTP/1.0 200 OK\r\n"),
+        with_length(b"hiZZ", told=2),
+        with_length(b"hi") + with_length(b"no"),
+        b"HTTP/1.0 200 OK\r\n\r\nhi",
+        H + b"\r\nhi",
+    ],
+    ids=["close", "1.0", "bytes behind it", "two answers", "1.0 to the end", "1.1 to the end"],
+)
+def test_an_answer_behind_which_nothing_can_be_trusted_ends_its_connection(data: bytes) -> None:
+    async def use(client: HttpClient, server: Server) -> None:
+        for _ in range(2):
+            answer = await client.post(REQUEST)
+            assert (answer.status, bytes(answer.body)) == (200, b"hi")
+        assert len(server.peers) == 2
+
+    meet(use, Bytes(data, closes=data.endswith(b"\r\n\r\nhi") and b"Length" not in data))
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        (with_length(b"hi", told=9), CutShortError),
+        (H + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhe", CutShortError),
+        (H + b"Content-Le", HttpError),
+        (b"", HttpError),
+        (b"<html>", HttpError),
+        (b"HTTP/1.1 101 S\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\nabc", HttpError),
+        (H + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nhi", HttpError),
+        (H + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", HttpError),
+        (H + b"X: " + b"a" * 200_000 + b"\r\nContent-Length: 0\r\n\r\n", HttpError),
+        (with_length(b"hi", told=99_999_999), OversizedBody),
+        (H + b"\r\n" + b"x" * (LIMIT_BYTES + 1), OversizedBody),
+        (chunked(b"x" * (LIMIT_BYTES + 1)), OversizedBody),
+    ],
+    ids=[
+        "cut body", "cut chunk", "cut head", "nothing", "html", "upgrade", "two lengths",
+        "length and chunks", "long head", "huge length", "large to the end", "large chunks",
+    ],
+)  # fmt: skip
+def test_what_is_no_whole_answer_is_an_error_and_is_asked_once(
+    data: bytes, error: type[Exception]
+) -> None:
+    async def use(client: HttpClient, server: Server) -> None:
+        with pytest.raises(error) as raised:
+            await client.post(REQUEST)
+        assert type(raised.value) is error
+        assert len(server.requests) == 1
+        assert bytes((await client.post(REQUEST)).body) == BODY
+        assert len(server.peers) == 2
+
+    meet(use, Bytes(data, closes=True), good)
+
+
+def test_a_connection_that_the_server_closed_meanwhile_is_replaced() -> None:
+    async def use(client: HttpClient, server: Server) -> None:
+        await client.post(REQUEST)
+        server.hang_up()
+        assert (await client.post(REQUEST)).status == 200
+        assert len(server.peers) == 2
+
+    meet(use, good)
+
+
+def test_a_request_that_a_kept_connection_swallowed_is_sent_once_more_and_no_more() -> None:
+    async def use(client: HttpClient, server: Server) -> None:
+        await client.post(REQUEST)
+        with pytest.raises(HttpError):
+            await client.post(REQUEST)
+        assert len(server.requests) == 3
+
+    meet(use, good, Bytes(b"", closes=True))
+
+
+def test_a_request_whose_answer_has_begun_is_not_sent_again() -> None:
+    async def use(client: HttpClient, server: Server) -> None:
+        await client.post(REQUEST)
+        with pytest.raises(HttpError):
+            await client.post(REQUEST)
+        assert len(server.requests) == 2
+
+    meet(use, good, Bytes(H + b"Content-", closes=True), good)
+
+
+def test_bytes_that_nobody_asked_for_are_not_taken_for_an_answer() -> None:
+    async def use(client: HttpClient, server: Server) -> None:
+        await client.post(REQUEST)
+        server.send_unasked(with_length(b"unasked"))
+        await event_of(lambda: server.connections == 0)
+        assert bytes((await client.post(REQUEST)).body) == BODY
+        assert len(server.peers) == 2
+
+    meet(use, good)
+
+
+def test_a_connection_that_was_idle_for_long_is_not_used_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http, "KEEP_ALIVE_SECONDS", 0.0)
+
+    async def use(client: HttpClient, server: Server) -> None:
+        for _ in range(2):
+            await client.post(REQUEST)
+        assert len(server.peers) == 2
+
+    meet(use, good)
+
+
+def test_requests_at_the_same_time_have_connections_of_their_own() -> None:
+    async def use(client: HttpClient, server: Server) -> None:
+        for _ in range(2):
+            await asyncio.gather(*[client.post(REQUEST) for _ in range(20)])
+        assert len(server.requests) == 40
+        assert len(server.peers) == 20
+
+    meet(use, good)
+
+
+def test_a_request_that_is_cancelled_takes_its_connection_with_it() -> None:
+    async def use(client: HttpClient, server: Server) -> None:
+        asking = asyncio.create_task(client.post(REQUEST))
+        await event_of(lambda: bool(server.requests))
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert bytes((await client.post(REQUEST)).body) == BODY
+        assert len(server.peers) == 2
+
+    meet(use, Bytes(with_length(b"hi", told=9)), good)
+
+
+@pytest.mark.parametrize("data", [b"", H, with_length(b"hi", told=9)])
+@pytest.mark.parametrize("constant", ["CALL_SECONDS", "READ_TIMEOUT_SECONDS"])
+def test_an_answer_that_stops_is_given_up(
+    data: bytes, constant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits if constant == "CALL_SECONDS" else http, constant, 0.1)
+
+    async def use(client: HttpClient, server: Server) -> None:
+        with pytest.raises(TimeoutError):
+            await client.post(REQUEST)
+        assert len(server.requests) == 1
+        assert (await client.post(REQUEST)).status == 200
+
+    meet(use, Bytes(data), good)
+
+
+def test_a_client_that_is_closed_leaves_nobody_waiting() -> None:
+    async def use(client: HttpClient, server: Server) -> None:
+        asking = asyncio.create_task(client.post(REQUEST))
+        await event_of(lambda: bool(server.requests))
+        await client.close()
+        with pytest.raises(HttpError):
+            await asking
+
+    meet(use, Bytes(b""))
+
+
+def test_names_of_headers_are_in_lower_case_and_a_status_is_whatever_came() -> None:
+    async def use(client: HttpClient, server: Server) -> None:
+        answer = await client.post(REQUEST)
+        assert answer == Answer(
+            503, {"content-length": "2", "x-amzn-errortype": "Busy"}, bytearray(b"no")
         )
 
-    exchange(use, lambda *_: refusal("TrimmedDataAccessException"))
-
-
-def test_a_refusal_that_is_no_json_still_is_one() -> None:
-    async def use(transport: FastTransport, meeting: Exchange) -> None:
-        with pytest.raises(AwsError) as told:
-            await transport.get_records("iterator", 7)
-        assert told.value.status == 503
-        assert told.value.passing
-        with pytest.raises(AwsError) as told:
-            await transport.get_records("iterator", 7)
-        assert told.value.code == "SlowDown"
-
-    named = {"x-amzn-errortype": "SlowDown:http://internal.amazon.com/"}
-    exchange(
-        use,
-        lambda *_: web.Response(status=503, body=b"<html>"),
-        lambda *_: web.Response(status=400, body=b"[]", headers=named),
-    )
-
-
-def test_a_checksum_that_does_not_fit_is_a_damaged_reply() -> None:
-    async def use(transport: FastTransport, meeting: Exchange) -> None:
-        with pytest.raises(DamagedReplyError, match="stream s"):
-            await transport.get_records("iterator", 7)
-
-    exchange(use, lambda *_: web.Response(body=BODY, headers={"x-amz-crc32": "1"}))
-
-
-def test_nobody_listening_is_told_with_the_host() -> None:
-    async def use(transport: FastTransport, meeting: Exchange) -> None:
-        nowhere = meeting.transport("http://127.0.0.1:1/")
-        try:
-            with pytest.raises(EndpointUnreachableError, match=r"127\.0\.0\.1:1") as told:
-                await nowhere.get_records("iterator", 7)
-            assert "AWS_ENDPOINT_URL" in told.value.hint
-        finally:
-            await nowhere.close()
-
-    exchange(use)
-
-
-def _certificate(folder: Path) -> tuple[Path, Path]:
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl is not on PATH; it makes the certificate of this test")
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
-    subprocess.run(
-        [
-            openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
-            "-keyout", key, "-out", certificate, "-subj", "/CN=127.0.0.1",
-            "-addext", "subjectAltName=IP:127.0.0.1",
-        ],
-        check=True,
-        capture_output=True,
-    )  # fmt: skip
-    return key, certificate
-
-
-def test_a_certificate_of_ones_own_is_trusted_where_it_is_named(tmp_path: Path) -> None:
-    key, certificate = _certificate(tmp_path)
-    server_tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    server_tls.load_cert_chain(certificate, key)
-
-    async def trusted(transport: FastTransport, meeting: Exchange) -> None:
-        assert (await transport.get_records("iterator", 7)).body == BODY
-
-    async def stranger(transport: FastTransport, meeting: Exchange) -> None:
-        with pytest.raises(EndpointUnreachableError, match="certificate"):
-            await transport.get_records("iterator", 7)
-
-    endpoint = Endpoint("https://127.0.0.1/", SCOPE, str(certificate), behind_proxy=False)
-    knows = load_fast_transport(endpoint)
-    exchange(trusted, good, server_tls=server_tls, client_tls=knows)
-    exchange(stranger, good, server_tls=server_tls, client_tls=ssl.create_default_context())
-
-
-def test_a_ca_file_that_is_none_is_refused(tmp_path: Path) -> None:
-    endpoint = Endpoint("https://x/", SCOPE, str(tmp_path / "none.pem"), behind_proxy=False)
-    with pytest.raises(OSError, match="No such file"):
-        load_fast_transport(endpoint)
-    assert load_fast_transport(Endpoint("http://x/", SCOPE, "none", behind_proxy=False)) is None
-
-
-def test_the_host_header_leaves_out_the_port_of_the_scheme() -> None:
-    hosts = {
-        "https://a.b/": "a.b",
-        "https://a.b:443/": "a.b",
-        "http://a.b:8000/": "a.b:8000",
-        "http://[::1]:8000/": "[::1]:8000",
-    }
-    found = {url: Endpoint(url, SCOPE, "", behind_proxy=False).host for url in hosts}
-    assert found == hosts
+    meet(use, answered(b"no", 503, **{"X-Amzn-ErrorType": "Busy"}))

@@ -13,7 +13,7 @@ from components import dummy_client
 from sources.fakes import opened
 
 from triggerkit.aws.clients import CONTROL_PLANE_ATTEMPTS
-from triggerkit.aws.intact import flaw_of
+from triggerkit.aws.intact import find_corruption
 from triggerkit.core.model import TRIM_HORIZON
 from triggerkit.emulator import Damage, Emulator, serve
 from triggerkit.errors import DamagedReplyError
@@ -87,17 +87,17 @@ def test_an_iterator_that_comes_damaged_is_not_used() -> None:
 
 
 def test_a_body_without_checksum_and_length_must_be_text_at_least() -> None:
-    assert flaw_of(b'{"Shards":[]}', {}) == ""
-    assert flaw_of(b'{"Shards":"\xff"}', {}) == "it is not UTF-8"
+    assert find_corruption(b'{"Shards":[]}', {}) == ""
+    assert find_corruption(b'{"Shards":"\xff"}', {}) == "it is not UTF-8"
 
 
 def test_a_body_is_held_against_its_checksum() -> None:
     body = b'{"Records":[]}'
-    assert flaw_of(body, {"x-amz-crc32": str(zlib.crc32(body))}) == ""
-    assert "checksum" in flaw_of(body[:-1], {"x-amz-crc32": str(zlib.crc32(body))})
+    assert find_corruption(body, {"x-amz-crc32": str(zlib.crc32(body))}) == ""
+    assert "checksum" in find_corruption(body[:-1], {"x-amz-crc32": str(zlib.crc32(body))})
 
 
 def test_without_a_checksum_its_length_must_do() -> None:
-    assert flaw_of(b"four", {"content-length": "4"}) == ""
-    assert flaw_of(b"four", {"content-length": "2", "content-encoding": "gzip"}) == ""
-    assert flaw_of(b"fou", {"content-length": "4"}) == "it has 3 of 4 bytes"
+    assert find_corruption(b"four", {"content-length": "4"}) == ""
+    assert find_corruption(b"four", {"content-length": "2", "content-encoding": "gzip"}) == ""
+    assert find_corruption(b"fou", {"content-length": "4"}) == "it has 3 of 4 bytes"

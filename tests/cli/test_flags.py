@@ -44,7 +44,7 @@ ARGUMENTS = {
 }
 HEAVY = (
     "asyncio",
-    "aiohttp",
+    "httptools",
     "boto3",
     "botocore",
     "msgspec",

@@ -335,7 +335,7 @@ def _spoilt_bytes(  # noqa: C901, PLR0912 (one line a case)
         return
     match kind:
         case Misbehaviour.DRIPPING_BODY:
-            yield _head(200, {**good.headers, "Content-Length": "1000000000"})
+            yield _head(200, {**good.headers, "Content-Length": "10000000"})
             yield from _dripping(script, b'{"Records":[' + b" " * 100, b" ")
         case Misbehaviour.DRIPPING_HEADERS:
             yield from _dripping(script, b"HTTP/1.1 200 OK\r\nX-Slow: ", b"x")

@@ -13,10 +13,10 @@ import pytest
 from testing.tapes import START_SECONDS, STREAM, TTL, change, closed, header, named, shard, tape
 
 from triggerkit import Change, Removed, Triggers
-from triggerkit.cassettes.lines import VERSION, Recorded
-from triggerkit.cassettes.reading import without_account
 from triggerkit.errors import CassetteError, UsageError
 from triggerkit.testing import Simulation, load_cassette
+from triggerkit.testing.cassette_lines import VERSION, Recorded
+from triggerkit.testing.cassettes import without_account
 
 GZIP_HEADER_BYTES = 10
 handlers = Triggers("orders", maximum_retry_attempts=3)
@@ -430,7 +430,7 @@ def test_by_hand(triggerkit_sim):
 
 def test_nothing_heavy():
     import sys
-    assert not {"boto3", "botocore", "aiohttp"} & set(sys.modules)
+    assert not {"boto3", "botocore", "httptools"} & set(sys.modules)
 
 @pytest.mark.triggerkit_cassette("nosuch.jsonl.gz")
 def test_missing(triggerkit_sim):

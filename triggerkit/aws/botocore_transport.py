@@ -73,7 +73,9 @@ class BotocoreTransport:
             raise too_large(GET_RECORDS, self._thing, error) from error
         except BotoCoreError as error:
             raise client_side_error(error, GET_RECORDS, self._thing) from error
-        return Reply(answer[_BODY], service_time(date_of(answer["ResponseMetadata"])))
+        metadata = answer["ResponseMetadata"]
+        has_checksum = "x-amz-crc32" in metadata["HTTPHeaders"]
+        return Reply(answer[_BODY], service_time(date_of(metadata)), has_checksum)
 
 
 def _keep_body(

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from triggerkit.aws.limits import REPLY_BYTES, BadEncoding, plain_body
+from triggerkit.aws.limits import REPLY_BYTES, BadEncoding, Body, plain_body
 
 LONGEST_TEXT = 1000
 """Characters of a service's error text that are kept."""
@@ -24,7 +24,7 @@ class DamagedBody(Exception):  # noqa: N818 (a finding; the caller knows what th
     """A client of ours got a damaged reply. Says what is wrong with it."""
 
 
-def flaw_of(body: bytes, headers: Mapping[str, str]) -> str:
+def find_corruption(body: Body, headers: Mapping[str, str]) -> str:
     """What is wrong with a body by its checksum, else by its length and encoding; empty if nothing."""
     checksum = headers.get("x-amz-crc32")
     if checksum is not None:
@@ -39,7 +39,7 @@ def flaw_of(body: bytes, headers: Mapping[str, str]) -> str:
     return ""
 
 
-def json_object(body: bytes) -> dict[str, Any]:
+def json_object(body: Body) -> dict[str, Any]:
     """The members of a JSON object.
 
     Raises:
@@ -54,7 +54,7 @@ def json_object(body: bytes) -> dict[str, Any]:
         raise DamagedBody(f"{error}{what}") from error
 
 
-def error_in(body: bytes, header: str = "") -> tuple[str, str]:
+def error_in(body: Body, header: str = "") -> tuple[str, str]:
     """The code and the text of an error answer, as far as it has any; `header` is `x-amzn-errortype`."""
     try:
         fault = json_object(body)
@@ -77,7 +77,7 @@ def refuse_damaged_replies(client: Any) -> None:
     client.meta.events.register("before-parse", _read)
 
 
-def checked_body(body: bytes, status: int, headers: Mapping[str, str], limit_bytes: int) -> bytes:
+def checked_body(body: Body, status: int, headers: Mapping[str, str], limit_bytes: int) -> Body:
     """The body of a good answer, unpacked.
 
     Raises:
@@ -89,9 +89,9 @@ def checked_body(body: bytes, status: int, headers: Mapping[str, str], limit_byt
         plain = plain_body(body, headers, limit_bytes)
     except BadEncoding as error:
         raise DamagedBody(str(error)) from error
-    why = flaw_of(plain, headers)
+    why = find_corruption(plain, headers)
     if why and (
-        plain is body or flaw_of(body, headers)
+        plain is body or find_corruption(body, headers)
     ):  # the checksum may be that of the packed bytes
         raise DamagedBody(why)
     return plain

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from triggerkit.errors import EndpointUnreachableError, ReplyTooLargeError
 from triggerkit.ports import Runner
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
 T = TypeVar("T")
+Body: TypeAlias = bytes | bytearray
+"""What a service sent."""
 
 CALL_SECONDS = 20.0
 """The longest that one call may take, all of botocore's attempts included."""
@@ -146,7 +148,7 @@ def too_large(action: str, thing: str, why: OversizedBody) -> ReplyTooLargeError
     )
 
 
-def plain_body(body: bytes, headers: Mapping[str, str], limit_bytes: int) -> bytes:
+def plain_body(body: Body, headers: Mapping[str, str], limit_bytes: int) -> Body:
     """A body without its `Content-Encoding`, which a server may use although it was not asked for.
 
     Raises:

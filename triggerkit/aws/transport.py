@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast
 from urllib.parse import urlsplit
 
+from triggerkit.aws.limits import Body
 from triggerkit.aws.signing import Scope
 from triggerkit.core.locators import Locator
 from triggerkit.errors import DamagedReplyError, LocatorError
@@ -25,10 +26,14 @@ _CHOICES = ("auto", "fast", "botocore")
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The body of a good answer, checked, and the service's time (0.0 where it does not tell)."""
+    """The body of a good answer, checked, and the service's time (0.0 where it has no `Date`).
 
-    body: bytes
+    `has_checksum`: the service sent one, and it fits, so that the body is what the service meant to send.
+    """
+
+    body: Body
     service_seconds: float
+    has_checksum: bool = False
 
 
 class Transport(Protocol):

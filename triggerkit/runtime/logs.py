@@ -32,7 +32,7 @@ LogFormat: TypeAlias = Literal["auto", "pretty", "json"]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error", "critical"]
 
 _NUMBERS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
-_NOISY = ("aiohttp", "asyncio", "boto3", "botocore", "s3transfer", "urllib3")
+_NOISY = ("asyncio", "boto3", "botocore", "s3transfer", "urllib3")
 _PLAIN_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _PROCESS_FIELDS = frozenset({"timestamp", "level", "app", "env", "worker", "exception"})
 

@@ -13,7 +13,7 @@ from sources.fakes import opened, services
 
 from triggerkit.aws.botocore_transport import BotocoreTransport
 from triggerkit.aws.clients import open_client, service_time
-from triggerkit.aws.http import FastTransport
+from triggerkit.aws.fast_transport import FastTransport
 from triggerkit.aws.sessions import (
     Access,
     open_session,
@@ -241,10 +241,10 @@ def test_a_date_header_is_read_or_is_nothing() -> None:
     assert service_time("yesterday") == 0.0
 
 
-def test_importing_the_source_imports_neither_boto3_nor_aiohttp() -> None:
+def test_importing_the_source_imports_no_boto3() -> None:
     code = (
         "import sys, triggerkit.sources.dynamodb; "
-        "print([m for m in ('boto3', 'botocore', 'aiohttp', 'tenacity') if m in sys.modules])"
+        "print([m for m in ('boto3', 'botocore', 'tenacity') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

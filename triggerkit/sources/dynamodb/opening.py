@@ -10,7 +10,7 @@ from triggerkit.aws.botocore_transport import BotocoreTransport
 from triggerkit.aws.clients import CONTROL_PLANE_ATTEMPTS, ControlPlane, session_of
 from triggerkit.aws.credentials import KeyRing
 from triggerkit.aws.errors import client_side_error
-from triggerkit.aws.http import FastTransport, load_fast_transport
+from triggerkit.aws.fast_transport import FastTransport, tls_for
 from triggerkit.aws.intact import refuse_damaged_replies
 from triggerkit.aws.sessions import Access, trusted_certificates
 from triggerkit.aws.transport import (
@@ -161,7 +161,7 @@ def _fast_endpoint(
     except BotoCoreError as error:
         raise client_side_error(error, GET_RECORDS, arn.text) from error
     try:
-        return endpoint, load_fast_transport(endpoint)
+        return endpoint, tls_for(endpoint)
     except OSError as error:
         raise LocatorError(
             f"the CA file {endpoint.certificates!r} cannot be read: {error}",

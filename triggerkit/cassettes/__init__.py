@@ -1,1 +1,0 @@
-"""Recorded streams in files: how they are written, read and redacted."""
