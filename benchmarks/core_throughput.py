@@ -19,7 +19,13 @@ import msgspec
 
 from triggerkit.core.consumer import ConsumerSettings
 from triggerkit.core.coordinator import Cadence
-from triggerkit.core.decisions import Decision, Fetch, Invoke, Save
+from triggerkit.core.decisions import (
+    Decision,
+    Fetch,
+    Invoke,
+    Save,
+    Take,
+)
 from triggerkit.core.mapping import EventSourceMapping
 from triggerkit.core.model import (
     TRIM_HORIZON,
@@ -117,7 +123,7 @@ def drive(pages: Pages, count: int, options: MappingOptions) -> Measured:
     mapping.react(Sessions(ME, frozenset({ME}), frozenset({ME}), frozenset(), 1e9, 0.0), NOW)
     row = Lease(LeaseKey("row"), SHARD, TRIM_HORIZON, owner=ME, counter=1)
     fetches = iter(range(count))
-    inbox: deque[Report] = deque([Taken(row)])
+    inbox: deque[Report] = deque([Taken(Take(row, ME), row)])
     begun, reports = time.process_time(), 0
     while inbox:
         decisions = mapping.react(inbox.popleft(), NOW).decisions
@@ -134,14 +140,14 @@ def _answers(
 ) -> Iterator[Report]:
     for decision in decisions:
         match decision:
-            case Fetch(tenure=tenure):
+            case Fetch():
                 if next(fetches, None) is not None:
-                    yield Fetched(SHARD, tenure, page)
-            case Invoke(tenure=tenure, batch=batch):
-                yield Invoked(SHARD, tenure, batch, Succeeded())
-            case Save(lease=lease, tenure=tenure, position=position):
+                    yield Fetched(decision, page)
+            case Invoke():
+                yield Invoked(decision, Succeeded())
+            case Save(lease=lease, position=position):
                 row = replace(lease, checkpoint=position, counter=lease.counter + 1)
-                yield Saved(SHARD, tenure, row)
+                yield Saved(decision, row)
             case _:
                 raise AssertionError(f"not part of this loop: {decision}")
 

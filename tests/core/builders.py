@@ -9,12 +9,16 @@ from typing import TypeVar
 
 from triggerkit.core.consumer import ConsumerSettings
 from triggerkit.core.decisions import (
+    Cancel,
+    ConsumerDecision,
     Create,
     Decision,
     Fetch,
     FindChildren,
     Finish,
     Forget,
+    Invoke,
+    Pin,
     Release,
     Save,
     Survey,
@@ -41,7 +45,7 @@ from triggerkit.core.model import (
     Tenure,
 )
 from triggerkit.core.options import MappingOptions
-from triggerkit.core.reports import NotNow, Sessions
+from triggerkit.core.reports import LeaseLost, NotNow, Sessions, Surveyed, Taken
 
 D = TypeVar("D")
 
@@ -223,24 +227,53 @@ class NoLuckError(Exception):
     """What a call failed with."""
 
 
-def refused(
-    kind: type[Decision], shard: str = "a", held: Tenure | None = None, wait: float | None = 1.0
-) -> NotNow:
-    """A decision of that kind was not carried out; what it asked for beyond its shard does not matter."""
+def asked(kind: type[D], shard: str = "a", held: Tenure | None = None) -> D:
+    """A decision of that kind; what it asks for beyond its shard does not matter."""
     row = lease(shard)
     held = held or tenure()
-    made: dict[type[Decision], Decision] = {
+    made: dict[type, Decision] = {
         Survey: Survey(list_shards=True),
+        Pin: Pin(SERVICE_SECONDS),
         Create: Create(()),
         Take: Take(row, ME),
         Forget: Forget(row),
         Fetch: Fetch(row, held, TRIM_HORIZON, 1),
+        Cancel: Cancel(row, held),
         Save: Save(row, held, TRIM_HORIZON),
         FindChildren: FindChildren(row, held),
         Finish: Finish(row, held, None),
         Release: Release(row, held, TRIM_HORIZON),
     }
-    return NotNow(made[kind], wait, NoLuckError("no"))
+    decision = made[kind]
+    assert isinstance(decision, kind)
+    return decision
+
+
+def refused(
+    kind: type[Decision], shard: str = "a", held: Tenure | None = None, wait: float | None = 1.0
+) -> NotNow:
+    """A decision of that kind was not carried out."""
+    return NotNow(asked(kind, shard, held), wait, NoLuckError("no"))
+
+
+def called(batch: Batch) -> Invoke:
+    """The call of a handler for this batch."""
+    return Invoke(lease("a"), tenure(), batch, 1000.0, "id")
+
+
+def lost(decision: ConsumerDecision) -> LeaseLost:
+    """A write of the tenure that made `decision` found another token."""
+    return LeaseLost(Save(decision.lease, decision.tenure, TRIM_HORIZON))
+
+
+def surveyed(rows: Iterable[Lease], seen: Listing | None = None) -> Surveyed:
+    """What a survey found."""
+    return Surveyed(Survey(list_shards=seen is not None), tuple(rows), seen)
+
+
+def taken(row: Lease) -> Taken:
+    """The lease is this worker's."""
+    return Taken(Take(row, ME), row)
 
 
 def only(kind: type[D], decisions: Iterable[object]) -> D:

@@ -11,7 +11,9 @@ from core.builders import (
     SERVICE_SECONDS,
     NoLuckError,
     after,
+    asked,
     at,
+    called,
     finished,
     kinds,
     latest,
@@ -110,15 +112,15 @@ class Bench:
         return self.consumer.absorb(report, at(self.seconds)) + self.derive()
 
     def fetched(self, read: Page, seconds: float | None = None) -> list[Decision]:
-        return self.hear(Fetched(SHARD, TENURE, read), seconds)
+        return self.hear(Fetched(asked(Fetch), read), seconds)
 
     def invoked(
         self, batch: Batch, outcome: Outcome | None = None, seconds: float | None = None
     ) -> list[Decision]:
-        return self.hear(Invoked(SHARD, TENURE, batch, outcome or Succeeded()), seconds)
+        return self.hear(Invoked(called(batch), outcome or Succeeded()), seconds)
 
     def saved(self, save: Save, seconds: float | None = None) -> list[Decision]:
-        return self.hear(Saved(SHARD, TENURE, written(save)), seconds)
+        return self.hear(Saved(save, written(save)), seconds)
 
     def is_in(self, phase: Phase) -> bool:
         return self.consumer.phase is phase
@@ -165,13 +167,13 @@ def test_a_shard_is_read_invoked_saved_and_finished() -> None:
     assert bench.consumer.outstanding == 2
     assert bench.consumer.position == TRIM_HORIZON
 
-    assert bench.hear(ChildrenFound(SHARD, TENURE, Children(shards({"b": "a"})))) == []
+    assert bench.hear(ChildrenFound(asked(FindChildren), Children(shards({"b": "a"})))) == []
     (finish,) = bench.invoked(invoke.batch)
     assert isinstance(finish, Finish)
     assert finish.children == (lease("b", parents="a"),)
     assert bench.consumer.position == after(2)
 
-    assert bench.hear(Finished(SHARD, TENURE, ())) == []
+    assert bench.hear(Finished(asked(Finish), ())) == []
     assert bench.is_in(Phase.FINISHED)
     assert bench.consumer.wake_at_seconds == NEVER
 
@@ -324,7 +326,7 @@ def test_s7_a_gap_after_trimming_begins_behind_what_was_read_not_behind_the_chec
     invoke = only(Invoke, bench.fetched(page(1, 2)))
     bench.invoked(invoke.batch)
     bench.derive(1.0)
-    (fetch,) = of_kind(Fetch, bench.hear(Trimmed(SHARD, TENURE), 2.0))
+    (fetch,) = of_kind(Fetch, bench.hear(Trimmed(asked(Fetch)), 2.0))
     assert fetch.position == TRIM_HORIZON
     bench.fetched(page(9))
     (gap,) = bench.consumer.gaps
@@ -335,8 +337,8 @@ def test_s7_a_gap_after_trimming_begins_behind_what_was_read_not_behind_the_chec
 
 def test_rule_9_a_shard_that_is_gone_ends_as_lost() -> None:
     bench = reading()
-    assert kinds(bench.hear(ShardGone(SHARD, TENURE))) == ["FindChildren"]
-    (finish,) = bench.hear(ChildrenFound(SHARD, TENURE, Children((), final=True)))
+    assert kinds(bench.hear(ShardGone(asked(Fetch)))) == ["FindChildren"]
+    (finish,) = bench.hear(ChildrenFound(asked(FindChildren), Children((), final=True)))
     assert isinstance(finish, Finish)
     assert finish.lease.lost_reason == "the shard is gone from the stream"
     assert finish.children == ()
@@ -346,7 +348,7 @@ def test_the_reason_of_a_loss_outlives_a_save() -> None:
     bench = reading()
     invoke = only(Invoke, bench.fetched(page(1)))
     (save,) = of_kind(Save, bench.invoked(invoke.batch, seconds=1.0))
-    bench.hear(ShardGone(SHARD, TENURE))
+    bench.hear(ShardGone(asked(Fetch)))
     bench.saved(save)
     assert bench.consumer.lease.lost_reason
 
@@ -416,7 +418,7 @@ def test_f45_a_batch_that_is_given_up_moves_the_checkpoint_only_once_it_is_recor
     assert discard.reason is DiscardReason.RETRY_ATTEMPTS_EXHAUSTED
     assert (numbers(discard.batch), discard.batch.attempts) == ([1, 2], 1)
     assert bench.consumer.position == TRIM_HORIZON
-    decisions = bench.hear(Discarded(SHARD, TENURE, discard.batch))
+    decisions = bench.hear(Discarded(discard))
     assert numbers(only(Invoke, decisions).batch) == [3]
     assert only(Save, decisions).position == after(2)
 
@@ -431,7 +433,7 @@ def test_a_destination_that_cannot_be_reached_holds_the_lane_and_loses_nothing()
     assert of_kind(Discard, bench.derive(5.9)) == []
     assert of_kind(Discard, bench.derive(6.0)) == [discard]
     assert bench.consumer.position == TRIM_HORIZON
-    decisions = bench.hear(Discarded(SHARD, TENURE, discard.batch), 6.0)
+    decisions = bench.hear(Discarded(discard), 6.0)
     assert numbers(only(Invoke, decisions).batch) == [2]
 
 
@@ -441,7 +443,7 @@ def test_f42_records_that_are_too_old_are_given_up_before_the_call() -> None:
     (discard,) = of_kind(Discard, bench.fetched(Page((old, record(2), record(3)))))
     assert discard.reason is DiscardReason.RECORD_AGE_EXCEEDED
     assert numbers(discard.batch) == [1]
-    decisions = bench.hear(Discarded(SHARD, TENURE, discard.batch))
+    decisions = bench.hear(Discarded(discard))
     assert numbers(only(Invoke, decisions).batch) == [2, 3]
 
 
@@ -519,13 +521,13 @@ def ended(**given: object) -> Bench:
 
 def test_rule_4_the_search_for_children_ends_after_five_tries_within_some_seconds() -> None:
     bench, tries = ended(), 1
-    decisions = bench.hear(ChildrenFound(SHARD, TENURE, Children(())))
+    decisions = bench.hear(ChildrenFound(asked(FindChildren), Children(())))
     while not of_kind(Finish, decisions):
         assert bench.consumer.wake_at_seconds < 10.0
         decisions = bench.derive(bench.consumer.wake_at_seconds)
         assert kinds(decisions) == ["FindChildren"]
         tries += 1
-        decisions = bench.hear(ChildrenFound(SHARD, TENURE, Children(())))
+        decisions = bench.hear(ChildrenFound(asked(FindChildren), Children(())))
     assert tries == CHILDREN_TRIES == 5
     assert bench.seconds <= 3.0
     assert only(Finish, decisions).children is None, "a to-do for the coordinator"
@@ -533,16 +535,16 @@ def test_rule_4_the_search_for_children_ends_after_five_tries_within_some_second
 
 def test_rule_4_children_that_come_late_are_found() -> None:
     bench = ended()
-    assert bench.hear(ChildrenFound(SHARD, TENURE, Children(()))) == []
+    assert bench.hear(ChildrenFound(asked(FindChildren), Children(()))) == []
     assert bench.derive(0.1) == [FindChildren(bench.consumer.lease, TENURE)]
     found = Children(shards({"b": "a", "c": "a"}))
-    (finish,) = bench.hear(ChildrenFound(SHARD, TENURE, found))
+    (finish,) = bench.hear(ChildrenFound(asked(FindChildren), found))
     assert isinstance(finish, Finish)
     assert finish.children == (lease("b", parents="a"), lease("c", parents="a"))
 
 
 def test_rule_4_a_disabled_stream_has_no_more_children() -> None:
-    (finish,) = ended().hear(ChildrenFound(SHARD, TENURE, Children((), final=True)))
+    (finish,) = ended().hear(ChildrenFound(asked(FindChildren), Children((), final=True)))
     assert isinstance(finish, Finish)
     assert finish.children == ()
 
@@ -560,7 +562,7 @@ def test_the_end_waits_for_everything_outstanding() -> None:
     bench = reading(batch_size=1)
     decisions = bench.fetched(page(1, 2, ended=True))
     first = only(Invoke, decisions)
-    bench.hear(ChildrenFound(SHARD, TENURE, Children(shards({"b": "a"}))))
+    bench.hear(ChildrenFound(asked(FindChildren), Children(shards({"b": "a"}))))
     decisions = bench.invoked(first.batch)
     assert kinds(decisions) == ["Invoke", "Save"]
     assert bench.invoked(only(Invoke, decisions).batch) == [], "one write at a time"
@@ -572,10 +574,10 @@ def test_the_end_waits_for_everything_outstanding() -> None:
 def test_the_end_waits_for_a_held_failure_record() -> None:
     bench = reading(maximum_retry_attempts=0)
     decisions = bench.fetched(page(1, ended=True))
-    bench.hear(ChildrenFound(SHARD, TENURE, Children((), final=True)))
+    bench.hear(ChildrenFound(asked(FindChildren), Children((), final=True)))
     (discard,) = bench.invoked(only(Invoke, decisions).batch, Failed(RAISED))
     assert isinstance(discard, Discard)
-    assert kinds(bench.hear(Discarded(SHARD, TENURE, discard.batch))) == ["Finish"]
+    assert kinds(bench.hear(Discarded(discard))) == ["Finish"]
 
 
 def test_the_end_of_a_shard_waits_for_no_checkpoint_interval() -> None:
@@ -586,12 +588,14 @@ def test_the_end_of_a_shard_waits_for_no_checkpoint_interval() -> None:
     bench.saved(save)
     bench.derive(0.25)
     assert kinds(bench.fetched(page(ended=True), 1.0)) == ["FindChildren"]
-    assert kinds(bench.hear(ChildrenFound(SHARD, TENURE, Children((), final=True)))) == ["Finish"]
+    assert kinds(bench.hear(ChildrenFound(asked(FindChildren), Children((), final=True)))) == [
+        "Finish"
+    ]
 
 
 def test_an_end_that_could_not_be_written_is_written_again() -> None:
     bench = ended()
-    (finish,) = bench.hear(ChildrenFound(SHARD, TENURE, Children((), final=True)))
+    (finish,) = bench.hear(ChildrenFound(asked(FindChildren), Children((), final=True)))
     assert bench.hear(refused(Finish, SHARD, TENURE, 2.0), 1.0) == []
     assert bench.derive(2.9) == []
     assert bench.derive(3.0) == [finish]
@@ -607,7 +611,7 @@ def test_a_drain_finishes_what_runs_saves_and_releases() -> None:
     assert bench.is_in(Phase.DRAINING)
     (release,) = bench.invoked(invoke.batch)
     assert release == Release(bench.consumer.lease, TENURE, after(1))
-    assert bench.hear(Released(SHARD, TENURE)) == []
+    assert bench.hear(Released(asked(Release))) == []
     assert bench.is_in(Phase.STOPPED)
 
 
@@ -650,7 +654,7 @@ def test_a_drain_waits_for_a_failure_record_on_its_way() -> None:
     (discard,) = bench.invoked(only(Invoke, bench.fetched(page(1))).batch, Failed(RAISED))
     assert isinstance(discard, Discard)
     assert bench.stop() == []
-    (release,) = bench.hear(Discarded(SHARD, TENURE, discard.batch))
+    (release,) = bench.hear(Discarded(discard))
     assert isinstance(release, Release)
     assert release.position == after(1)
 
@@ -665,15 +669,15 @@ def test_a_release_that_failed_is_written_again() -> None:
 
 def test_an_end_that_is_on_its_way_when_a_stop_is_asked_still_counts() -> None:
     bench = ended()
-    bench.hear(ChildrenFound(SHARD, TENURE, Children((), final=True)))
+    bench.hear(ChildrenFound(asked(FindChildren), Children((), final=True)))
     assert bench.stop() == []
-    bench.hear(Finished(SHARD, TENURE, ()))
+    bench.hear(Finished(asked(Finish), ()))
     assert bench.is_in(Phase.FINISHED)
 
 
 def test_an_end_that_fails_while_a_stop_is_asked_becomes_a_release() -> None:
     bench = ended()
-    bench.hear(ChildrenFound(SHARD, TENURE, Children((), final=True)))
+    bench.hear(ChildrenFound(asked(FindChildren), Children((), final=True)))
     bench.stop()
     assert bench.hear(refused(Finish, SHARD, TENURE, 2.0), 1.0) == []
     assert kinds(bench.derive(3.0)) == ["Release"]
@@ -686,9 +690,9 @@ def test_a_drain_that_expired_cancels_what_runs_and_releases_without_it() -> Non
     decisions = bench.stop(StopReason.DRAIN_EXPIRED)
     assert kinds(decisions) == ["Cancel", "Release"]
     assert only(Release, decisions).position == TRIM_HORIZON
-    assert bench.hear(Cancelled(SHARD, TENURE)) == []
+    assert bench.hear(Cancelled(asked(Cancel))) == []
     assert bench.invoked(invoke.batch) == [], "the release is under way"
-    bench.hear(Released(SHARD, TENURE))
+    bench.hear(Released(asked(Release)))
     assert bench.is_in(Phase.STOPPED)
 
 
@@ -700,7 +704,7 @@ def test_a_drain_that_expired_with_nothing_running_has_nothing_to_cancel() -> No
 def test_a_lost_lease_is_written_no_more() -> None:
     bench = reading()
     invoke = only(Invoke, bench.fetched(page(1)))
-    (cancel,) = bench.hear(LeaseLost(SHARD, TENURE))
+    (cancel,) = bench.hear(LeaseLost(asked(Save)))
     assert cancel == Cancel(bench.consumer.lease, TENURE)
     assert bench.is_in(Phase.STOPPED)
     assert bench.invoked(invoke.batch) == []
@@ -709,7 +713,7 @@ def test_a_lost_lease_is_written_no_more() -> None:
 def test_a_lease_lost_while_draining_is_written_no_more() -> None:
     bench = reading()
     bench.stop()
-    assert kinds(bench.hear(LeaseLost(SHARD, TENURE))) == ["Cancel"]
+    assert kinds(bench.hear(LeaseLost(asked(Save)))) == ["Cancel"]
     assert bench.is_in(Phase.STOPPED)
 
 
@@ -717,7 +721,7 @@ def test_a_weaker_reason_to_stop_changes_nothing() -> None:
     bench = reading()
     bench.stop(StopReason.DRAIN_EXPIRED)
     assert bench.consumer.ask_to_stop(StopReason.REQUESTED) == []
-    bench.hear(LeaseLost(SHARD, TENURE))
+    bench.hear(LeaseLost(asked(Save)))
     assert bench.consumer.ask_to_stop(StopReason.LEASE_LOST) == []
     assert bench.consumer.ask_to_stop(StopReason.DRAIN_EXPIRED) == []
 

@@ -15,6 +15,7 @@ from core.builders import (
     SERVICE_SECONDS,
     NoLuckError,
     after,
+    asked,
     at,
     finished,
     kinds,
@@ -27,10 +28,19 @@ from core.builders import (
     refused,
     sessions,
     starts,
+    surveyed,
+    taken,
 )
 
 from triggerkit.core.coordinator import Cadence, LeaseCoordinator
-from triggerkit.core.decisions import Create, Decision, Forget, Pin, Survey, Take
+from triggerkit.core.decisions import (
+    Create,
+    Decision,
+    Forget,
+    Pin,
+    Survey,
+    Take,
+)
 from triggerkit.core.leases import preferred
 from triggerkit.core.model import LATEST, TRIM_HORIZON, Lease, Listing, Position, ShardId
 from triggerkit.core.reports import (
@@ -41,8 +51,6 @@ from triggerkit.core.reports import (
     NotTaken,
     Pinned,
     Sessions,
-    Surveyed,
-    Taken,
 )
 
 NEVER = float("inf")
@@ -77,7 +85,7 @@ class Desk:
         self, *rows: Lease, seen: Listing | None = None, seconds: float = 0.0
     ) -> list[Decision]:
         """Answer the survey that is under way."""
-        return self.hear(Surveyed(rows, seen), seconds)
+        return self.hear(surveyed(rows, seen), seconds)
 
 
 def opened(*others: str, start: Position = TRIM_HORIZON) -> Desk:
@@ -85,7 +93,7 @@ def opened(*others: str, start: Position = TRIM_HORIZON) -> Desk:
     desk = Desk(start)
     if start == LATEST:
         assert desk.hear(sessions(*others), 0.0) == [Pin(SERVICE_SECONDS)]
-        assert desk.hear(Pinned(SERVICE_SECONDS), 0.0) == [Survey(list_shards=True)]
+        assert desk.hear(Pinned(asked(Pin), SERVICE_SECONDS), 0.0) == [Survey(list_shards=True)]
     else:
         assert desk.hear(sessions(*others), 0.0) == [Survey(list_shards=True)]
     return desk
@@ -178,7 +186,7 @@ def test_missing_rows_are_created_parents_first_in_one_decision() -> None:
 def test_created_rows_are_surveyed_at_once() -> None:
     desk = opened()
     desk.surveyed(seen=listing({"a": ""}))
-    assert desk.hear(Created(), 0.1) == [Survey(list_shards=False)]
+    assert desk.hear(Created(asked(Create)), 0.1) == [Survey(list_shards=False)]
     assert desk.coordinator.surveyed
     assert desk.surveyed(lease("a"), seconds=0.2) == [Take(lease("a"), ME)]
 
@@ -208,7 +216,9 @@ def test_a1_nothing_is_surveyed_before_the_pin_is_stored() -> None:
     assert desk.derive(60.0) == [], "one at a time"
     assert desk.hear(NotNow(Pin(0.0), 5.0, NoLuckError()), 60.0) == []
     assert desk.derive(65.0) == [Pin(SERVICE_SECONDS + 3.0)], "what was proposed stays the start"
-    assert desk.hear(Pinned(SERVICE_SECONDS - 100.0), 66.0) == [Survey(list_shards=True)]
+    assert desk.hear(Pinned(asked(Pin), SERVICE_SECONDS - 100.0), 66.0) == [
+        Survey(list_shards=True)
+    ]
     seen = listing({"a": ""}, created={"a": SERVICE_SECONDS - 200.0})
     (row,) = only(Create, desk.surveyed(seen=seen, seconds=66.0)).leases
     assert row.checkpoint == latest(SERVICE_SECONDS - 100.0), "an earlier start wins"
@@ -267,7 +277,7 @@ def test_rule_4_the_search_ends_when_the_children_appear() -> None:
     decisions = desk.surveyed(finished("a"), seen=listing({"a": "", "b": "a"}), seconds=1.5)
     assert names(only(Create, decisions).leases) == ["b"]
     rows = (finished("a"), lease("b", owner="x", parents="a"))
-    desk.hear(Created(), 1.6)
+    desk.hear(Created(asked(Create)), 1.6)
     desk.surveyed(*rows, seconds=1.6)
     found = listings_within(desk, 200.0, listing({"a": "", "b": "a"}), *rows)
     assert found == pytest.approx([60.0], abs=1.5), "once more, for a sibling that is listed late"
@@ -292,7 +302,7 @@ def test_rule_4_a_finished_shard_that_is_long_unlisted_is_searched_for_no_more()
         desk = opened()
         row = finished("a", created_seconds=created)
         desk.surveyed(row, seen=listing({"x": ""}))
-        desk.hear(Created(), 0.0)
+        desk.hear(Created(asked(Create)), 0.0)
         desk.surveyed(row, lease("x", owner="b"))
         found = listings_within(desk, 10.0, listing({"x": ""}), row, lease("x", owner="b"))
         assert bool(found) is searched
@@ -390,7 +400,7 @@ def test_6_7_a_row_that_falls_to_another_is_left_alone_for_one_interval() -> Non
     assert desk.coordinator.wake_at_seconds == 1.5
     assert taken_shards(desk.derive(1.4)) == []
     desk.held = {ShardId(mine)}
-    desk.hear(Taken(lease(mine, owner=ME, counter=1)), 1.4)
+    desk.hear(taken(lease(mine, owner=ME, counter=1)), 1.4)
     assert taken_shards(desk.derive(1.5)) == [], "over its quota now: others go first"
     assert taken_shards(desk.derive(4.5)) == [theirs], "but nothing stays unread"
 
@@ -433,7 +443,7 @@ def test_a_row_that_changes_is_a_new_offer() -> None:
 def test_who_was_too_late_looks_before_it_tries_again() -> None:
     desk = opened()
     desk.surveyed(lease("a"), seen=listing({"a": ""}))
-    assert desk.hear(NotTaken(ShardId("a")), 0.1) == []
+    assert desk.hear(NotTaken(asked(Take)), 0.1) == []
     assert names(desk.coordinator.rows) == ["a"], "the row is there, whoever has it"
     assert desk.hear(sessions(), 0.5) == []
     assert desk.derive(1.5) == [Survey(list_shards=False)]
@@ -453,7 +463,7 @@ def test_what_was_taken_is_known_before_the_next_survey() -> None:
     desk = opened()
     desk.surveyed(lease("a"), seen=listing({"a": ""}))
     mine = lease("a", owner=ME, counter=1)
-    desk.hear(Taken(mine), 0.1)
+    desk.hear(taken(mine), 0.1)
     assert list(desk.coordinator.rows) == [mine]
 
 
@@ -486,7 +496,7 @@ def test_rule_7_old_rows_are_forgotten_once() -> None:
     forgets = desk.coordinator.forgets(desk.held.__contains__, seen)
     assert forgets == [Forget(rows[0])]
     assert desk.coordinator.forgets(desk.held.__contains__, seen) == []
-    desk.hear(Forgotten(ShardId("a")), 0.1)
+    desk.hear(Forgotten(asked(Forget)), 0.1)
     assert names(desk.coordinator.rows) == ["b"]
 
 

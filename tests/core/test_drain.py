@@ -4,11 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.builders import PREFIX, NoLuckError, at, lease, numbers, options, record, refused, tenure
+from core.builders import (
+    PREFIX,
+    NoLuckError,
+    asked,
+    at,
+    called,
+    lease,
+    numbers,
+    options,
+    record,
+    refused,
+    tenure,
+)
 
 from triggerkit.core.batches import lane_of
 from triggerkit.core.consumer import ConsumerSettings, ShardConsumer
-from triggerkit.core.decisions import Decision, Discard, Invoke, Release
+from triggerkit.core.decisions import (
+    Decision,
+    Discard,
+    Fetch,
+    Invoke,
+    Release,
+)
 from triggerkit.core.model import Batch, LastFailure, Page, Record, ShardId, StopReason
 from triggerkit.core.outcome import Failed, Outcome, Succeeded
 from triggerkit.core.reports import Fetched, Invoked, NotNow
@@ -35,7 +53,7 @@ class Bench:
         self.consumer.derive(at(0.0), 1000.0)
         keys = (SLOW, SLOW, FAST, FAST, SLOW, FAST)
         page = Page(tuple(record(number, key=key) for number, key in enumerate(keys)))
-        started = self.hear(Fetched(SHARD, TENURE, page))
+        started = self.hear(Fetched(asked(Fetch), page))
         self.slow, self.fast = (d.batch for d in started if isinstance(d, Invoke))
 
     def hear(self, report: Fetched | Invoked | NotNow) -> list[Decision]:
@@ -49,7 +67,7 @@ class Bench:
         return decisions + self.consumer.derive(at(self.seconds), 1000.0)
 
     def ended(self, batch: Batch, outcome: Outcome | None = None) -> list[Decision]:
-        return self.hear(Invoked(SHARD, TENURE, batch, outcome or Succeeded()))
+        return self.hear(Invoked(called(batch), outcome or Succeeded()))
 
     def stop(self) -> list[Decision]:
         self.consumer.ask_to_stop(StopReason.REQUESTED)

@@ -170,16 +170,16 @@ class World:
                 # children are listed once their parents are at their end
                 listed = [n for n, p in SHAPE.items() if all(self.is_done(x) for x in p.split())]
                 seen = listing({name: SHAPE[name] for name in listed})
-                return Surveyed(tuple(self.rows.values()), seen if wanted else None)
+                return Surveyed(decision, tuple(self.rows.values()), seen if wanted else None)
             case Create(leases=rows):
                 kept = rows[: self.random.randrange(len(rows))] if self.fails() else rows
                 for row in kept:
                     self.rows.setdefault(row.shard, row)
-                return Created() if kept == rows else refused(Create, wait=wait)
+                return Created(decision) if kept == rows else refused(Create, wait=wait)
             case Take(lease=row):
                 if self.fails():
                     return refused(Take, row.shard, wait=wait)
-                return Taken(self.write(row, owner=SessionId(ME)))
+                return Taken(decision, self.write(row, owner=SessionId(ME)))
 
     def is_done(self, shard: str) -> bool:
         return ShardId(shard) in self.rows and self.rows[ShardId(shard)].finished
@@ -195,17 +195,17 @@ class World:
                 size = self.random.choice([0, limit]) if not self.calm else limit
                 read = tuple(every[first : first + size])
                 ended = first + size >= len(every) and (not read or self.random.random() < 0.5)
-                return Fetched(shard, tenure, Page(read, ended=ended))
+                return Fetched(decision, Page(read, ended=ended))
             case Invoke(batch=batch):
                 self.note_delivery(shard, batch.records)
                 outcome = self.outcome(batch)
                 self.note_done([batch.records[index] for index in done_by(outcome, len(batch))])
-                return Invoked(shard, tenure, batch, outcome)
+                return Invoked(decision, outcome)
             case Discard(batch=batch):
                 if self.fails():
                     return NotNow(decision, wait, NoLuckError())
                 self.note_done(batch.records)
-                return Discarded(shard, tenure, batch)
+                return Discarded(decision)
 
     def outcome(self, batch: Batch) -> Outcome:
         if self.calm or self.random.random() < 0.6:
@@ -242,19 +242,19 @@ class World:
                 if self.fails():
                     return refused(FindChildren, shard, tenure, wait)
                 named = {name: p for name, p in SHAPE.items() if str(shard) in p.split()}
-                return ChildrenFound(shard, tenure, Children(() if self.fails() else shards(named)))
+                return ChildrenFound(decision, Children(() if self.fails() else shards(named)))
             case Save(lease=row, position=position):
                 if self.fails():
                     return refused(Save, shard, tenure, wait)
                 upto = self.index_behind(shard, position)
                 self.check_accounted(self.records[shard][:upto])
-                return Saved(shard, tenure, self.write(row, checkpoint=position))
+                return Saved(decision, self.write(row, checkpoint=position))
             case Finish(lease=row, children=children):
                 if self.fails():
                     return refused(Finish, shard, tenure, wait)
                 self.check_accounted(self.records[shard])
                 self.write(row, checkpoint=SHARD_END, owner=None)
-                return Finished(shard, tenure, self.born(children or ()))
+                return Finished(decision, self.born(children or ()))
 
     def born(self, children: tuple[Lease, ...]) -> tuple[Lease, ...]:
         """Make the rows of these children; those whose parents are all done belong to this worker."""

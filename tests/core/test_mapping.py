@@ -10,12 +10,14 @@ from core.builders import (
     PREFIX,
     SERVICE_SECONDS,
     after,
+    asked,
     at,
     finished,
     kinds,
     latest,
     lease,
     listing,
+    lost,
     names,
     of_kind,
     only,
@@ -26,12 +28,15 @@ from core.builders import (
     sessions,
     settings,
     shards,
+    surveyed,
+    taken,
     tenure,
 )
 from core.test_failure import RAISED
 
 from triggerkit.core.coordinator import Cadence
 from triggerkit.core.decisions import (
+    Cancel,
     Create,
     Decision,
     Discard,
@@ -72,15 +77,12 @@ from triggerkit.core.reports import (
     Finished,
     Forgotten,
     Invoked,
-    LeaseLost,
     NotTaken,
     Pinned,
     Released,
     Report,
     Saved,
     StopAsked,
-    Surveyed,
-    Taken,
     Woke,
 )
 
@@ -113,14 +115,14 @@ class House:
     def take(self, shard: str, checkpoint: Position = TRIM_HORIZON, counter: int = 1) -> Fetch:
         """Hold a shard whose first read is under way."""
         row = lease(shard, checkpoint, owner=ME, counter=counter)
-        return only(Fetch, self.react(Taken(row)))
+        return only(Fetch, self.react(taken(row)))
 
     def fetched(self, fetch: Fetch, *numbers: int, ended: bool = False) -> tuple[Decision, ...]:
         read = page(*numbers, ended=ended)
-        return self.react(Fetched(fetch.lease.shard, fetch.tenure, read))
+        return self.react(Fetched(fetch, read))
 
     def invoked(self, invoke: Invoke, seconds: float | None = None) -> tuple[Decision, ...]:
-        report = Invoked(invoke.lease.shard, invoke.tenure, invoke.batch, Succeeded())
+        report = Invoked(invoke, Succeeded())
         return self.react(report, seconds)
 
 
@@ -139,12 +141,12 @@ def test_from_nothing_to_the_first_call() -> None:
     assert house.wake(0.0) == ()
     assert house.mapping.wake_at_seconds == NEVER, "nothing may begin without a session"
     house.react(sessions())
-    (create,) = house.react(Surveyed((), listing({"a": ""})))
+    (create,) = house.react(surveyed((), listing({"a": ""})))
     assert isinstance(create, Create)
-    assert kinds(house.react(Created())) == ["Survey"]
-    (take,) = house.react(Surveyed(create.leases))
+    assert kinds(house.react(Created(asked(Create)))) == ["Survey"]
+    (take,) = house.react(surveyed(create.leases))
     assert take == Take(lease("a"), SessionId(ME))
-    fetch = only(Fetch, house.react(Taken(lease("a", owner=ME, counter=1))))
+    fetch = only(Fetch, house.react(taken(lease("a", owner=ME, counter=1))))
     invoke = only(Invoke, house.fetched(fetch, 1, 2))
     save = only(Save, house.invoked(invoke))
     assert save.position == after(2)
@@ -156,7 +158,7 @@ def test_from_nothing_to_the_first_call() -> None:
     [
         refused(Survey, wait=1.0),
         refused(Create, wait=1.0),
-        NotTaken(A),
+        NotTaken(asked(Take)),
         refused(Take, A, wait=1.0),
         refused(Forget, A, wait=1.0),
     ],
@@ -164,7 +166,7 @@ def test_from_nothing_to_the_first_call() -> None:
 )
 def test_what_could_not_be_done_is_not_repeated_at_once(report: Report) -> None:
     house = joined()
-    house.react(Surveyed((lease("a"),), listing({"a": "", "b": ""})))
+    house.react(surveyed((lease("a"),), listing({"a": "", "b": ""})))
     assert house.react(report, 0.1) == ()
     assert house.wake(0.2) == ()
     assert house.mapping.wake_at_seconds > 0.2
@@ -174,9 +176,9 @@ def test_old_rows_are_forgotten_after_a_complete_listing() -> None:
     house = joined()
     old = finished("a", created_seconds=SERVICE_SECONDS - 26 * 3600)
     child = lease("b", after(1), parents="a", owner="x")
-    decisions = house.react(Surveyed((old, child), listing({"b": ""})))
+    decisions = house.react(surveyed((old, child), listing({"b": ""})))
     assert only(Forget, decisions).lease == old
-    house.react(Forgotten(A))
+    house.react(Forgotten(asked(Forget)))
     assert names(house.mapping.coordinator.rows) == ["b"]
 
 
@@ -186,7 +188,7 @@ def test_old_rows_are_forgotten_after_a_complete_listing() -> None:
 def test_a_report_of_a_past_tenure_is_dropped_and_counted() -> None:
     house = joined()
     fetch = house.take("a", counter=5)
-    stale = Fetched(A, tenure(4), page(1, 2))
+    stale = Fetched(asked(Fetch, held=tenure(4)), page(1, 2))
     assert house.react(stale) == ()
     assert house.mapping.stale_reports == 1
     assert house.mapping.consumers[A].outstanding == 0
@@ -196,16 +198,16 @@ def test_a_report_of_a_past_tenure_is_dropped_and_counted() -> None:
 def test_a_report_about_a_shard_that_is_not_held_is_dropped_and_counted() -> None:
     house = joined()
     assert house.react(refused(Fetch, A, tenure(), 1.0)) == ()
-    assert house.react(Cancelled(A, tenure())) == ()
+    assert house.react(Cancelled(asked(Cancel))) == ()
     assert house.mapping.stale_reports == 2
 
 
 def test_a_shard_is_taken_again_only_after_the_call_of_the_earlier_tenure_came_back() -> None:
     house = joined()
     invoke = only(Invoke, house.fetched(house.take("a"), 1))
-    house.react(LeaseLost(A, invoke.tenure))
+    house.react(lost(invoke))
     free = lease("a", counter=9)
-    assert of_kind(Take, house.react(Surveyed((free,), listing({"a": ""})), 1.0)) == []
+    assert of_kind(Take, house.react(surveyed((free,), listing({"a": ""})), 1.0)) == []
     assert of_kind(Take, house.wake(30.0)) == []
     decisions = house.invoked(invoke, 31.0)
     assert house.mapping.stale_reports == 1
@@ -216,16 +218,16 @@ def test_every_call_of_an_earlier_tenure_is_waited_for() -> None:
     house = joined(parallelization_factor=2, batch_size=1)
     fetch = house.take("a")
     read = Page((record(1, key=b""), record(2, key=b"a")))
-    first, second = of_kind(Invoke, house.react(Fetched(A, fetch.tenure, read)))
-    house.react(LeaseLost(A, fetch.tenure))
-    house.react(Surveyed((lease("a", counter=9),), listing({"a": ""})))
+    first, second = of_kind(Invoke, house.react(Fetched(fetch, read)))
+    house.react(lost(fetch))
+    house.react(surveyed((lease("a", counter=9),), listing({"a": ""})))
     assert of_kind(Take, house.invoked(first)) == []
     assert len(of_kind(Take, house.invoked(second))) == 1
 
 
 def test_a_call_of_a_held_shard_that_returns_is_no_reason_to_look_around() -> None:
     house = joined()
-    house.react(Surveyed((lease("a", owner=ME),), listing({"a": ""})))
+    house.react(surveyed((lease("a", owner=ME),), listing({"a": ""})))
     invoke = only(Invoke, house.fetched(house.take("a"), 1))
     assert of_kind(Survey, house.invoked(invoke)) == []
 
@@ -235,7 +237,7 @@ def test_a_call_of_a_held_shard_that_returns_is_no_reason_to_look_around() -> No
 
 def test_the_time_to_wake_is_a_level_the_earliest_of_all() -> None:
     house = joined()
-    house.react(Surveyed((lease("x", owner="y"),), listing({"x": ""})))
+    house.react(surveyed((lease("x", owner="y"),), listing({"x": ""})))
     first, second = house.take("a"), house.take("b")
     house.react(refused(Fetch, A, first.tenure, 0.9))
     house.react(refused(Fetch, B, second.tenure, 0.4))
@@ -260,7 +262,7 @@ def test_waking_late_does_everything_that_is_due_in_one_call() -> None:
 def test_a_wake_up_that_has_become_later_is_looked_at_and_put_off() -> None:
     house = joined()
     fetch = house.take("a")
-    house.react(Surveyed((), listing({})))
+    house.react(surveyed((), listing({})))
     house.fetched(fetch)  # to be read on at 0.25
     house.react(refused(Fetch, A, fetch.tenure, 0.6))  # a second answer moves it
     assert house.mapping.wake_at_seconds == 0.25
@@ -275,7 +277,7 @@ def test_a_wake_up_that_has_become_earlier_comes_then_and_not_twice() -> None:
     house.wake(0.25)
     house.react(refused(Fetch, A, fetch.tenure, 0.75))
     retry = Failed(RAISED, retry_after_seconds=0.25)
-    house.react(Invoked(A, invoke.tenure, invoke.batch, retry))
+    house.react(Invoked(invoke, retry))
     assert house.mapping.wake_at_seconds == 0.5
     assert kinds(house.wake(0.5)) == ["Invoke"]
     assert kinds(house.wake(1.0)) == ["Fetch"]
@@ -286,7 +288,7 @@ def test_a_wake_up_of_a_shard_that_is_gone_does_nothing() -> None:
     house = joined()
     fetch = house.take("a")
     house.react(refused(Fetch, A, fetch.tenure, 0.3))
-    house.react(LeaseLost(A, fetch.tenure))
+    house.react(lost(fetch))
     assert of_kind(Fetch, house.wake(0.3)) == []
 
 
@@ -305,7 +307,9 @@ def at_end(house: House, shard: str = "a") -> Finish:
     """Everything of a shard is read and done; its end is being written."""
     fetch = house.take(shard)
     assert only(FindChildren, house.fetched(fetch, ended=True)).tenure == fetch.tenure
-    found = ChildrenFound(fetch.lease.shard, fetch.tenure, Children(shards({"b": shard})))
+    found = ChildrenFound(
+        asked(FindChildren, fetch.lease.shard, fetch.tenure), Children(shards({"b": shard}))
+    )
     return only(Finish, house.react(found))
 
 
@@ -315,7 +319,7 @@ CHILD = lease("b", parents="a", owner=ME, counter=1)
 def test_children_that_come_with_the_end_start_at_once() -> None:
     house = joined()
     finish = at_end(house)
-    decisions = house.react(Finished(A, finish.tenure, (CHILD,)))
+    decisions = house.react(Finished(finish, (CHILD,)))
     assert only(Fetch, decisions).lease == CHILD
     assert only(Fetch, decisions).position == TRIM_HORIZON
     assert list(house.mapping.consumers) == ["b"]
@@ -329,8 +333,8 @@ def test_children_that_went_on_before_the_end_was_told_do_not_start_again() -> N
     """The answer took so long that this worker found them as its own, and read them to their end."""
     house = joined()
     finish = at_end(house)
-    house.react(Surveyed((finished("a"), finished("b", counter=5))), 10.0)
-    decisions = house.react(Finished(A, finish.tenure, (CHILD,)), 11.0)
+    house.react(surveyed((finished("a"), finished("b", counter=5))), 10.0)
+    decisions = house.react(Finished(finish, (CHILD,)), 11.0)
     assert not of_kind(Fetch, decisions)
     assert list(house.mapping.consumers) == []
 
@@ -338,20 +342,20 @@ def test_children_that_went_on_before_the_end_was_told_do_not_start_again() -> N
 def test_children_that_are_being_taken_when_the_end_is_told_start_with_the_take() -> None:
     house = joined()
     finish = at_end(house)
-    house.react(Surveyed((finished("a"), CHILD)), 10.0)
+    house.react(surveyed((finished("a"), CHILD)), 10.0)
     take = only(Take, house.wake(20.0))
     assert take.lease == CHILD
-    assert not of_kind(Fetch, house.react(Finished(A, finish.tenure, (CHILD,)), 20.1))
-    taken = replace(CHILD, counter=2)
-    assert only(Fetch, house.react(Taken(taken), 20.2)).tenure == tenure(2)
+    assert not of_kind(Fetch, house.react(Finished(finish, (CHILD,)), 20.1))
+    held = replace(CHILD, counter=2)
+    assert only(Fetch, house.react(taken(held), 20.2)).tenure == tenure(2)
 
 
 def test_an_end_without_taken_children_is_followed_by_a_search() -> None:
     house = joined()
-    house.react(Surveyed((), listing({})))
+    house.react(surveyed((), listing({})))
     finish = at_end(house)
-    assert kinds(house.react(Finished(A, finish.tenure, ()), 10.0)) == ["Survey"]
-    house.react(Surveyed((finished("a"),)), 10.0)
+    assert kinds(house.react(Finished(finish, ()), 10.0)) == ["Survey"]
+    house.react(surveyed((finished("a"),)), 10.0)
     assert only(Survey, house.wake(11.5)).list_shards
 
 
@@ -374,12 +378,12 @@ def test_a_stop_drains_every_shard_and_takes_no_more() -> None:
     (release,) = house.react(StopAsked(StopReason.REQUESTED))
     assert isinstance(release, Release)
     assert release.lease.shard == "b"
-    house.react(Released(B, idle.tenure))
+    house.react(Released(asked(Release, "b", idle.tenure)))
     assert not house.is_stopped(), "a call still runs"
     assert only(Release, house.invoked(invoke)).position == after(1)
-    assert house.react(Released(A, invoke.tenure)) == ()
+    assert house.react(Released(asked(Release, held=invoke.tenure))) == ()
     assert house.is_stopped()
-    assert house.react(Surveyed((lease("a"),), listing({"a": ""}))) == ()
+    assert house.react(surveyed((lease("a"),), listing({"a": ""}))) == ()
     assert house.mapping.wake_at_seconds == NEVER
 
 
@@ -392,7 +396,7 @@ def test_a_mapping_with_nothing_is_stopped_at_once() -> None:
 def test_a_take_that_was_under_way_at_a_stop_is_given_back() -> None:
     house = joined()
     house.react(StopAsked(StopReason.REQUESTED))
-    (release,) = house.react(Taken(lease("a", after(3), owner=ME, counter=8)))
+    (release,) = house.react(taken(lease("a", after(3), owner=ME, counter=8)))
     assert isinstance(release, Release)
     assert release.position == after(3)
     assert not house.mapping.stopped
@@ -402,7 +406,7 @@ def test_children_of_an_end_that_was_under_way_at_a_stop_are_given_back() -> Non
     house = joined()
     finish = at_end(house)
     assert house.react(StopAsked(StopReason.REQUESTED)) == ()
-    (release,) = house.react(Finished(A, finish.tenure, (CHILD,)))
+    (release,) = house.react(Finished(finish, (CHILD,)))
     assert isinstance(release, Release)
     assert release.lease == CHILD
     assert house.mapping.consumers[B].phase is Phase.DRAINING
@@ -433,7 +437,7 @@ def test_a_new_session_of_this_worker_loses_every_lease() -> None:
 def test_what_an_earlier_session_took_is_not_started() -> None:
     house = joined()
     house.react(sessions(me="me again"))
-    house.react(Taken(lease("a", owner=ME, counter=1)))
+    house.react(taken(lease("a", owner=ME, counter=1)))
     assert house.mapping.consumers == {}
 
 
@@ -451,7 +455,7 @@ def test_6_5_rule_3_a_worker_past_its_deadline_pauses_and_goes_on_with_all_its_l
 
 def test_a_worker_without_a_session_calls_nothing() -> None:
     house = House()
-    fetch = only(Fetch, house.react(Taken(lease("a", owner=ME, counter=1))))
+    fetch = only(Fetch, house.react(taken(lease("a", owner=ME, counter=1))))
     assert of_kind(Invoke, house.fetched(fetch, 1)) == []
     assert len(of_kind(Invoke, house.react(sessions()))) == 1
 
@@ -466,8 +470,8 @@ def test_a_worker_without_a_session_calls_nothing() -> None:
 )
 def test_a_row_that_cannot_be_held_is_looked_at_again(row: Lease) -> None:
     house = joined()
-    house.react(Surveyed((), listing({})))
-    assert "Survey" in kinds(house.react(Taken(row), 0.5))
+    house.react(surveyed((), listing({})))
+    assert "Survey" in kinds(house.react(taken(row), 0.5))
     assert house.mapping.consumers == {}
 
 
@@ -475,15 +479,15 @@ def test_a_lease_that_is_held_is_not_started_twice() -> None:
     house = joined()
     house.take("a")
     before = house.mapping.consumers[A]
-    house.react(Taken(lease("a", owner=ME, counter=2)))
+    house.react(taken(lease("a", owner=ME, counter=2)))
     assert house.mapping.consumers[A] is before
 
 
 def test_the_start_rule_reaches_the_rows() -> None:
     house = House(start=LATEST)
     assert house.react(sessions()) == (Pin(SERVICE_SECONDS),)
-    assert house.react(Pinned(SERVICE_SECONDS)) == (Survey(list_shards=True),)
-    (create,) = house.react(Surveyed((), listing({"a": "", "b": "a"})))
+    assert house.react(Pinned(asked(Pin), SERVICE_SECONDS)) == (Survey(list_shards=True),)
+    (create,) = house.react(surveyed((), listing({"a": "", "b": "a"})))
     assert isinstance(create, Create)
     assert [(row.shard, row.checkpoint) for row in create.leases] == [("b", latest())]
 
@@ -496,12 +500,12 @@ def test_answers_in_any_order_come_to_the_same_checkpoint() -> None:
         decisions = house.invoked(only(Invoke, decisions))
         invoke, save = only(Invoke, decisions), only(Save, decisions)
         row = replace(save.lease, checkpoint=save.position, counter=2)
-        saved = Saved(A, save.tenure, row)
-        failed = Invoked(A, invoke.tenure, invoke.batch, Failed(RAISED))
+        saved = Saved(save, row)
+        failed = Invoked(invoke, Failed(RAISED))
         seen = [*house.react(saved if saves_first else failed)]
         seen += house.react(failed if saves_first else saved)
         discard = only(Discard, seen)
-        last = only(Save, house.react(Discarded(A, discard.tenure, discard.batch)))
+        last = only(Save, house.react(Discarded(discard)))
         assert (last.position, last.lease.counter) == (after(2), 2)
 
 
@@ -514,14 +518,14 @@ MISFIT = LastFailure("id", "ImageMismatchError", "an item does not fit Order: to
 def reading(**given: object) -> tuple[House, Fetch]:
     """A mapping that reads a shard."""
     house = joined(**given)
-    house.react(Surveyed((lease("a"),), listing({"a": ""})))
+    house.react(surveyed((lease("a"),), listing({"a": ""})))
     return house, house.take("a")
 
 
 def all_invalid(house: House, invoke: Invoke, seconds: float = 1.0) -> Reaction:
     every = tuple(RecordFailure(index, MISFIT) for index in range(len(invoke.batch)))
     outcome = RecordsEnded((), invalid=every)
-    report = Invoked(invoke.lease.shard, invoke.tenure, invoke.batch, outcome)
+    report = Invoked(invoke, outcome)
     house.seconds = seconds
     return house.mapping.react(report, at(seconds))
 
@@ -544,7 +548,7 @@ def test_f7_an_invalid_record_that_is_retried_blocks_its_lane_with_field_and_fix
     again = only(Invoke, house.wake(305.0))
     assert not blocked_in(all_invalid(house, again, 305.0)), "it is said already"
     third = only(Invoke, house.wake(610.0))
-    report = Invoked(A, third.tenure, third.batch, Succeeded())
+    report = Invoked(third, Succeeded())
     events = house.mapping.react(report, at(610.0)).events
     assert [event.reported for event in events if isinstance(event, MovedAgain)] == [True]
 
@@ -566,10 +570,10 @@ def test_f7_a_type_that_none_of_the_first_hundred_records_fits_blocks_the_trigge
     discards = of_kind(Discard, reaction.decisions)
     while discards:
         (discard,) = discards
-        decisions = house.react(Discarded(A, discard.tenure, discard.batch))
+        decisions = house.react(Discarded(discard))
         for save in of_kind(Save, decisions):
             row = replace(save.lease, checkpoint=save.position)
-            decisions += house.react(Saved(A, save.tenure, row))
+            decisions += house.react(Saved(save, row))
         discards = of_kind(Discard, decisions)
     second = only(Invoke, decisions)
     reaction = all_invalid(house, second, 2.0)
@@ -587,7 +591,7 @@ def test_f7_one_record_that_fits_among_the_first_hundred_is_enough() -> None:
     house, fetch = reading(on_failure="file:x", batch_size=200)
     invoke = only(Invoke, house.fetched(fetch, *range(1, 151)))
     every = tuple(RecordFailure(index, MISFIT) for index in range(1, 150))
-    report = Invoked(A, invoke.tenure, invoke.batch, RecordsEnded((0,), invalid=every))
+    report = Invoked(invoke, RecordsEnded((0,), invalid=every))
     reaction = house.mapping.react(report, at(1.0))
     assert not blocked_in(reaction)
     assert of_kind(Discard, reaction.decisions)
@@ -596,13 +600,13 @@ def test_f7_one_record_that_fits_among_the_first_hundred_is_enough() -> None:
 def test_b9_a_call_that_outlives_its_lease_is_reported_while_its_shard_waits_for_it() -> None:
     house = joined()
     invoke = only(Invoke, house.fetched(house.take("a"), 1))
-    house.react(LeaseLost(A, invoke.tenure))
+    house.react(lost(invoke))
     events: list[Event] = []
     for seconds in range(1, 41):
         house.seconds = float(seconds)
         events += house.mapping.react(Woke(), at(house.seconds)).events
     told = [event for event in events if isinstance(event, Waiting) and event.shards]
     assert [(event.cause, event.shards) for event in told] == [(WaitCause.HANDLER, (A,))]
-    report = Invoked(A, invoke.tenure, invoke.batch, Succeeded())
+    report = Invoked(invoke, Succeeded())
     moved = [e for e in house.mapping.react(report, at(41.0)).events if isinstance(e, MovedAgain)]
     assert [event.shards for event in moved] == [(A,)]

@@ -7,7 +7,11 @@ from dataclasses import dataclass, field, replace
 import pytest
 from core.builders import NoLuckError, at, kinds, only, session
 
-from triggerkit.core.decisions import Beat, Expire, MembershipDecision
+from triggerkit.core.decisions import (
+    Beat,
+    Expire,
+    MembershipDecision,
+)
 from triggerkit.core.leases import first_to_expire
 from triggerkit.core.membership import (
     BEAT_SECONDS,
@@ -28,6 +32,8 @@ from triggerkit.core.reports import (
 )
 
 DEAD, DRAINING = SessionState.DEAD, SessionState.DRAINING
+
+BEAT = Beat(session("me"))
 
 
 @dataclass
@@ -50,7 +56,7 @@ class Worker:
         """A beat sent at `sent` that came back at `back` with these other sessions."""
         self.beat += 1
         mine = session(self.me, self.beat)
-        report = Beaten(mine, (mine, *others), sent)
+        report = Beaten(Beat(session(self.me, self.beat - 1)), mine, (mine, *others), sent)
         return self.membership.react(report, at(sent if back is None else back)).decisions
 
     @property
@@ -270,7 +276,7 @@ def test_who_is_expired_is_dead_at_once_and_for_good() -> None:
     worker = Worker()
     worker.wake(0.0)
     worker.beaten(session("b", gone=True), sent=0.0)
-    worker.membership.react(Expired(SessionId("b")), at(0.1))
+    worker.membership.react(Expired(Expire(session("b"))), at(0.1))
     assert worker.sessions.dead == {"b"}
     assert worker.sessions.known == {"me"}
     worker.wake(1.5)
@@ -282,7 +288,7 @@ def test_who_is_expired_is_dead_at_once_and_for_good() -> None:
 def test_who_has_beaten_meanwhile_is_watched_from_the_start() -> None:
     worker = Worker()
     assert watch(worker, session("b"), until=6.0) == [6.0]
-    assert worker.membership.react(NotExpired(SessionId("b")), at(6.1)).decisions == ()
+    assert worker.membership.react(NotExpired(Expire(session("b"))), at(6.1)).decisions == ()
     assert watch(worker, session("b"), start=7.5, until=20.0) == [13.5]
 
 
@@ -290,8 +296,8 @@ def test_a_burial_that_failed_is_not_repeated_before_the_next_read() -> None:
     worker = Worker()
     worker.wake(0.0)
     worker.beaten(session("b", gone=True), sent=0.0)
-    assert worker.membership.react(NotExpired(SessionId("b")), at(0.1)).decisions == ()
-    assert worker.membership.react(NotExpired(SessionId("unknown")), at(0.1)).decisions == ()
+    assert worker.membership.react(NotExpired(Expire(session("b"))), at(0.1)).decisions == ()
+    assert worker.membership.react(NotExpired(Expire(session("unknown"))), at(0.1)).decisions == ()
     worker.wake(1.5)
     assert kinds(worker.beaten(session("b", gone=True), sent=1.5)) == ["Expire"]
 
@@ -305,7 +311,7 @@ def test_a_worker_that_was_expired_goes_on_under_a_fresh_session() -> None:
     worker.beaten(sent=0.0)
     worker.wake(1.5)
     fresh = session("me again", 0)
-    assert worker.membership.react(SessionLost(fresh), at(9.0)).decisions == (Beat(fresh),)
+    assert worker.membership.react(SessionLost(BEAT, fresh), at(9.0)).decisions == (Beat(fresh),)
     assert worker.membership.me == fresh
     assert worker.membership.sessions is None, "nothing is known under the new name yet"
 
@@ -315,8 +321,8 @@ def test_a_fresh_session_may_act_only_after_its_first_beat() -> None:
     worker.wake(0.0)
     worker.beaten(session("b", gone=True), sent=0.0)
     worker.wake(1.5)
-    worker.membership.react(SessionLost(session("me again", 0)), at(2.0))
-    worker.membership.react(Expired(SessionId("b")), at(2.1))
+    worker.membership.react(SessionLost(BEAT, session("me again", 0)), at(2.0))
+    worker.membership.react(Expired(Expire(session("b"))), at(2.1))
     assert worker.membership.sessions is None
     worker.me = "me again"
     worker.beaten(session("b"), sent=2.0)
@@ -328,5 +334,5 @@ def test_a_worker_that_drains_goes_on_draining_under_its_fresh_session() -> None
     worker = Worker()
     worker.wake(0.0)
     worker.membership.react(StopAsked(StopReason.REQUESTED), at(0.5))
-    decisions = worker.membership.react(SessionLost(session("fresh", 0)), at(1.0)).decisions
+    decisions = worker.membership.react(SessionLost(BEAT, session("fresh", 0)), at(1.0)).decisions
     assert only(Beat, decisions).session == replace(session("fresh", 0), state=DRAINING)

@@ -7,6 +7,7 @@ from core.builders import (
     ME,
     PREFIX,
     SERVICE_SECONDS,
+    asked,
     at,
     finished,
     latest,
@@ -35,7 +36,7 @@ def derived(coordinator: LeaseCoordinator, seconds: float) -> list[Decision]:
 def surveyed(
     coordinator: LeaseCoordinator, *rows: Lease, seen: Listing | None = None, seconds: float
 ) -> list[Decision]:
-    coordinator.absorb(Surveyed(rows, seen), at(seconds))
+    coordinator.absorb(Surveyed(asked(Survey), rows, seen), at(seconds))
     return derived(coordinator, seconds)
 
 

@@ -15,17 +15,29 @@ import pytest
 from core.builders import (
     ME,
     SERVICE_SECONDS,
+    asked,
     at,
     listing,
+    lost,
     of_kind,
     only,
     sessions,
     settings,
+    surveyed,
+    taken,
 )
 
 import triggerkit.core
 from triggerkit.core.coordinator import Cadence
-from triggerkit.core.decisions import Create, Decision, Fetch, FindChildren, Finish, Release, Take
+from triggerkit.core.decisions import (
+    Create,
+    Decision,
+    Fetch,
+    FindChildren,
+    Finish,
+    Release,
+    Take,
+)
 from triggerkit.core.mapping import EventSourceMapping, finished_row
 from triggerkit.core.model import (
     TRIM_HORIZON,
@@ -40,12 +52,9 @@ from triggerkit.core.reports import (
     Created,
     Fetched,
     Finished,
-    LeaseLost,
     Released,
     Report,
     StopAsked,
-    Surveyed,
-    Taken,
     Woke,
 )
 
@@ -69,32 +78,32 @@ class Machine:
 
     def create(self, seen: Listing) -> None:
         """The rows of what is listed."""
-        for create in of_kind(Create, self.react(Surveyed((), seen))):
+        for create in of_kind(Create, self.react(surveyed((), seen))):
             self.rows = {row.shard: row for row in create.leases}
-            self.react(Created())
+            self.react(Created(asked(Create)))
 
     def react(self, report: Report) -> tuple[Decision, ...]:
         self.lines, reaction = lines_of(lambda: self.mapping.react(report, at(self.seconds)))
         return reaction.decisions
 
     def survey(self, seen: Listing | None = None) -> list[Take]:
-        return of_kind(Take, self.react(Surveyed(tuple(self.rows.values()), seen)))
+        return of_kind(Take, self.react(surveyed(tuple(self.rows.values()), seen)))
 
     def taken(self, take: Take) -> tuple[Decision, ...]:
         row = replace(take.lease, owner=SessionId(ME), counter=take.lease.counter + 1)
         self.rows[row.shard] = row
-        return self.react(Taken(row))
+        return self.react(taken(row))
 
     def take_all(self) -> list[Fetch]:
         return [only(Fetch, self.taken(take)) for take in self.survey()]
 
     def read(self, fetch: Fetch, *, ended: bool = False) -> tuple[Decision, ...]:
-        return self.react(Fetched(fetch.lease.shard, fetch.tenure, Page(ended=ended)))
+        return self.react(Fetched(fetch, Page(ended=ended)))
 
     def finish(self, fetch: Fetch) -> tuple[Decision, ...]:
         finish = only(Finish, self.read(fetch, ended=True))
         self.rows[finish.lease.shard] = finished_row(finish.lease)
-        return self.react(Finished(finish.lease.shard, finish.tenure, ()))
+        return self.react(Finished(finish, ()))
 
 
 def lines_of(call: Callable[[], tuple[Decision, ...]]) -> tuple[int, tuple[Decision, ...]]:
@@ -224,11 +233,11 @@ def test_g1_a_lease_that_was_lost_or_released_costs_the_same_among_many() -> Non
     def scene(count: int) -> int:
         machine = Machine(flat(count))
         fetches = machine.take_all()
-        machine.react(LeaseLost(fetches[0].lease.shard, fetches[0].tenure))
+        machine.react(lost(fetches[0]))
         lines = machine.lines
         releases = of_kind(Release, machine.react(StopAsked(StopReason.REQUESTED)))
         assert len(releases) == count - 1
-        machine.react(Released(releases[0].lease.shard, releases[0].tenure))
+        machine.react(Released(releases[0]))
         return lines + machine.lines
 
     assert_alike(costs(scene), "a lost and a released lease")
@@ -256,7 +265,7 @@ def test_g1_the_first_listing_costs_each_shard_the_same(
 ) -> None:
     def scene(count: int) -> int:
         machine = Machine({})
-        machine.react(Surveyed((), listing(shape(count))))
+        machine.react(surveyed((), listing(shape(count))))
         return machine.lines * MANY // count
 
     assert_alike(costs(scene), "the first listing, for each shard")
@@ -269,7 +278,7 @@ def test_g1_a_listing_with_one_new_shard_at_the_end_of_a_long_chain_costs_each_r
         machine = Machine(chain(count))
         machine.rows = {s: finished_row(row) for s, row in list(machine.rows.items())[:-1]}
         create = only(
-            Create, machine.react(Surveyed(tuple(machine.rows.values()), listing(chain(count))))
+            Create, machine.react(surveyed(tuple(machine.rows.values()), listing(chain(count))))
         )
         assert len(create.leases) == 1
         return machine.lines * MANY // count
@@ -320,7 +329,7 @@ def surveys(machine: Machine, until: int) -> list[int]:
             lists = bool(getattr(survey, "list_shards", False))
             listed += [round(machine.seconds)] * lists
             seen = replace(machine.seen, service_seconds=SERVICE_SECONDS + machine.seconds)
-            machine.react(Surveyed(tuple(machine.rows.values()), seen if lists else None))
+            machine.react(surveyed(tuple(machine.rows.values()), seen if lists else None))
     return listed
 
 
@@ -361,6 +370,6 @@ def test_g2_a_second_child_that_is_listed_late_is_found_by_the_look_behind_the_e
         beat = sessions(deadline_seconds=machine.seconds + 5.0, read_at_seconds=machine.seconds)
         for survey in [d for d in machine.react(beat) if "Survey" in type(d).__name__]:
             lists = bool(getattr(survey, "list_shards", False))
-            answer = Surveyed(tuple(machine.rows.values()), machine.seen if lists else None)
+            answer = surveyed(tuple(machine.rows.values()), machine.seen if lists else None)
             created += of_kind(Create, machine.react(answer))
     assert [row.shard for create in created for row in create.leases] == ["late"]

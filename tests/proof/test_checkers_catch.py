@@ -147,7 +147,7 @@ class Dropping(Performer):
 
     async def perform(self, decision: Decision) -> Report:
         if isinstance(decision, Discard) and self.ports.destination is not None:
-            return Discarded(decision.lease.shard, decision.tenure, decision.batch)
+            return Discarded(decision)
         return await super().perform(decision)
 
 
@@ -163,7 +163,7 @@ class GapJumper(Performer):
             decision = replace(decision, position=self._read_to[decision.lease.shard])
         report = await super().perform(decision)
         if isinstance(report, Fetched) and report.page.records:
-            self._read_to[report.shard] = after(report.page.records[-1])
+            self._read_to[report.decision.lease.shard] = after(report.page.records[-1])
         return report
 
 

@@ -38,7 +38,7 @@ def in_short(what: object) -> str:
     if not is_dataclass(what) or isinstance(what, type):
         return repr(what)
     parts = [
-        _part(value)
+        f"({in_short(value)})" if each.name == "decision" else _part(value)
         for each in fields(what)
         if each.name not in _LEFT_OUT and (value := getattr(what, each.name)) is not None
     ]

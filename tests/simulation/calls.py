@@ -42,7 +42,7 @@ class Calls:
         batch = decision.batch
 
         def answer(outcome: Outcome) -> None:
-            report = Invoked(shard, tenure, batch, outcome)
+            report = Invoked(decision, outcome)
             late = worker.rng.choice((1.0, 3.0)) if self._happens("answer_late") else 0.0
             worker.after(worker.world.lag() + late, lambda: worker.answer(key, report))
 
@@ -71,7 +71,7 @@ class Calls:
             for held, end in [*self._running.values()]:
                 if held == shard:
                     end(Failed(FAILURE))
-        cancelled = Cancelled(shard, decision.tenure)
+        cancelled = Cancelled(decision)
         worker.after(worker.world.lag(), lambda: worker.tell(cancelled))
 
     def discard(self, decision: Discard, key: Hashable) -> None:
@@ -92,7 +92,7 @@ class Calls:
                 if not answer_lost:
                     worker.after(
                         worker.world.lag(),
-                        lambda: worker.answer(key, Discarded(shard, tenure, batch)),
+                        lambda: worker.answer(key, Discarded(decision)),
                     )
                     return
             worker.after(worker.world.lag(), lambda: worker.answer(key, report))

@@ -185,7 +185,7 @@ class Stubborn(SimWorker):
 
     def tell(self, report: Report) -> None:
         if isinstance(report, LeaseLost):
-            self.world.checker.told_lost(report.shard, report.tenure)
+            self.world.checker.told_lost(report.decision.lease.shard, report.decision.tenure)
             return  # as if it had not heard
         super().tell(report)
 

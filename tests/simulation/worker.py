@@ -181,7 +181,7 @@ class SimWorker:
             return
         self.world.note(self.name, report)
         if isinstance(report, LeaseLost):
-            self.world.checker.told_lost(report.shard, report.tenure)
+            self.world.checker.told_lost(report.decision.lease.shard, report.decision.tenure)
         reaction = self.mapping.react(report, self.clock.now())
         for event in reaction.events:
             if isinstance(event, GapFound):
@@ -305,7 +305,9 @@ class SimWorker:
         world, odds = self.world, self.world.odds
         key = self._begin("survey")
         if not decision.list_shards:
-            self.ask(key, lambda: Surveyed(world.store.read()), decision, odds.write_fails)
+            self.ask(
+                key, lambda: Surveyed(decision, world.store.read()), decision, odds.write_fails
+            )
             return
         if self.rng.random() < odds.listing_fails:
             self.after(world.lag(), lambda: self.answer(key, refused(decision, 1.0)))
@@ -323,7 +325,7 @@ class SimWorker:
             def read() -> None:
                 report: Report = refused(decision, 0.5)
                 if not world.is_within("throttle"):
-                    report = Surveyed(world.store.read(), listing)
+                    report = Surveyed(decision, world.store.read(), listing)
                 self.after(world.lag("store"), lambda: self.answer(key, report))
 
             self.after(cached_seconds + late + world.lag(), read)
@@ -335,14 +337,14 @@ class SimWorker:
         match decision:
             case Pin(service_seconds=seconds):
                 key = self._begin("pin")
-                self.ask(key, lambda: Pinned(store.pin(seconds)), decision, fails)
+                self.ask(key, lambda: Pinned(decision, store.pin(seconds)), decision, fails)
             case Create():
                 self._create(decision)
             case Take(lease=lease, session=session):
 
                 def take() -> Report:
                     taken = store.take(lease, session)
-                    return Taken(taken) if taken else NotTaken(lease.shard)
+                    return Taken(decision, taken) if taken else NotTaken(decision)
 
                 key = self._begin(("row", lease.shard))
                 self.ask(key, take, decision, fails)
@@ -350,7 +352,7 @@ class SimWorker:
 
                 def forget() -> Report:
                     store.forget(lease)
-                    return Forgotten(lease.shard)
+                    return Forgotten(decision)
 
                 key = self._begin(("row", lease.shard))
                 self.ask(key, forget, decision, fails)
@@ -370,16 +372,16 @@ class SimWorker:
             try:
                 match decision:
                     case Save(position=position):
-                        return Saved(shard, tenure, store.advance(lease, position))
+                        return Saved(decision, store.advance(lease, position))
                     case Finish(children=children, take=take):
                         taken = store.finish(lease, children, tenure.session, take)
-                        return Finished(shard, tenure, taken)
+                        return Finished(decision, taken)
                     case Release(position=position):
                         store.release(lease, position)
-                        return Released(shard, tenure)
+                        return Released(decision)
             except Lost:
                 self.world.checker.lost_lease(shard, tenure)
-                return LeaseLost(shard, tenure)
+                return LeaseLost(decision)
 
         self.ask(self._begin(("write", shard, tenure)), serve, decision, fails)
 
@@ -389,7 +391,7 @@ class SimWorker:
 
         def go_on(index: int) -> None:
             if index == len(leases):
-                self.answer(key, Created())
+                self.answer(key, Created(decision))
             elif self.rng.random() < world.odds.write_fails or world.is_within("throttle"):
                 self.answer(key, refused(decision, 0.5))
             else:
@@ -410,11 +412,11 @@ class SimWorker:
             try:
                 page = reader.fetch(decision.position, decision.limit, stingy=stingy)
             except PositionTrimmed:
-                return Trimmed(shard, tenure)
+                return Trimmed(decision)
             except Gone:
                 world.checker.gone_told(shard, tenure)
-                return ShardGone(shard, tenure)
-            return Fetched(shard, tenure, page)
+                return ShardGone(decision)
+            return Fetched(decision, page)
 
         key = self._begin(("fetch", shard, tenure))
         fails = world.odds.fetch_fails
@@ -425,7 +427,7 @@ class SimWorker:
         key = self._begin(("children", shard, tenure))
         self.ask(
             key,
-            lambda: ChildrenFound(shard, tenure, world.stream.children(shard)),
+            lambda: ChildrenFound(decision, world.stream.children(shard)),
             decision,
             world.odds.listing_fails,
             of="stream",
@@ -442,7 +444,7 @@ class SimWorker:
                     fails = self.rng.random() < self.world.odds.write_fails
                     fails = fails or self.world.is_within("throttle")
                     dead = not fails and self.world.store.expire(session)
-                    report = Expired(session.id) if dead else NotExpired(session.id)
+                    report = Expired(decision) if dead else NotExpired(decision)
                     self.after(self.world.lag(), lambda: self._answer_beat(key, report))
 
                 self.after(self.world.lag(), expire)
@@ -466,12 +468,14 @@ class SimWorker:
                 self.after(world.lag(), lambda: self._answer_beat(key, refused(decision, 0.5)))
             elif confirmed is None:
                 fresh = store.fresh_session()
-                self.after(world.lag(), lambda: self._lost_session(key, SessionLost(fresh)))
+                self.after(
+                    world.lag(), lambda: self._lost_session(key, SessionLost(decision, fresh))
+                )
             else:
                 self.after(world.lag("store") + slow, lambda: read(confirmed))
 
         def read(confirmed: Session) -> None:
-            report = Beaten(confirmed, store.read_sessions(), sent)
+            report = Beaten(decision, confirmed, store.read_sessions(), sent)
             self.after(world.lag("store"), lambda: self._confirmed(key, report))
 
         self.world.schedule.after(world.lag(), sent_off)

@@ -77,7 +77,6 @@ class Lane:
         "_opened_seconds",
         "_runs",
         "called_at_seconds",
-        "discarding",
         "held",
         "number",
         "under_way",
@@ -91,8 +90,6 @@ class Lane:
         """What is being invoked or discarded: one thing at a time."""
         self.called_at_seconds = 0.0
         """When the last call began (monotonic)."""
-        self.discarding: DiscardReason | None = None
-        """Why `under_way` is being discarded, when it is."""
         self.held: Held | None = None
         self.waiting = 0
         self.waiting_bytes = 0

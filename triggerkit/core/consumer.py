@@ -12,12 +12,13 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import TypeAlias, assert_never
+from typing import assert_never
 
 from triggerkit.core import events
 from triggerkit.core.batches import Lane, split_into_lanes
 from triggerkit.core.decisions import (
     Cancel,
+    ConsumerDecision,
     Decision,
     Discard,
     Fetch,
@@ -78,11 +79,6 @@ REQUEST_IDS = uuid.UUID("6f0a3c0e-7d1b-4d3c-9a58-0b1d5c7e2f44")
 CHILDREN_TRIES = 5
 FIRST_CHILDREN_WAIT_SECONDS = 0.1
 """Five tries, doubling: about 3 s in all (leases.md 6.6 rule 4)."""
-
-
-ConsumerDecision: TypeAlias = (
-    Fetch | Invoke | Cancel | Discard | Save | FindChildren | Finish | Release
-)
 
 
 class _Work(Enum):
@@ -230,10 +226,10 @@ class ShardConsumer:
                 self._under_way.discard(_Work.FETCH)
                 self.lease = replace(self.lease, lost_reason=SHARD_GONE)
                 self._announce_gap(self.reading.gone(), SHARD_GONE)
-            case Invoked(batch=batch, outcome=outcome):
-                self._absorb_call(batch, outcome, now)
-            case Discarded(batch=batch):
-                self._absorb_discard(batch)
+            case Invoked(decision=decision, outcome=outcome):
+                self._absorb_call(decision.batch, outcome, now)
+            case Discarded(decision=decision):
+                self._absorb_discard(decision)
             case Cancelled():
                 pass  # each call still answers by itself
             case LeaseLost():
@@ -310,18 +306,16 @@ class ShardConsumer:
         lane.call_completed(now.monotonic_seconds)
         self._apply(decide(batch, outcome, self._settings.options, now), lane)
 
-    def _absorb_discard(self, batch: Batch) -> None:
-        lane = self._lanes[batch.lane]
-        reason, lane.discarding = lane.discarding, None
-        assert reason is not None, "nothing was being discarded"
-        lane.under_way = None
+    def _absorb_discard(self, decision: Discard) -> None:
+        batch = decision.batch
+        self._lanes[batch.lane].under_way = None
         self._progress.account(batch.ordinals)
         self._emit(
             events.RecordsDiscarded(
                 mapping=self._mapping,
                 shard=self.lease.shard,
                 tenure=self.tenure,
-                condition=reason,
+                condition=decision.reason,
                 attempts=batch.attempts,
                 records=len(batch),
                 first_sequence_number=batch.records[0].sequence_number,
@@ -477,7 +471,6 @@ class ShardConsumer:
         if lane.held is not None and self._is_due(lane.held.not_before_seconds, now):
             held, lane.held = lane.held, None
             lane.under_way = held.batch
-            lane.discarding = held.reason
             self._emit(
                 events.DiscardStarted(
                     self._mapping,

@@ -10,9 +10,18 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import TypeAlias, assert_never
+from typing import assert_never
 
-from triggerkit.core.decisions import Create, Decision, Finish, Forget, Pin, Survey, Take
+from triggerkit.core.decisions import (
+    CoordinatorDecision,
+    Create,
+    Decision,
+    Finish,
+    Forget,
+    Pin,
+    Survey,
+    Take,
+)
 from triggerkit.core.events import WaitCause
 from triggerkit.core.leases import (
     TOMBSTONE_SECONDS,
@@ -53,8 +62,6 @@ NEVER = float("inf")
 
 OPENING_SECONDS = 5.0
 """How long after the pin of a start at LATEST a shard may be opened at its tip instead."""
-
-CoordinatorDecision: TypeAlias = Survey | Pin | Create | Take | Forget
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,12 +253,12 @@ class LeaseCoordinator:
             case Taken(lease=lease):
                 self._taking.discard(lease.shard)
                 self._put(lease)
-            case Forgotten(shard=shard):
-                self._forgetting.discard(shard)
-                self._rows.drop(shard)
-            case NotTaken(shard=shard):
-                self._taking.discard(shard)
-                self._doubtful.add(shard)
+            case Forgotten(decision=Forget(lease=lease)):
+                self._forgetting.discard(lease.shard)
+                self._rows.drop(lease.shard)
+            case NotTaken(decision=Take(lease=lease)):
+                self._taking.discard(lease.shard)
+                self._doubtful.add(lease.shard)
             case _:
                 assert_never(report)
 

@@ -1,8 +1,6 @@
 """What the core asks for; every decision is answered by exactly one report (`reports`).
 
-A decision about a held lease carries the lease as last written and its tenure; its report echoes the
-shard and the tenure, and the lease again where a write moved its counter. A report of a past tenure is
-dropped in one place.
+A decision about a held lease carries the lease as last written and its tenure.
 """
 
 from __future__ import annotations
@@ -145,21 +143,11 @@ class Release:
     position: Position
 
 
-Decision: TypeAlias = (
-    Survey
-    | Pin
-    | Create
-    | Take
-    | Forget
-    | Fetch
-    | Invoke
-    | Cancel
-    | Discard
-    | Save
-    | FindChildren
-    | Finish
-    | Release
+CoordinatorDecision: TypeAlias = Survey | Pin | Create | Take | Forget
+ConsumerDecision: TypeAlias = (
+    Fetch | Invoke | Cancel | Discard | Save | FindChildren | Finish | Release
 )
+Decision: TypeAlias = CoordinatorDecision | ConsumerDecision
 
 # --- decisions of the membership ----------------------------------------------------------------
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Iterator
-from typing import NamedTuple, assert_never
+from typing import NamedTuple
 
 from triggerkit.core.consumer import ConsumerSettings, ShardConsumer
 from triggerkit.core.coordinator import Cadence, LeaseCoordinator
 from triggerkit.core.decisions import (
     Beat,
+    ConsumerDecision,
     Create,
     Decision,
     Expire,
@@ -23,6 +24,7 @@ from triggerkit.core.decisions import (
     Finish,
     Forget,
     Invoke,
+    MembershipDecision,
     Pin,
     Survey,
     Take,
@@ -44,11 +46,10 @@ from triggerkit.core.model import (
 from triggerkit.core.outcome import NotInvoked, Outcome, RecordFailure, RecordsEnded
 from triggerkit.core.phases import Phase
 from triggerkit.core.reports import (
-    Cancelled,
     ChildrenFound,
     ConsumerReport,
+    CoordinatorReport,
     Created,
-    Discarded,
     Fetched,
     Finished,
     Forgotten,
@@ -57,11 +58,8 @@ from triggerkit.core.reports import (
     NotNow,
     NotTaken,
     Pinned,
-    Released,
     Report,
-    Saved,
     Sessions,
-    ShardGone,
     StopAsked,
     Surveyed,
     Taken,
@@ -137,7 +135,6 @@ class EventSourceMapping:
         """Absorb one report; answer what should be under way and is not, and what happened."""
         decisions: list[Decision] = []
         self._watchdog.excuse(self._wished_at_seconds, now)
-        self._watch_report(report, now)
         self._absorb(report, now, decisions)
         self._wake_due(now, decisions)
         if self._stop is None:
@@ -182,62 +179,70 @@ class EventSourceMapping:
                 self._ask_all_to_stop(reason, now, decisions)
             case Sessions():
                 self._absorb_sessions(report, now, decisions)
-            case Surveyed(listing=listing):
-                self.coordinator.absorb(report, now)
-                if self._stop is None:
-                    self._observe(now)
-                if listing is not None and self._stop is None:
+            case Surveyed() | Pinned() | Created() | Taken() | NotTaken() | Forgotten():
+                self._absorb_for_coordinator(report, now, decisions)
+            case NotNow(decision=decision):
+                self._absorb_not_now(report, decision, now, decisions)
+            case _:
+                self._absorb_for_consumer(report, report.decision, now, decisions)
+
+    def _absorb_for_coordinator(
+        self, report: CoordinatorReport, now: Now, decisions: list[Decision]
+    ) -> None:
+        self._watchdog.answered(report.decision, now)
+        self.coordinator.absorb(report, now)
+        match report:
+            case Surveyed(listing=listing) if self._stop is None:
+                self._observe(now)
+                if listing is not None:
                     decisions += self.coordinator.forgets(self._is_blocked, listing)
             case Taken(lease=lease):
-                self.coordinator.absorb(report, now)
                 self._start(lease, now, decisions)
-            case Pinned() | Created() | NotTaken() | Forgotten():
-                self.coordinator.absorb(report, now)
-            case NotNow():
-                self._absorb_not_now(report, now, decisions)
             case _:
-                self._absorb_for_consumer(report, now, decisions)
+                pass
 
-    def _absorb_not_now(self, report: NotNow, now: Now, decisions: list[Decision]) -> None:
-        wait = BLOCKED_RETRY_SECONDS if report.wait_seconds is None else report.wait_seconds
-        decision = report.decision
+    def _absorb_not_now(
+        self,
+        report: NotNow,
+        decision: Decision | MembershipDecision,
+        now: Now,
+        decisions: list[Decision],
+    ) -> None:
         match decision:
             case Survey() | Pin() | Create() | Take() | Forget():
-                self.coordinator.absorb_not_now(decision, wait, now)
+                self._watchdog.failed(report, now)
+                self.coordinator.absorb_not_now(decision, _wait_seconds(report), now)
             case Beat() | Expire():
                 raise AssertionError("the membership's decisions are not answered here")
             case _:
-                if isinstance(decision, Invoke):
-                    self._call_ended(decision.lease.shard, now)
-                consumer = self._consumer_of(decision.lease.shard, decision.tenure)
-                if consumer is not None:
-                    consumer.absorb_not_now(decision, wait, report.error, now)
-                    if not consumer.seeks_children:  # the coordinator looks for them from now on
-                        self._watchdog.drop(
-                            Subject(Operation.FIND_CHILDREN, decision.lease.shard), now
-                        )
-                    self._derive(consumer, now, decisions)
+                self._absorb_for_consumer(report, decision, now, decisions)
 
     def _absorb_for_consumer(
-        self, report: ConsumerReport, now: Now, decisions: list[Decision]
+        self,
+        report: ConsumerReport | NotNow,
+        decision: ConsumerDecision,
+        now: Now,
+        decisions: list[Decision],
     ) -> None:
-        if isinstance(report, Invoked):
-            self._call_ended(report.shard, now)
-        consumer = self._consumer_of(report.shard, report.tenure)
-        if consumer is None:
+        """Pass a report to the consumer that asked for it; one of a past tenure is counted and dropped."""
+        shard = decision.lease.shard
+        if isinstance(decision, Invoke):
+            self._call_ended(shard, now)
+        consumer = self.consumers.get(shard)
+        if consumer is None or consumer.tenure != decision.tenure:
+            self.stale_reports += 1
             return
-        decisions += consumer.absorb(report, now)
+        if isinstance(report, NotNow):
+            self._watchdog.failed(report, now)
+            consumer.absorb_not_now(decision, _wait_seconds(report), report.error, now)
+            if not consumer.seeks_children:  # the coordinator looks for them from now on
+                self._watchdog.drop(Subject(Operation.FIND_CHILDREN, shard), now)
+        else:
+            self._watch_consumer(consumer, report, now)
+            decisions += consumer.absorb(report, now)
         if isinstance(report, Finished):
             self._absorb_end(consumer, report.taken, now, decisions)
         self._derive(consumer, now, decisions)
-
-    def _consumer_of(self, shard: ShardId, tenure: Tenure) -> ShardConsumer | None:
-        """The consumer of that tenure; None, and counted, if the tenure is over."""
-        consumer = self.consumers.get(shard)
-        if consumer is None or consumer.tenure != tenure:
-            self.stale_reports += 1
-            return None
-        return consumer
 
     def _call_ended(self, shard: ShardId, now: Now) -> None:
         self._calls[shard] -= 1
@@ -247,57 +252,44 @@ class EventSourceMapping:
             if shard not in self.consumers:
                 self.coordinator.let_go(shard, now)
 
-    def _watch_report(self, report: Report, now: Now) -> None:
-        """What the report says of what was waited for: it failed, or moved."""
-        match report:
-            case NotNow():
-                if self._is_current(report.decision):
-                    self._watchdog.failed(report, now)
-            case Surveyed():
-                self._watchdog.ended(Subject(Operation.SURVEY), now)
-            case Pinned():
-                self._watchdog.ended(Subject(Operation.PIN), now)
-            case Created() | Taken() | NotTaken() | Forgotten() | Woke() | StopAsked() | Sessions():
-                pass
-            case _:
-                consumer = self.consumers.get(report.shard)
-                if consumer is not None and consumer.tenure == report.tenure:
-                    self._watch_consumer(consumer, report, now)
-
     def _watch_consumer(self, consumer: ShardConsumer, report: ConsumerReport, now: Now) -> None:
-        watchdog, shard = self._watchdog, report.shard
+        """What the report says of what was waited for: it moved, or is to be tried again."""
+        watchdog, shard = self._watchdog, consumer.lease.shard
         if isinstance(report, Invoked):
             self._judge(report, now)
         match report:
-            case Invoked(batch=batch, outcome=NotInvoked(reason=reason, wait_seconds=None)):
+            case Invoked(
+                decision=Invoke(batch=batch), outcome=NotInvoked(reason=reason, wait_seconds=None)
+            ):
                 watchdog.refused(Subject(Operation.INVOKE, shard, batch.lane), reason, now)
-            case Invoked(batch=batch, outcome=outcome) if invalid := self._invalid_in(outcome):
+            case Invoked(decision=Invoke(batch=batch), outcome=outcome) if (
+                invalid := self._invalid_in(outcome)
+            ):
                 error = held_up(batch, invalid, self.settings.mapping.trigger)
                 watchdog.block(Subject(Operation.INVOKE, shard, batch.lane), error, now)
             case Trimmed():
                 if consumer.reading.position == TRIM_HORIZON:
                     watchdog.refused(Subject(Operation.FETCH, shard), TRIM_HORIZON_REFUSED, now)
-            case Cancelled():
-                pass  # each call still answers by itself
             case LeaseLost():
                 watchdog.forget(shard, now)  # calls that run are waited for
             case _:
-                watchdog.ended(_what_moved(report), now)
+                watchdog.answered(report.decision, now)
                 if isinstance(report, Fetched) and self._stop is None:
                     self._watch_end(report, now)
 
     def _watch_end(self, report: Fetched, now: Now) -> None:
         """A shard that is closed brings records, or its end."""
-        subject = Subject(None, report.shard, cause=WaitCause.SHARD_END)
+        shard = report.decision.lease.shard
+        subject = Subject(None, shard, cause=WaitCause.SHARD_END)
         if report.page.records or report.page.ended:
             self._watchdog.ended(subject, now)
-        elif self.coordinator.is_closed(report.shard):
+        elif self.coordinator.is_closed(shard):
             self._watchdog.hold(subject, CLOSED_WITHOUT_END, now)
 
     def _judge(self, report: Invoked, now: Now) -> None:
         """Block the whole trigger once it shows that the handler's type fits nothing."""
         trigger = self.settings.mapping.trigger
-        misfit = self._fit.judge(report.batch, report.outcome, trigger)
+        misfit = self._fit.judge(report.decision.batch, report.outcome, trigger)
         if misfit is not None:
             self._watchdog.block(Subject(Operation.INVOKE), misfit, now)
 
@@ -306,14 +298,6 @@ class EventSourceMapping:
         if not isinstance(outcome, RecordsEnded) or self.settings.options.discards_invalid:
             return None
         return next(iter(outcome.invalid), None)
-
-    def _is_current(self, decision: Decision | Beat | Expire) -> bool:
-        match decision:
-            case Survey() | Pin() | Create() | Take() | Forget() | Beat() | Expire():
-                return True
-            case _:
-                consumer = self.consumers.get(decision.lease.shard)
-                return consumer is not None and consumer.tenure == decision.tenure
 
     def _absorb_end(
         self,
@@ -435,7 +419,7 @@ class EventSourceMapping:
                 if children is not None:
                     del decisions[index]
                     self._watchdog.drop(Subject(Operation.FIND_CHILDREN, shard), now)
-                    consumer.absorb(ChildrenFound(shard, decision.tenure, children), now)
+                    consumer.absorb(ChildrenFound(decision, children), now)
                     return [*decisions, *consumer.derive(now, deadline)]
         return decisions
 
@@ -443,27 +427,9 @@ class EventSourceMapping:
         return iter(self.consumers.values())
 
 
-def _what_moved(
-    report: Invoked | Discarded | Fetched | ShardGone | Saved | ChildrenFound | Finished | Released,
-) -> Subject:
-    """The call that succeeded."""
-    match report:
-        case Invoked(batch=batch):
-            return Subject(Operation.INVOKE, report.shard, batch.lane)
-        case Discarded(batch=batch):
-            return Subject(Operation.DISCARD, report.shard, batch.lane)
-        case Fetched() | ShardGone():
-            return Subject(Operation.FETCH, report.shard)
-        case Saved():
-            return Subject(Operation.SAVE, report.shard)
-        case ChildrenFound():
-            return Subject(Operation.FIND_CHILDREN, report.shard)
-        case Finished():
-            return Subject(Operation.FINISH, report.shard)
-        case Released():
-            return Subject(Operation.RELEASE, report.shard)
-        case _:
-            assert_never(report)
+def _wait_seconds(report: NotNow) -> float:
+    """How long to wait; what waiting cannot cure is tried rarely."""
+    return BLOCKED_RETRY_SECONDS if report.wait_seconds is None else report.wait_seconds
 
 
 def _outlived(shard: ShardId) -> Subject:

@@ -11,7 +11,6 @@ from typing import NamedTuple, assert_never
 
 from triggerkit.core import events
 from triggerkit.core.decisions import Beat, Expire, MembershipDecision
-from triggerkit.core.events import Operation
 from triggerkit.core.leases import first_to_expire
 from triggerkit.core.model import Now, Session, SessionId, SessionState
 from triggerkit.core.reports import (
@@ -25,7 +24,7 @@ from triggerkit.core.reports import (
     StopAsked,
     Woke,
 )
-from triggerkit.core.watchdog import Subject, Watchdog
+from triggerkit.core.watchdog import Watchdog
 
 BEAT_SECONDS = 1.5
 SILENCE_SECONDS = 6.0
@@ -101,8 +100,8 @@ class Membership:
 
     def _absorb(self, report: MembershipReport, now: Now) -> None:
         match report:
-            case Beaten():
-                self._watchdog.ended(Subject(Operation.BEAT), now)
+            case Beaten(decision=decision):
+                self._watchdog.answered(decision, now)
                 self._absorb_beat(report, now)
             case NotNow(decision=Expire(session=session)):
                 self._watchdog.failed(report, now)
@@ -111,21 +110,22 @@ class Membership:
                 self._watchdog.failed(report, now)
                 self._beating = False
                 self._beat_at_seconds = now.monotonic_seconds + (wait or BEAT_SECONDS)
-            case SessionLost(fresh=fresh):
-                self._watchdog.ended(Subject(Operation.BEAT), now)
+            case SessionLost(decision=decision, fresh=fresh):
+                self._watchdog.answered(decision, now)
                 self._events.append(events.SessionLost(self._me.id, fresh.id))
                 self._me = replace(fresh, state=self._me.state)
                 self._beating = False
                 self._beat_at_seconds = now.monotonic_seconds
                 self._sessions = None
-            case Expired(session=dead):
+            case Expired(decision=Expire(session=session)):
+                dead = session.id
                 self._expiring.discard(dead)
                 self._dead.add(dead)
                 self._others.pop(dead, None)
                 if self._sessions is not None:  # else this session has no beat confirmed yet
                     self._conclude()
-            case NotExpired(session=alive):
-                self._absorb_not_expired(alive)
+            case NotExpired(decision=Expire(session=session)):
+                self._absorb_not_expired(session.id)
             case StopAsked():
                 self._me = replace(self._me, state=SessionState.DRAINING)
             case Woke():

@@ -1,7 +1,7 @@
-"""What the shell answers: a report says what happened, never what to do about it.
+"""What came of each decision: a report says what happened, never what to do about it.
 
-A report about a held lease echoes its shard and tenure, and carries the lease again where a write moved
-its counter. A report of a past tenure is dropped in one place, `EventSourceMapping.react`.
+A report holds the decision that it answers, and the lease again where a write moved its counter.
+`EventSourceMapping` drops the reports of a past tenure.
 """
 
 from __future__ import annotations
@@ -9,18 +9,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from triggerkit.core.decisions import Decision, MembershipDecision
+from triggerkit.core.decisions import (
+    Beat,
+    Cancel,
+    Create,
+    Decision,
+    Discard,
+    Expire,
+    Fetch,
+    FindChildren,
+    Finish,
+    Forget,
+    Invoke,
+    MembershipDecision,
+    Pin,
+    Release,
+    Save,
+    Survey,
+    Take,
+)
 from triggerkit.core.model import (
-    Batch,
     Children,
     Lease,
     Listing,
     Page,
     Session,
     SessionId,
-    ShardId,
     StopReason,
-    Tenure,
 )
 from triggerkit.core.outcome import Outcome
 
@@ -46,6 +61,7 @@ class NotNow:
 class Surveyed:
     """All leases of the mapping, and the shards if they were asked for."""
 
+    decision: Survey
     leases: tuple[Lease, ...]
     listing: Listing | None = None
 
@@ -54,6 +70,7 @@ class Surveyed:
 class Pinned:
     """The service time that is stored: the one that was asked for, or an earlier start's."""
 
+    decision: Pin
     service_seconds: float
 
 
@@ -61,26 +78,29 @@ class Pinned:
 class Created:
     """All rows exist now."""
 
+    decision: Create
+
 
 @dataclass(frozen=True, slots=True)
 class Taken:
     """This worker owns the lease; the row is the authoritative checkpoint."""
 
+    decision: Take
     lease: Lease
 
 
 @dataclass(frozen=True, slots=True)
 class NotTaken:
-    """The row was not as seen: somebody else was faster."""
+    """The row was not as seen: another worker was faster."""
 
-    shard: ShardId
+    decision: Take
 
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
     """The row is gone, or was changed and stays."""
 
-    shard: ShardId
+    decision: Forget
 
 
 # --- reports to a shard consumer ----------------------------------------------------------------
@@ -90,8 +110,7 @@ class Forgotten:
 class Fetched:
     """One page."""
 
-    shard: ShardId
-    tenure: Tenure
+    decision: Fetch
     page: Page
 
 
@@ -99,51 +118,43 @@ class Fetched:
 class Trimmed:
     """The position is older than what the stream keeps."""
 
-    shard: ShardId
-    tenure: Tenure
+    decision: Fetch
 
 
 @dataclass(frozen=True, slots=True)
 class ShardGone:
     """The shard is listed no more or refused for good; the stream itself is there (leases.md 6.6 rule 9)."""
 
-    shard: ShardId
-    tenure: Tenure
+    decision: Fetch
 
 
 @dataclass(frozen=True, slots=True)
 class Invoked:
     """The handler came back."""
 
-    shard: ShardId
-    tenure: Tenure
-    batch: Batch
+    decision: Invoke
     outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """The calls were told to stop; each still answers with its own `Invoked`."""
+    """The calls were asked to stop; each still answers with its own `Invoked`."""
 
-    shard: ShardId
-    tenure: Tenure
+    decision: Cancel
 
 
 @dataclass(frozen=True, slots=True)
 class Discarded:
     """The failure record is delivered, or there is no destination."""
 
-    shard: ShardId
-    tenure: Tenure
-    batch: Batch
+    decision: Discard
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
     """The checkpoint is written; the lease carries the new counter."""
 
-    shard: ShardId
-    tenure: Tenure
+    decision: Save
     lease: Lease
 
 
@@ -151,8 +162,7 @@ class Saved:
 class ChildrenFound:
     """What the source lists as children."""
 
-    shard: ShardId
-    tenure: Tenure
+    decision: FindChildren
     children: Children
 
 
@@ -160,8 +170,7 @@ class ChildrenFound:
 class Finished:
     """The shard is at its end; `taken` are the children that this worker owns now."""
 
-    shard: ShardId
-    tenure: Tenure
+    decision: Finish
     taken: tuple[Lease, ...]
 
 
@@ -169,16 +178,14 @@ class Finished:
 class Released:
     """The lease has no owner."""
 
-    shard: ShardId
-    tenure: Tenure
+    decision: Release
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseLost:
     """A fenced write found another token: this tenure is over."""
 
-    shard: ShardId
-    tenure: Tenure
+    decision: Save | Finish | Release
 
 
 # --- reports without a decision -----------------------------------------------------------------
@@ -235,6 +242,7 @@ Report: TypeAlias = CoordinatorReport | ConsumerReport | NotNow | Woke | StopAsk
 class Beaten:
     """The beat is confirmed; `sent_at_seconds` (monotonic) is the moment before it was sent."""
 
+    decision: Beat
     session: Session
     sessions: tuple[Session, ...]
     sent_at_seconds: float
@@ -244,6 +252,7 @@ class Beaten:
 class SessionLost:
     """This worker was expired: all leases are lost; go on under a fresh session."""
 
+    decision: Beat
     fresh: Session
 
 
@@ -251,14 +260,14 @@ class SessionLost:
 class Expired:
     """The session is dead, by this worker or by another."""
 
-    session: SessionId
+    decision: Expire
 
 
 @dataclass(frozen=True, slots=True)
 class NotExpired:
     """The session has beaten meanwhile, or the store did not answer."""
 
-    session: SessionId
+    decision: Expire
 
 
 MembershipReport: TypeAlias = (

@@ -173,6 +173,12 @@ class Watchdog:
             self._queue_of(subject)[subject] = watched
         watched.decision = decision
 
+    def answered(self, decision: Decision | MembershipDecision, now: Now) -> None:
+        """The call that a decision asked for succeeded."""
+        subject = subject_of(decision)
+        if subject is not None:
+            self.ended(subject, now)
+
     def ended(self, subject: Subject, now: Now) -> None:
         """The call succeeded, or the condition is over."""
         self._conditions.discard(subject)

@@ -9,11 +9,12 @@ import asyncio
 import uuid
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import TypeAlias, assert_never
+from typing import assert_never
 
 from triggerkit.core.decisions import (
     Beat,
     Cancel,
+    ConsumerDecision,
     Create,
     Decision,
     Discard,
@@ -87,10 +88,6 @@ from triggerkit.runtime.listings import SharedListing
 
 LONGEST_BEAT_WAIT_SECONDS = 1.0
 
-LeaseDecision: TypeAlias = (
-    Fetch | Invoke | Cancel | Discard | Save | FindChildren | Finish | Release
-)
-
 
 @dataclass(frozen=True, slots=True)
 class MappingPorts:
@@ -134,12 +131,12 @@ class Performer:
         match error, decision:
             case LeaseLostError(), Save() | Finish() | Release():
                 self._backoff.forget(decision.lease.shard)
-                return LeaseLost(decision.lease.shard, decision.tenure)
+                return LeaseLost(decision)
             case PositionTrimmedError(), Fetch():
-                return Trimmed(decision.lease.shard, decision.tenure)
+                return Trimmed(decision)
             case SourceNotFoundError(), Fetch():
                 self._backoff.forget(decision.lease.shard)
-                return ShardGone(decision.lease.shard, decision.tenure)
+                return ShardGone(decision)
         wait_seconds = self._backoff.failed(*_key(decision))
         permanent = isinstance(error, TriggerkitError) and error.permanent
         return NotNow(decision, None if permanent else wait_seconds, error)
@@ -156,51 +153,51 @@ class Performer:
             case Survey(list_shards=list_shards):
                 # the leases are read after the shards: a row that is missing then really is
                 listing = await self.ports.listing.get() if list_shards else None
-                return Surveyed(await store.read(self.ports.prefix), listing)
+                return Surveyed(decision, await store.read(self.ports.prefix), listing)
             case Pin(service_seconds=proposed):
-                return Pinned(await store.pin(self.ports.prefix, proposed))
+                return Pinned(decision, await store.pin(self.ports.prefix, proposed))
             case Create(leases=leases):
                 await store.create(leases)
-                return Created()
+                return Created(decision)
             case Take(lease=lease, session=session):
                 taken = await store.take(lease, session)
-                return NotTaken(lease.shard) if taken is None else Taken(taken)
+                return NotTaken(decision) if taken is None else Taken(decision, taken)
             case Forget(lease=lease):
                 await store.forget(lease)
-                return Forgotten(lease.shard)
+                return Forgotten(decision)
             case _:
                 return await self._perform_for_lease(decision)
 
-    async def _perform_for_lease(self, decision: LeaseDecision) -> Report:
-        store, lease, tenure = self.ports.store, decision.lease, decision.tenure
+    async def _perform_for_lease(self, decision: ConsumerDecision) -> Report:
+        store, lease = self.ports.store, decision.lease
         match decision:
             case Fetch(position=position, limit=limit):
                 reader = self._readers.get(lease.shard)
                 if reader is None:
                     reader = self._readers[lease.shard] = self.ports.source.open(lease.shard)
-                return Fetched(lease.shard, tenure, await reader.fetch(position, limit))
+                return Fetched(decision, await reader.fetch(position, limit))
             case Invoke():
                 return await self._invoke(decision)
             case Cancel():
                 await self._cancel(lease.shard)
                 await self._close_reader(lease.shard)
-                return Cancelled(lease.shard, tenure)
+                return Cancelled(decision)
             case Discard():
                 await self._discard(decision)
-                return Discarded(lease.shard, tenure, decision.batch)
+                return Discarded(decision)
             case Save(position=position):
-                return Saved(lease.shard, tenure, await store.advance(lease, position))
+                return Saved(decision, await store.advance(lease, position))
             case FindChildren():
                 children = await self.ports.source.children(lease.shard)
-                return ChildrenFound(lease.shard, tenure, children)
+                return ChildrenFound(decision, children)
             case Finish(children=rows, take=take):
-                taken = await store.finish(lease, rows, tenure.session, take)
+                taken = await store.finish(lease, rows, decision.tenure.session, take)
                 await self._close_reader(lease.shard)
-                return Finished(lease.shard, tenure, taken)
+                return Finished(decision, taken)
             case Release(position=position):
                 await store.release(lease, position)
                 await self._close_reader(lease.shard)
-                return Released(lease.shard, tenure)
+                return Released(decision)
             case _:
                 assert_never(decision)
 
@@ -226,7 +223,7 @@ class Performer:
             outcome = Failed(LastFailure(request_id, "CancelledError", told))
         finally:
             del self._running[request_id]
-        return Invoked(shard, decision.tenure, decision.batch, outcome)
+        return Invoked(decision, outcome)
 
     async def _cancel(self, shard: ShardId) -> None:
         for request_id in [r for r, running in self._running.items() if running == shard]:
@@ -292,13 +289,13 @@ class MembershipPerformer:
                 sent_at = self._clock.now().monotonic_seconds
                 confirmed = await self._store.beat(session)
                 if confirmed is None:
-                    return SessionLost(self._store.fresh_session())
+                    return SessionLost(decision, self._store.fresh_session())
                 sessions = await self._store.read_sessions()
                 self._backoff.succeeded(None, Beat.__name__)
-                return Beaten(confirmed, sessions, sent_at)
+                return Beaten(decision, confirmed, sessions, sent_at)
             case Expire(session=session):
                 if await self._store.expire(session):
-                    return Expired(session.id)
-                return NotExpired(session.id)
+                    return Expired(decision)
+                return NotExpired(decision)
             case _:
                 assert_never(decision)

@@ -97,7 +97,7 @@ MUTANTS = (
         "a trimmed position is refused for ever",
         "runtime/perform.py",
         "            case PositionTrimmedError(), Fetch():\n"
-        "                return Trimmed(decision.lease.shard, decision.tenure)\n",
+        "                return Trimmed(decision)\n",
         "",
         "a shard that was not read for a day is never read again",
     ),
@@ -113,7 +113,7 @@ MUTANTS = (
         "runtime/perform.py",
         "            case SourceNotFoundError(), Fetch():\n"
         "                self._backoff.forget(decision.lease.shard)\n"
-        "                return ShardGone(decision.lease.shard, decision.tenure)\n",
+        "                return ShardGone(decision)\n",
         "",
         "a shard that was deleted holds its children back for good",
     ),
@@ -128,10 +128,10 @@ MUTANTS = (
         "the leases are read before the shards",
         "runtime/perform.py",
         "                listing = await self.ports.listing.get() if list_shards else None\n"
-        "                return Surveyed(await store.read(self.ports.prefix), listing)",
+        "                return Surveyed(decision, await store.read(self.ports.prefix), listing)",
         "                rows = await store.read(self.ports.prefix)\n"
         "                listing = await self.ports.listing.get() if list_shards else None\n"
-        "                return Surveyed(rows, listing)",
+        "                return Surveyed(decision, rows, listing)",
         "rows that were written meanwhile look missing: what is over is read again",
     ),
     Mutant(
@@ -161,7 +161,7 @@ MUTANTS = (
         "runtime/perform.py",
         "            case LeaseLostError(), Save() | Finish() | Release():\n"
         "                self._backoff.forget(decision.lease.shard)\n"
-        "                return LeaseLost(decision.lease.shard, decision.tenure)\n",
+        "                return LeaseLost(decision)\n",
         "",
         "a worker goes on with a shard that belongs to another",
     ),

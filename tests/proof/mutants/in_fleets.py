@@ -170,18 +170,20 @@ MUTANTS = (
     Mutant(
         "stale reports accepted",
         MAPPING,
-        "if consumer is None or consumer.tenure != tenure:",
+        "if consumer is None or consumer.tenure != decision.tenure:",
         "if consumer is None:",
         "an answer of an earlier stay counts for records of the present one",
     ),
     Mutant(
         "unfenced save: under the token that a survey shows",
         MAPPING,
-        "            case Surveyed(listing=listing):\n",
-        "            case Surveyed(listing=listing):\n"
-        "                for row in report.leases:\n"
-        "                    if row.shard in self.consumers:\n"
-        "                        self.consumers[row.shard].lease = row\n",
+        "        self.coordinator.absorb(report, now)\n        match report:\n",
+        "        self.coordinator.absorb(report, now)\n"
+        "        if isinstance(report, Surveyed):\n"
+        "            for row in report.leases:\n"
+        "                if row.shard in self.consumers:\n"
+        "                    self.consumers[row.shard].lease = row\n"
+        "        match report:\n",
         "a worker that lost its shard writes with its successor's token",
     ),
     Mutant(
