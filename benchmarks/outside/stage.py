@@ -13,7 +13,7 @@ from random import Random
 from typing import Protocol
 
 from outside.judge import Judge, Record, Verdict
-from triggerkit.emulator import Damage, Emulator, Quirk
+from triggerkit.emulator import Damage, Emulator
 
 NAME = "stage"
 KEYS = 8
@@ -140,7 +140,7 @@ class Stage:
 
     def trim_parents(self) -> None:
         """The same; closed shards leave the listing, and their children go on naming them."""
-        self.faults.imitate(Quirk.NO_TRIM)  # else the engine's children forget who their parent was
+        self.faults.keeps_records = True  # else the engine's children forget who their parent was
         self.trim()
         open_shards = self._emulator.open_shards(NAME)
         for shard in self._listed_shards():

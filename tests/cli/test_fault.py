@@ -86,7 +86,6 @@ COMMANDS = (
     ("hide", "SHARD"),
     ("lag", "5"),
     ("stale",),
-    ("quirks", "moto"),
     ("clear",),
 )
 
@@ -133,8 +132,6 @@ def test_each_plan_says_what_will_happen_and_clear_ends_it(shared: Endpoint) -> 
             ("show", shard),
             ("lag", "1", "--spread-seconds", "20"),
             ("stale", "30"),
-            ("quirks", "roto", "late-null"),
-            ("quirks",),
         )
     ]
     assert said == [
@@ -149,8 +146,6 @@ def test_each_plan_says_what_will_happen_and_clear_ends_it(shared: Endpoint) -> 
         f"listings show {shard} again",
         "shards are listed 1 s after they were made",
         "the next 3 listings: as of 30 s ago",
-        "quirks: child-shards-missing, late-null",
-        "quirks: none",
     ]
     faults = shared.emulator.faults
     assert faults.listings.lag_spread_seconds == 20
@@ -189,7 +184,6 @@ def test_the_log_shows_the_newest_calls(shared: Endpoint) -> None:
         (["ttl", "orders", '{"id": "none"}'], "no item with that key"),
         (["hide", "shardId-none"], "which no stream has"),
         (["merge", "orders"], "whose shards never merge"),
-        (["quirks", "mato"], "did you mean moto?"),
         (["delay", "-1"], "-1"),
         (["log", "--operation", "Nonsense"], "there is no operation 'Nonsense'"),
         (["explode"], "No such command 'explode'"),

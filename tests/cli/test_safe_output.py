@@ -219,7 +219,6 @@ CASES: dict[str, Case] = {
     "fault latency": words("fault", "latency", "1", "--operation", NASTY),
     "fault log": words("fault", "log", "--operation", NASTY),
     "fault merge": words("fault", "merge", NASTY),
-    "fault quirks": words("fault", "quirks", NASTY),
     "fault roll": words("fault", "roll", NASTY),
     "fault show": words("fault", "show", NASTY),
     "fault split": words("fault", "split", "orders", "--shard", NASTY),

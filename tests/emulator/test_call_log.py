@@ -8,6 +8,7 @@ import pytest
 from components import dummy_client
 
 from emulator.clicks import Clicks
+from emulator.dialects import speak
 from emulator.kit import Orders, refused
 from triggerkit.emulator import Damage, EmulatorError, attach, call_log, serve
 from triggerkit.emulator.call_log import CallLog
@@ -138,7 +139,7 @@ def test_whoever_peeks_meets_no_fault_takes_no_plan_and_leaves_no_trace() -> Non
     faults.throttle("GetRecords")
     faults.limit_reads(0)
     faults.visibility_delay(100)
-    faults.imitate("event-version-1-0")
+    speak(orders.emulator, "event-version-1-0")
     faults.barrier("GetRecords")
     (shard,) = orders.emulator.open_shards("orders")
     orders.emulator.expire_iterators()

@@ -15,7 +15,7 @@ from components import dummy_client
 
 from emulator.clicks import Clicks
 from emulator.kit import START_SECONDS, TABLE, stream_on
-from triggerkit.emulator import PROFILES, Emulator, VirtualClock, serve
+from triggerkit.emulator import Emulator, VirtualClock, serve
 from triggerkit.emulator.control import TOKEN_HEADER, Control
 from triggerkit.emulator.control_verbs import VERBS
 
@@ -218,16 +218,6 @@ def test_release_without_a_number_and_clear_release_all(remote: Remote) -> None:
     remote.put("a")
 
 
-@pytest.mark.parametrize("profile", sorted(PROFILES))
-def test_a_dialect_is_chosen_and_left(remote: Remote, profile: str) -> None:
-    spoken = remote.told("quirks", names=[profile])["quirks"]
-    assert spoken == sorted(quirk.value for quirk in PROFILES[profile])
-    assert remote.told("quirks")["quirks"] == spoken
-    remote.put("a")
-    assert remote.keys() == ["a"]
-    assert remote.told("quirks", names="")["quirks"] == []
-
-
 def test_the_log_is_told_and_its_controls_are_not_in_it(remote: Remote) -> None:
     remote.put("a", "b")
     calls = remote.told("log", operation="PutItem")["calls"]
@@ -272,8 +262,6 @@ def test_the_log_is_told_and_its_controls_are_not_in_it(remote: Remote) -> None:
         ("barrier", {}, "barrier needs 'operation', such as PutItem"),
         ("barrier", {"operation": "PutItem", "behind": 1}, "behind is 1; write true or false"),
         ("release", {"barrier": 7}, "barrier is 7, which is not there"),
-        ("quirks", {"names": ["mato"]}, "did you mean moto?"),
-        ("quirks", {"names": [1]}, "names is [1]; write a list of texts"),
         ("log", {"operation": "Nonsense"}, "there is no operation 'Nonsense'"),
         ("ttl", {"table": "orders", "key": "a"}, "ttl needs 'key': a JSON object"),
     ],

@@ -1,4 +1,4 @@
-"""The page on the embedded endpoint: its blocks run, and it names every verb, fault, quirk and profile."""
+"""The page on the embedded endpoint: its blocks run, and it names every verb and fault."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from triggerkit.emulator import PROFILES, Faults, Quirk
+from triggerkit.emulator import Faults
 from triggerkit.emulator.control_verbs import VERBS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "emulator.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ROW = re.compile(r"^\| (.*?) \| ?(.*?) ?\|$", re.MULTILINE)
-FOR_WHO_ANSWERS = {"bounds", "delay_seconds", "hides", "planned_damage", "planned_error", "speaks"}
+FOR_WHO_ANSWERS = {"delay_seconds", "hides", "planned_damage", "planned_error"}
 """Methods of `Faults` that the engine calls."""
 
 
@@ -24,7 +24,7 @@ def names_in(text: str) -> list[str]:
 
 def test_the_blocks_of_the_page_run_one_after_the_other() -> None:
     blocks = BLOCK.findall(PAGE)
-    assert len(blocks) == 5
+    assert len(blocks) == 4
     namespace: dict[str, Any] = {}
     for block in blocks:
         exec(compile(block, "docs/emulator.md", "exec"), namespace)
@@ -47,25 +47,3 @@ def test_every_verb_is_on_the_page_with_its_members() -> None:
 def test_every_fault_is_on_the_page(name: str) -> None:
     if name not in FOR_WHO_ANSWERS:
         assert re.search(rf"[.`]{name}\(", PAGE)
-
-
-def test_every_profile_is_on_the_page_with_its_quirks() -> None:
-    rows = {
-        profile: set(names_in(quirks))
-        for profiles, quirks in ROW.findall(PAGE)
-        for profile in names_in(profiles)
-        if profile in PROFILES
-    }
-    assert rows == {
-        profile: {quirk.value for quirk in quirks} for profile, quirks in PROFILES.items()
-    }
-
-
-def test_every_quirk_is_explained_once() -> None:
-    explained = [
-        name
-        for quirks, _ in ROW.findall(PAGE)
-        for name in names_in(quirks)
-        if name in {quirk.value for quirk in Quirk}
-    ]
-    assert sorted(explained) == sorted(quirk.value for quirk in Quirk)

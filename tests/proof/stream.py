@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Protocol
 
+from emulator.dialects import speak
 from proof.facts import TrueShard, Violation
 from proof.plan import Event, StreamPlan
 
 from triggerkit.core.model import Record, ShardId
 from triggerkit.emulator import Emulator, EmulatorError
-from triggerkit.emulator.quirks import Quirk
 from triggerkit.emulator.shards import Shard
 from triggerkit.emulator.store import Stream
 
@@ -106,7 +106,7 @@ class TableStream:
         faults.describe_lag(plan.lag_seconds, plan.lag_spread_seconds)
         faults.visibility_delay(plan.visible_after_seconds)
         faults.limit_readers(plan.most_readers)
-        faults.imitate(*(Quirk(quirk) for quirk in plan.quirks))
+        speak(self._emulator, *plan.quirks)
 
     # --- what happens to it -----------------------------------------------------------------------
 

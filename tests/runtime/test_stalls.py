@@ -419,7 +419,6 @@ PASSING_VERBS = {
     "merge": "shards go on",
     "pages": "smaller pages",
     "ping": "a look",
-    "quirks": "another dialect",
     "release": "ends a barrier",
     "reorder": "another order of listings",
     "roll": "shards go on",

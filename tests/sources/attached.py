@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 import boto3
+from emulator.dialects import Quirks, speak
 from emulator.kit import TABLE, stream_on
 from sources.fakes import MovableClock, inline, opened
 
@@ -68,8 +69,10 @@ class AttachedConnector:
 class AttachedWorld:
     """Implements `RollingWorld` of the contract for sources."""
 
-    def __init__(self, emulator: Emulator | None = None, **settings: Any) -> None:
-        self.emulator = emulator or Emulator(**settings)
+    def __init__(
+        self, emulator: Emulator | None = None, quirks: Quirks = (), **settings: Any
+    ) -> None:
+        self.emulator = emulator or speak(Emulator(**settings), quirks)
         if not self.emulator.call("ListTables", {})["TableNames"]:
             self.emulator.call("CreateTable", {**TABLE, **stream_on()})
         self.faults = self.emulator.faults

@@ -253,18 +253,8 @@ _LISTINGS = (
 
 _ALL = (
     Fault(
-        "quirks",
-        "Speak as another endpoint does, such as moto.\n\n"
-        "NAMES are profiles or single quirks; without any the endpoint speaks as AWS does again.",
-        (click.argument("names", nargs=-1),),
-        lambda given: f"speak as {', '.join(given['names']) or 'AWS'}",
-        lambda given: f"quirks: {', '.join(given['quirks']) or 'none'}",
-        ("quirks moto", "quirks late-null explicit-nulls", "quirks"),
-        lambda given: {"names": list(given["names"])},
-    ),
-    Fault(
         "clear",
-        "Forget everything that is planned, hidden or held. Quirks stay.",
+        "Forget everything that is planned, hidden or held.",
         (),
         "forget everything that is planned",
         "nothing is planned, hidden or held any more",

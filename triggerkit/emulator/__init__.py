@@ -16,10 +16,8 @@ from triggerkit.emulator.errors import EmulatorError
 from triggerkit.emulator.faults import Damage, Faults
 from triggerkit.emulator.http import Server, serve
 from triggerkit.emulator.inprocess import attach, detach
-from triggerkit.emulator.quirks import PROFILES, Quirk
 
 __all__ = [
-    "PROFILES",
     "Barrier",
     "Clock",
     "Damage",
@@ -27,7 +25,6 @@ __all__ = [
     "EmulatorError",
     "Faults",
     "LoggedCall",
-    "Quirk",
     "RealClock",
     "Server",
     "VirtualClock",

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from triggerkit.emulator.errors import EmulatorError
-from triggerkit.emulator.iterators import read_token
+from triggerkit.emulator.reading import read_token
 
 KEPT_CALLS = 10_000
 UNDER_WAY = "under way"

@@ -44,7 +44,7 @@ class Control:
             return _answer(200, verb.carry_out(fields))
         except EmulatorError as error:
             return _answer(400, {"message": error.message})
-        except ValueError as error:  # a shard that is closed already, or no such quirk
+        except ValueError as error:  # a shard that is closed already
             return _answer(400, {"message": str(error)})
 
 

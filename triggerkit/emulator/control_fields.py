@@ -127,14 +127,6 @@ class Fields:
             raise validation(f"{self.verb} needs {name!r}: a JSON object")
         return value
 
-    def texts(self, name: str) -> list[str]:
-        """Return a list of texts, a text standing for a list of one."""
-        value = self.given.get(name)
-        value = [value] if isinstance(value, str) else value
-        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-            raise validation(f"{name} is {value!r}; write a list of texts")
-        return value
-
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(repr(name) for name in names) if names else "none"

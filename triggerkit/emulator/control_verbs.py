@@ -231,12 +231,6 @@ def _reorder(fields: Fields) -> Answer:
 # --- all ----------------------------------------------------------------------------------------------
 
 
-def _quirks(fields: Fields) -> Answer:
-    if fields.has("names"):
-        fields.emulator.faults.imitate(fields.texts("names"))
-    return {"quirks": sorted(quirk.value for quirk in fields.emulator.faults.quirks)}
-
-
 def _clear(fields: Fields) -> Answer:
     fields.emulator.faults.clear()
     return {}
@@ -278,7 +272,6 @@ VERBS = {
     "merge": Verb(("stream", "shard", "adjacent"), _merge),
     "pages": Verb(("records", "shards"), _pages),
     "ping": Verb((), _ping),
-    "quirks": Verb(("names",), _quirks),
     "release": Verb(("barrier",), _release),
     "reorder": Verb(("on",), _reorder),
     "roll": Verb(("stream", "shard"), _roll),

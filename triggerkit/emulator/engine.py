@@ -10,7 +10,7 @@ import json
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeAlias, cast
 
@@ -19,7 +19,6 @@ from triggerkit.emulator.call_log import CallLog, LoggedCall, shard_of
 from triggerkit.emulator.calls import Call
 from triggerkit.emulator.changes import TTL_IDENTITY, commit
 from triggerkit.emulator.clock import Clock, RealClock
-from triggerkit.emulator.dialects import Dialect
 from triggerkit.emulator.errors import EmulatorError, not_found, unknown_operation
 from triggerkit.emulator.faults import Faults
 from triggerkit.emulator.items import ItemsApi
@@ -30,7 +29,6 @@ from triggerkit.emulator.kinesis.records import KinesisRecordsApi
 from triggerkit.emulator.kinesis.streams import KinesisStreamsApi, kinesis_arn
 from triggerkit.emulator.listings import ListingPlans
 from triggerkit.emulator.queries import QueriesApi
-from triggerkit.emulator.quirks import Quirk, read_quirks
 from triggerkit.emulator.replay import append_recorded
 from triggerkit.emulator.requests import Request
 from triggerkit.emulator.shards import ShardGraph
@@ -48,19 +46,20 @@ KINESIS = "Kinesis_20131202"
 _SERVICES = (DYNAMODB, STREAMS, KINESIS)
 _GENERATION = "iterator_generation"
 Operation: TypeAlias = Callable[[Request], dict[str, Any]]
+Dialect: TypeAlias = Callable[[str, Request, Operation], dict[str, Any]]
+"""Answers a request for an operation, named by its whole target; it may ask the operation itself."""
 
 
 class Emulator:
     """DynamoDB tables and streams, and Kinesis streams, in this process.
 
     `shards` is how many shards a new stream begins with; `path` is the file that keeps tables, items,
-    streams and iterators over a restart, memory unless given. `quirks` names other endpoints to speak as.
-    `faults` plans what goes wrong; `calls` counts calls by operation, `log` has them in order. All methods
-    may be called from any thread.
+    streams and iterators over a restart, memory unless given. `faults` plans what goes wrong; `calls` counts
+    calls by operation, `log` has them in order. `dialect` stands between requests and operations, for tests
+    of a client against an endpoint that answers otherwise. All methods may be called from any thread.
 
     Raises:
         StateError: `path` cannot be used; its kinds tell a newer format and a file in use apart.
-        ValueError: `quirks` names none.
     """
 
     def __init__(
@@ -71,10 +70,10 @@ class Emulator:
         seed: int = 0,
         shards: int = 1,
         path: str | os.PathLike[str] | None = None,
-        quirks: str | Quirk | Iterable[str | Quirk] = (),
     ) -> None:
         self.clock = RealClock() if clock is None else clock
-        self.faults = Faults(quirks=read_quirks(quirks), listings=ListingPlans(seed))
+        self.faults = Faults(listings=ListingPlans(seed))
+        self.dialect: Dialect | None = None
         self.calls: Counter[str] = Counter()
         self._lock = threading.RLock()
         self._log = CallLog()
@@ -113,7 +112,7 @@ class Emulator:
         return self.open_call(operation_target, request).complete()
 
     def peek(self, operation_target: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Carry out one operation past all faults and dialects; nothing is counted, taken or logged.
+        """Carry out one operation past all faults and the dialect; nothing is counted, taken or logged.
 
         For whoever watches a test. An iterator from here is good here only, and is never expired by
         `expire_iterators`. Raises as `call` does.
@@ -280,17 +279,15 @@ class Emulator:
         if found is None:
             raise unknown_operation(operation, service == KINESIS)
         answering, perform = found
+        dialect = self.dialect
         with self._turn():
             self.calls[operation] += 1
             planned = self.faults.planned_error(operation, shard, self.clock.now_seconds())
             if planned is not None:
                 raise planned
-            if self.faults.quirks:
-                dialect = Dialect(self.faults.quirks, self._site, answering == KINESIS)
-                answer = dialect.perform(operation, request, perform)
-            else:
-                answer = perform(request)
-            return _ENCODER.encode(answer)
+            if dialect is None:
+                return _ENCODER.encode(perform(request))
+            return _ENCODER.encode(dialect(f"{answering}.{operation}", request, perform))
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

@@ -8,17 +8,14 @@ and means every stream that has such a shard; "" means all shards.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import inf
 
 from triggerkit.emulator.barriers import Barrier, HeldAt
 from triggerkit.emulator.errors import EmulatorError
 from triggerkit.emulator.listings import ListingPlans
 from triggerkit.emulator.plans import CallPlans, Damage, Delay, Rate
-from triggerkit.emulator.quirks import Quirk, read_quirks
-from triggerkit.emulator.reading import Bounds, ReadPlans
-from triggerkit.emulator.shard_rates import ShardRates
+from triggerkit.emulator.reading import ReadPlans, ShardRates
 
 __all__ = ["Damage", "Faults"]
 
@@ -30,13 +27,16 @@ _TOO_MUCH = "Rate of requests exceeded"
 class Faults:
     """Everything that is planned. `latency_seconds` names the delay of each answer.
 
-    `quirks` are those of the dialect that is spoken; `imitate` sets them. `calls`, `reads`, `writes` and
-    `listings` hold the plans.
+    `calls`, `reads`, `writes` and `listings` hold the plans. The three switches say in what this endpoint is
+    like AWS: records that are past the retention, answers that have a checksum, pages of at most 1 MB (10 MB
+    for Kinesis). `clear` leaves them as they are.
     """
 
     latency_seconds: Callable[[str], float] | None = None
     iterator_generation: int = 0
-    quirks: frozenset[Quirk] = frozenset()
+    keeps_records: bool = False
+    sends_checksums: bool = True
+    limits_page_bytes: bool = True
     calls: CallPlans = field(default_factory=CallPlans)
     reads: ReadPlans = field(default_factory=ReadPlans)
     writes: ShardRates = field(default_factory=lambda: ShardRates("written"))
@@ -167,16 +167,8 @@ class Faults:
 
     # --- all of them --------------------------------------------------------------------------------
 
-    def imitate(self, *given: str | Quirk | Iterable[str | Quirk]) -> None:
-        """Speak as other endpoints do: names of profiles, single quirks; nothing to speak as AWS does.
-
-        Raises:
-            ValueError: there is no such profile or quirk.
-        """
-        self.quirks = frozenset().union(*(read_quirks(each) for each in given))
-
     def clear(self) -> None:
-        """Forget everything that is planned or hidden, and release who is held. A dialect stays."""
+        """Forget everything that is planned or hidden, and release every call that is held."""
         self.latency_seconds = None
         self.calls.release_all()
         self.calls = CallPlans(barriers_made=self.calls.barriers_made)
@@ -204,15 +196,3 @@ class Faults:
         """Take how long an answer of `operation` is held back."""
         always_seconds = 0.0 if self.latency_seconds is None else self.latency_seconds(operation)
         return always_seconds + self.calls.delay_seconds(operation)
-
-    def bounds(self, records: int, size_bytes: float) -> Bounds:
-        """Return how much a page may hold in the dialect that is spoken."""
-        return Bounds(
-            records,
-            inf if self.speaks(Quirk.NO_PAGE_LIMIT) else size_bytes,
-            null_comes_late=self.speaks(Quirk.LATE_NULL),
-        )
-
-    def speaks(self, quirk: Quirk) -> bool:
-        """Tell whether the dialect has this quirk."""
-        return quirk in self.quirks

@@ -1,32 +1,125 @@
-"""One page of a shard, for DynamoDB Streams and Kinesis alike, with all that may happen to it.
+"""Reading shards, of DynamoDB Streams and Kinesis alike: iterators, pages, and all that may happen to a page.
 
-Rule: records come in order and none is skipped, whatever is planned: a page may be empty, short, late or
-begin with records of the one before, but the place where reading goes on is always behind its last one.
-A shard ends only when all of its records can be seen and have been passed.
+An iterator's token holds all that is needed to read on; nothing is kept. It can be used again, and expires by
+age or because `expire_iterators` began a new generation. Records come in order and none is skipped: a page may
+be empty, short, late or begin with records of the page before, but reading goes on after its last record. A
+shard ends only when all of its records can be seen and have been read.
+Source: Streams API reference, GetShardIterator.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
+import json
 from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
-from triggerkit.emulator.iterators import ShardIterator
-from triggerkit.emulator.shard_rates import ShardKey, ShardRates
+from triggerkit.emulator.errors import validation
 from triggerkit.emulator.shards import Shard, StreamRecord
+
+LIFE_SECONDS = 15 * 60
+
+
+@dataclass(frozen=True, slots=True)
+class ShardIterator:
+    """A place in a shard: what comes after the sequence number `after`."""
+
+    stream_arn: str
+    shard_id: str
+    after: int
+    issued_seconds: float
+    generation: int
+    reader: int = 0
+    """Whoever asked for the first iterator of this chain, to tell readers apart."""
+
+    def token(self) -> str:
+        """Return the text that travels."""
+        place = [
+            self.shard_id,
+            str(self.after),
+            self.issued_seconds,
+            self.generation,
+            self.reader,
+        ]
+        packed = base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
+        return f"{self.stream_arn}|1|{packed}"
+
+    def expired(
+        self, now_seconds: float, generation: int, life_seconds: float = LIFE_SECONDS
+    ) -> bool:
+        """Tell whether the token is too old to use."""
+        return now_seconds - self.issued_seconds > life_seconds or generation != self.generation
+
+
+def read_token(token: str) -> ShardIterator:
+    """Return what a token says.
+
+    Raises:
+        EmulatorError: ValidationException when this is no token of ours.
+    """
+    arn, _, packed = token.rpartition("|1|")
+    try:
+        # An emulator's file may be older than readers are: their tokens have four parts.
+        shard_id, after, issued_seconds, generation, *reader = json.loads(
+            base64.b64decode(packed, altchars=b"-_", validate=True)
+        )
+        return ShardIterator(
+            arn,
+            shard_id,
+            int(after),
+            float(issued_seconds),
+            int(generation),
+            *(int(number) for number in reader),
+        )
+    except (ValueError, TypeError, OverflowError, binascii.Error):
+        raise validation("Invalid ShardIterator") from None
+
+
+ShardKey: TypeAlias = tuple[str, str]
+"""A stream's ARN and the shard's id."""
+
+
+@dataclass(slots=True)
+class ShardRates:
+    """The limits of each shard, None for none; `done` is what is done to it, in a refusal's words."""
+
+    done: str
+    times_per_second: float | None = None
+    bytes_per_second: float | None = None
+    _passed: dict[ShardKey, deque[tuple[float, int]]] = field(default_factory=dict)
+
+    @property
+    def limited(self) -> bool:
+        """Whether there is any limit."""
+        return self.times_per_second is not None or self.bytes_per_second is not None
+
+    def excess(self, key: ShardKey, now_seconds: float) -> str:
+        """Return why one more is too many, "" if it is not."""
+        if not self.limited:
+            return ""
+        passed = self._passed.setdefault(key, deque())
+        while passed and now_seconds - passed[0][0] >= 1.0:
+            passed.popleft()
+        if self.times_per_second is not None and len(passed) >= self.times_per_second:
+            return f"this shard is {self.done} more than {self.times_per_second:g} times a second"
+        size_bytes = sum(size for _, size in passed)
+        if self.bytes_per_second is not None and size_bytes >= self.bytes_per_second:
+            return (
+                f"more than {self.bytes_per_second:g} bytes of this shard are {self.done} a second"
+            )
+        return ""
+
+    def count(self, key: ShardKey, now_seconds: float, size_bytes: int) -> None:
+        """Count one that was let pass."""
+        if self.limited:
+            self._passed.setdefault(key, deque()).append((now_seconds, size_bytes))
+
 
 READING_SECONDS = 1.0
 """A reader counts as one for so long after its last read."""
-
-
-class Bounds(NamedTuple):
-    """How much a page may hold; a record that is larger than `size_bytes` comes alone."""
-
-    records: int
-    size_bytes: float
-    null_comes_late: bool = False
-    """The end of a shard is told one empty page behind its last record, as some endpoints do."""
 
 
 class ReadPage(NamedTuple):
@@ -70,10 +163,13 @@ class ReadPlans:
         return self.rates.excess(key, now_seconds)
 
     def read(
-        self, place: ShardIterator, shard: Shard, bounds: Bounds, now_seconds: float
+        self, place: ShardIterator, shard: Shard, now_seconds: float, most: tuple[int, float]
     ) -> ReadPage:
-        """Return what a read at `place` finds, and count it."""
-        page = self._page(place.after, shard, bounds, now_seconds)
+        """Return what a read at `place` finds, and count it.
+
+        `most` are the records and bytes that a page may hold; a record that is larger comes alone.
+        """
+        page = self._page(place.after, shard, now_seconds, *most)
         key = (place.stream_arn, place.shard_id)
         if self.rates.limited:
             size_bytes = sum(record.size_bytes for record in page.records)
@@ -89,24 +185,24 @@ class ReadPlans:
         seen_seconds = now_seconds - self.visibility_delay_seconds
         return bisect_right(shard.records, seen_seconds, key=lambda record: record.created_seconds)
 
-    def _page(self, after: int, shard: Shard, bounds: Bounds, now_seconds: float) -> ReadPage:
+    def _page(
+        self, after: int, shard: Shard, now_seconds: float, most_records: int, most_bytes: float
+    ) -> ReadPage:
         visible = self.visible(shard, now_seconds)
         first = shard.after(after)
         if self.empty and self._takes_empty(shard.shard_id):
             waiting = shard.records[first] if first < visible else None
             return ReadPage([], after, waiting, ended=False)
-        limit = bounds.records if self.page_records is None else self.page_records
-        limit = min(limit, bounds.records)
+        limit = most_records if self.page_records is None else min(self.page_records, most_records)
         if self.repeats:
             first = max(0, first - self._take_repeats(shard.shard_id, first))
-        last = _last(shard.records[first : min(first + limit, visible)], first, bounds.size_bytes)
+        last = _last(shard.records[first : min(first + limit, visible)], first, most_bytes)
         page = shard.records[first:last]
-        ended = shard.closed and last >= len(shard.records)
         return ReadPage(
             page,
             max(after, page[-1].sequence) if page else after,
             shard.records[last] if last < visible else None,
-            ended and not (page and bounds.null_comes_late),
+            ended=shard.closed and last >= len(shard.records),
         )
 
     def _takes_empty(self, shard_id: str) -> bool:

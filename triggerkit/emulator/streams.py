@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from triggerkit.emulator.errors import (
@@ -18,8 +19,7 @@ from triggerkit.emulator.errors import (
     validation,
 )
 from triggerkit.emulator.faults import Faults
-from triggerkit.emulator.iterators import ShardIterator, read_token
-from triggerkit.emulator.quirks import Quirk
+from triggerkit.emulator.reading import ShardIterator, read_token
 from triggerkit.emulator.requests import (
     Request,
     chosen,
@@ -148,7 +148,8 @@ class StreamsApi:
         refusal = reads.refusal(place, now_seconds)
         if refusal:
             raise EmulatorError("LimitExceededException", f"Rate exceeded: {refusal}")
-        page = reads.read(place, shard, self.faults.bounds(limit, PAGE_BYTES), now_seconds)
+        most_bytes = PAGE_BYTES if self.faults.limits_page_bytes else inf
+        page = reads.read(place, shard, now_seconds, (limit, most_bytes))
         answer: dict[str, Any] = {"Records": [record.wire for record in page.records]}
         if not page.ended:
             token = self._token(stream, shard, page.after, place.reader)
@@ -163,7 +164,7 @@ class StreamsApi:
 
     def _kept(self, stream: Stream) -> bool:
         """Let the retention pass over a stream, and tell whether anything of it is left."""
-        if self.faults.speaks(Quirk.NO_TRIM):
+        if self.faults.keeps_records:
             return True
         if stream.graph.retain(self.site.clock.now_seconds()):
             self.site.store.save_stream(stream)

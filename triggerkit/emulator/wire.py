@@ -17,7 +17,6 @@ from functools import lru_cache
 from triggerkit.emulator.engine import Emulator
 from triggerkit.emulator.errors import EmulatorError
 from triggerkit.emulator.faults import Damage
-from triggerkit.emulator.quirks import Quirk
 
 CONTENT_TYPE = "application/x-amz-json-1.0"
 _REQUEST_NUMBERS = itertools.count(1)
@@ -130,7 +129,7 @@ def _headers(emulator: Emulator, body: bytes) -> tuple[tuple[str, str], ...]:
         ("Content-Type", CONTENT_TYPE),
         ("x-amzn-RequestId", f"{next(_REQUEST_NUMBERS):032X}"),
     )
-    if emulator.faults.speaks(Quirk.NO_CHECKSUM):
+    if not emulator.faults.sends_checksums:
         return headers
     return (*headers, ("x-amz-crc32", str(zlib.crc32(body))))
 

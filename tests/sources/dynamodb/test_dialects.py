@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
+from emulator.dialects import PROFILES, Quirk, speak
 from emulator.kit import START_SECONDS
 from sources.attached import AttachedWorld, ServedWorld
 
@@ -20,7 +21,7 @@ from triggerkit.core.model import (
     ShardId,
     after,
 )
-from triggerkit.emulator import PROFILES, Damage, Emulator, Quirk, VirtualClock, serve
+from triggerkit.emulator import Damage, Emulator, VirtualClock, serve
 from triggerkit.errors import ListingUnusableError, PositionTrimmedError, SourceError
 from triggerkit.sources.shards.lineage import SETTLING_SECONDS, shard_name_of
 from triggerkit.testing.contracts.sources import (
@@ -49,7 +50,7 @@ class TestOverHttp(SourceContract, LineageContract):
     @pytest.fixture(params=["explicit-nulls,late-null", "moto", "dynamodb-local-1.25"])
     def world(self, request: pytest.FixtureRequest) -> Iterator[ServedWorld]:
         region = "ddblocal" if request.param.startswith("dynamodb-local") else "us-east-1"
-        with serve(Emulator(quirks=request.param, region=region)) as server:
+        with serve(speak(Emulator(region=region), request.param)) as server:
             yield ServedWorld(server)
 
 
@@ -108,8 +109,11 @@ def test_b3_a_last_shard_that_is_named_for_ever_is_an_error_and_hides_no_childre
         async with opened(world) as source:
             parent = await only_open_shard(source)
             world.split()
-            world.emulator.faults.imitate(
-                Quirk.PAGING_IGNORED, Quirk.LAST_SHARD_NAMED_ALWAYS, Quirk.SHARD_FILTER_IGNORED
+            speak(
+                world.emulator,
+                Quirk.PAGING_IGNORED,
+                Quirk.LAST_SHARD_NAMED_ALWAYS,
+                Quirk.SHARD_FILTER_IGNORED,
             )
             with pytest.raises(ListingUnusableError, match="comes a second time"):
                 await source.list_shards()
@@ -203,7 +207,7 @@ def test_the_identity_of_time_to_live_is_spelt_as_lambda_spells_it(quirks: str) 
 )
 def test_a_time_to_start_at_is_kept_whatever_the_endpoint_makes_of_it(quirks: str) -> None:
     clock = VirtualClock(START_SECONDS)
-    world = AttachedWorld(Emulator(clock, quirks=quirks))
+    world = AttachedWorld(speak(Emulator(clock), quirks))
     world.write("long ago")
     clock.advance(100)
     start = Position(PositionKind.AT_TIMESTAMP, at_seconds=clock.now_seconds())
@@ -220,7 +224,7 @@ def test_a_time_to_start_at_is_kept_whatever_the_endpoint_makes_of_it(quirks: st
 
 def test_times_cut_to_the_minute_lose_nothing_behind_a_pin() -> None:
     clock = VirtualClock(START_SECONDS + 50)
-    world = AttachedWorld(Emulator(clock, region="ddblocal", quirks="dynamodb-local"))
+    world = AttachedWorld(speak(Emulator(clock, region="ddblocal"), "dynamodb-local"))
 
     async def use() -> list[Record]:
         async with opened(world) as source:
@@ -309,7 +313,7 @@ async def patiently(ask: Callable[[], Coroutine[Any, Any, Listing]]) -> Listing:
 def test_a_label_that_never_was_is_no_stream_of_ours() -> None:
     """An endpoint that answers for it anyway answers with the present stream: no shard comes twice."""
     clock = VirtualClock(START_SECONDS)
-    world = AttachedWorld(Emulator(clock, quirks=Quirk.UNKNOWN_LABEL_ANSWERED))
+    world = AttachedWorld(speak(Emulator(clock), Quirk.UNKNOWN_LABEL_ANSWERED))
     world.write("a")
     world.turn_off()
     clock.advance(1)
@@ -432,7 +436,7 @@ def test_a_stream_that_was_seen_is_not_forgotten_while_it_is_listed_late() -> No
 
 def test_a_stream_whose_shards_are_gone_after_a_day_holds_nobody_back() -> None:
     clock = VirtualClock(START_SECONDS)
-    world = AttachedWorld(Emulator(clock, quirks=Quirk.NO_TRIM))
+    world = AttachedWorld(speak(Emulator(clock), Quirk.NO_TRIM))
     (old,) = world.emulator.open_shards("orders")
     world.turn_off()
     clock.advance(25 * 3600)

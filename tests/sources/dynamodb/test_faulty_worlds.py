@@ -6,10 +6,11 @@ from random import Random
 from typing import Any
 
 import pytest
+from emulator.dialects import Quirk, speak
 from emulator.kit import stream_on
 
 from triggerkit import Triggers
-from triggerkit.emulator import Emulator, Quirk
+from triggerkit.emulator import Emulator
 from triggerkit.testing import Simulation
 
 KEYS = 6
@@ -70,7 +71,7 @@ class FaultyWorld:
             lambda: faults.limit_readers(chance.choice([2, None])),
             lambda: faults.limit_reads(chance.choice([5, None]), None),
             lambda: faults.throttle(chance.choice(["DescribeStream", "GetShardIterator"]), 2),
-            lambda: faults.imitate(chance.sample(DDB_QUIRKS, 2)),
+            lambda: speak(self.emulator, chance.sample(DDB_QUIRKS, 2)),
             self.emulator.expire_iterators,
             lambda: self.emulator.roll("orders"),
             self._split,
@@ -105,7 +106,7 @@ def test_every_change_is_handled_once_and_in_order(seed: int, workers: int) -> N
             world.plan_something()
             sim.advance(world.chance.choice([0.0, 0.1, 1.0, 5.0]))
         world.emulator.faults.clear()
-        world.emulator.faults.imitate()
+        speak(world.emulator)
         sim.run_until_idle()
         sim.check()
         assert world.seen == world.written, f"seed {seed}"

@@ -11,14 +11,14 @@ import base64
 import binascii
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from triggerkit.emulator.errors import EmulatorError, invalid_argument
 from triggerkit.emulator.faults import Faults
-from triggerkit.emulator.iterators import ShardIterator, read_token
 from triggerkit.emulator.kinesis import members
 from triggerkit.emulator.kinesis.streams import hash_range, kinesis_stream, listed_shard
-from triggerkit.emulator.quirks import Quirk
+from triggerkit.emulator.reading import ShardIterator, read_token
 from triggerkit.emulator.requests import (
     Request,
     chosen,
@@ -134,15 +134,15 @@ class KinesisRecordsApi:
         refusal = self.faults.reads.refusal(place, now_seconds)
         if refusal:
             raise _too_much(stream, shard, refusal)
-        bounds = self.faults.bounds(limit, PAGE_BYTES)
-        page = self.faults.reads.read(place, shard, bounds, now_seconds)
+        most_bytes = PAGE_BYTES if self.faults.limits_page_bytes else inf
+        page = self.faults.reads.read(place, shard, now_seconds, (limit, most_bytes))
         waiting = page.waiting
         behind_seconds = now_seconds - waiting.created_seconds if waiting is not None else 0.0
         answer: dict[str, Any] = {
             "Records": [record.wire for record in page.records],
             "MillisBehindLatest": int(1000 * behind_seconds),
         }
-        if page.ended and not self.faults.speaks(Quirk.NEVER_NULL):
+        if page.ended:
             answer["ChildShards"] = self._children(stream, shard)
         else:
             token = self._token(stream, shard, page.after, place.reader)

@@ -14,7 +14,6 @@ from typing import Any
 from triggerkit.emulator.errors import EmulatorError, invalid_argument, not_found
 from triggerkit.emulator.faults import Faults
 from triggerkit.emulator.kinesis import members
-from triggerkit.emulator.quirks import Quirk
 from triggerkit.emulator.requests import (
     Request,
     chosen,
@@ -55,7 +54,7 @@ def kinesis_stream(site: Site, faults: Faults, request: Request) -> Stream:
     if stream is None or not stream.is_kinesis:
         name = arn.rpartition("/")[2]
         raise not_found(f"Stream {name} under account {site.account} not found.")
-    if faults.speaks(Quirk.NO_TRIM):
+    if faults.keeps_records:
         return stream
     retention_seconds = retention_hours(site, stream) * 3600
     if stream.graph.retain(site.clock.now_seconds(), retention_seconds):
