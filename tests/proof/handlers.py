@@ -20,7 +20,7 @@ from proof.network import Weather
 from proof.plan import CallOdds, TriggerPlan
 
 from triggerkit.core.changes import Change
-from triggerkit.core.outcome import Discard, Outcome, Retry
+from triggerkit.core.outcome import Discard, NotInvoked, Outcome, Retry
 from triggerkit.invokers.places import CoroutineRunner
 from triggerkit.ports import Invocation, Invoker, Runner
 from triggerkit.runtime.pools import InlineLoop
@@ -74,6 +74,10 @@ class Handlers:
         call = self._present()
         await asyncio.sleep(self.seconds())
         self._end_one(call, change.sequence_number)
+
+    def is_throttled(self) -> bool:
+        """Whether the next call is not made."""
+        return self._strikes(self._odds.throttled)
 
     def seconds(self) -> float:
         """How long user code takes."""
@@ -153,8 +157,15 @@ class Handlers:
 class CheckedInvoker:
     """Implements `ports.Invoker` around a real one; tells the checker when user code begins and ends."""
 
-    def __init__(self, invoker: Invoker, checker: Checker, witness: Witness) -> None:
+    def __init__(
+        self,
+        invoker: Invoker,
+        checker: Checker,
+        witness: Witness,
+        is_throttled: Callable[[], bool],
+    ) -> None:
         self._invoker = invoker
+        self._is_throttled = is_throttled
         self._checker = checker
         self._witness = witness
 
@@ -171,6 +182,8 @@ class CheckedInvoker:
             call = TrueCall(
                 self._checker, self._witness, invocation.shard, invocation.tenure, records
             )
+            if self._is_throttled():
+                return NotInvoked("the world is troubled", 0.3)
             CALL.set(call)
             outcome = await self._invoker.invoke(invocation)
         if call.begun:

@@ -5,6 +5,7 @@ One `SharedState` stands for the service; each life of a worker reaches it over 
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from proof.facts import WorkerTime, Write
 from proof.monitor import Witness
 from proof.network import Wire
 
+from triggerkit.core.leases import has_started
 from triggerkit.core.model import (
     Lease,
     LeaseKey,
@@ -30,6 +32,7 @@ from triggerkit.ports import LeaseStore
 T = TypeVar("T")
 Rows = Mapping[LeaseKey, Lease]
 
+OPERATOR = SessionId("tk:operator:1")
 STALE_SECONDS = 2.0
 """How old a stale read is at most."""
 
@@ -100,6 +103,25 @@ class SharedState:
             return at_once(call())
         finally:
             self._tell(verb, by, [lease.key for lease in made])
+
+    def evict(self, choice: int) -> None:
+        """An operator takes a lease away from whoever holds it."""
+        held = [row for row in self.rows("", 0.0) if row.owner is not None]
+        if held:
+            row = held[choice % len(held)]
+            mine = self.change("evict", OPERATOR, lambda: self._store.take(row, OPERATOR))
+            assert mine is not None
+            self.change("evict", OPERATOR, lambda: self._store.release(mine, mine.checkpoint))
+
+    def clean_up(self) -> None:
+        """Another library deletes finished rows whose children have all started (leases.md 6.6 rule 3)."""
+        rows = {row.key: row for row in self.rows("", 0.0)}
+        for row in rows.values():
+            prefix = row.key.removesuffix(row.shard)
+            children = [rows.get(LeaseKey(prefix + child)) for child in row.children or ()]
+            over = all(child is not None and has_started(child) for child in children)
+            if row.finished and children and over:
+                self.change("cleanup", None, functools.partial(self._store.forget, row))
 
     def rows(self, prefix: str, age_seconds: float) -> tuple[Lease, ...]:
         """The rows as they were so long ago."""

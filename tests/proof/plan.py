@@ -34,6 +34,9 @@ Kind: TypeAlias = Literal[
     "outdate",
     "repeat",
     "renew",
+    "evict",
+    "cleanup",
+    "minutes",
 ]
 WORKER_KINDS: Final = frozenset(
     {"crash", "freeze", "stop", "mute", "stall", "lose", "refuse", "throttle", "stale"}
@@ -69,6 +72,8 @@ class CallOdds:
     gives_up: float = 0.0
     partly: float = 0.0
     garbles: float = 0.0
+    throttled: float = 0.0
+    """The call is not made."""
     long: float = 0.0
     poison: float = 0.0
     """Records that always fail."""
@@ -76,8 +81,8 @@ class CallOdds:
     @property
     def can_fail(self) -> bool:
         """Whether any call may end otherwise than well."""
-        odds = (self.fails, self.asks_again, self.gives_up, self.partly, self.garbles, self.poison)
-        return any(odds)
+        odds = (self.fails, self.asks_again, self.gives_up, self.partly, self.garbles)
+        return any((*odds, self.throttled, self.poison))
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,17 +168,34 @@ class Plan:
     fixed_delays: bool = False
     """Every answer takes the same time, so that a world is as short as it can be."""
     audit_seconds: float = 900.0
+    idle_seconds: float | None = None
+    """How long the healed fleet has nothing to do before it gets a few records and a new shard; None: never."""
     troubled_seconds: float = 5.0
 
     @property
     def calm(self) -> bool:
         """Whether nothing happens to workers that they could not tell others of."""
-        disturbing = {"crash", "freeze", "mute", "stall", "lose", "stale"}
+        disturbing = {"crash", "freeze", "mute", "stall", "lose", "stale", "evict", "minutes"}
         return (
             not any(event.kind in disturbing for event in self.events)
             and self.odds.slow == self.odds.undelivered == 0.0
             and not any(trigger.calls.long for trigger in self.triggers)
         )
+
+    def most_unsaved(self, trigger: TriggerPlan) -> float:
+        """How many records may be done, or under way, and not saved: what a crash may repeat (I6).
+
+        A batch while another is saved, another that this leaves some room for, and both again meanwhile. Lanes that
+        wait for nobody and saves that are rare know no such bound.
+        """
+        options = trigger.options
+        if (
+            options.parallelization_factor > 1
+            or options.checkpoint_interval_seconds
+            or self.store != "memory"
+        ):
+            return float("inf")
+        return 4 * options.batch_size - 2
 
     def never_twice(self, trigger: TriggerPlan) -> bool:
         """Whether no record may come twice to this trigger.

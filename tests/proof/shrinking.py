@@ -102,7 +102,7 @@ def _without_some(plan: Plan) -> Iterator[Plan]:
 
 def _plainer_worlds(plan: Plan) -> Iterator[Plan]:
     yield replace(plan, odds=Odds())
-    for name in ("store", "stream", "same_host", "audit_seconds"):
+    for name in ("store", "stream", "same_host", "audit_seconds", "idle_seconds"):
         yield _at_default(plan, name, Plan())
     yield replace(plan, fixed_delays=True)
     for each in fields(StreamPlan):

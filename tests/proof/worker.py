@@ -237,7 +237,7 @@ class Worker:
             clock=self.clock,
             log=get_logger(),
         )
-        return CheckedInvoker(invoker, checker, around.witness)
+        return CheckedInvoker(invoker, checker, around.witness, handlers.is_throttled)
 
 
 def name_of(number: int) -> str:

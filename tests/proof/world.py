@@ -40,6 +40,10 @@ from triggerkit.testing.processes import GatedLoop
 
 HEALING_SECONDS = 600.0
 """The longest backoff is a minute; a lane of small batches may hold a hundred calls."""
+IDLE_SECONDS = 20.0
+"""For a record in an idle fleet: a poll, a batching window, a call, a save."""
+IDLE_LINEAGE_SECONDS = 120.0
+"""For a new shard, and for the shards of a worker that crashed."""
 STOPPING_SECONDS = 60.0
 LATEST_START_SECONDS = 5.0
 """A worker that replaces another may start that much later, also into a healed world."""
@@ -112,18 +116,34 @@ class World:
                 self.loop.call_at(start_seconds + host.start_seconds, self._fleet.start, number)
             await self._pass(BEFORE_SECONDS + self.plan.troubled_seconds)
             self._heal()
-            await self._rest()
+            await self._rest(HEALING_SECONDS)
             await self._pass(LATEST_START_SECONDS)
+            if self.plan.idle_seconds is not None:
+                await self._try_the_idle_fleet(self.plan.idle_seconds)
             await self._let_one_survive()
             self._fleet.stop()
             await self._until(lambda: not self._fleet.workers, STOPPING_SECONDS)
             self._check_end()
 
-    async def _rest(self) -> None:
+    async def _rest(self, limit_seconds: float) -> None:
         """Until everything is done. Raises Violation: it takes too long."""
-        await self._until(self._is_quiet, HEALING_SECONDS)
+        await self._until(self._is_quiet, limit_seconds)
         if not self._is_quiet():
-            raise Violation(f"L: after {HEALING_SECONDS:g} s: {self.witness.left()}")
+            raise Violation(f"L: after {limit_seconds:g} s: {self.witness.left()}")
+
+    async def _try_the_idle_fleet(self, idle_seconds: float) -> None:
+        """A fleet that has nothing to do finds a record, and then a new shard, within their time."""
+        await self._pass(idle_seconds)
+        for key in range(min(3, self.plan.stream.keys)):
+            self._stream.put(key)
+        await self._rest(IDLE_SECONDS)
+        if self._rng.random() < 0.5:
+            self._stream.roll()
+        else:
+            self._stream.split(self._rng.randrange(8))
+        for key in range(min(3, self.plan.stream.keys)):
+            self._stream.put(key)
+        await self._rest(IDLE_LINEAGE_SECONDS)
 
     async def _let_one_survive(self) -> None:
         """Any worker must be enough: the others leave one by one, and what is written goes on coming through."""
@@ -135,7 +155,7 @@ class World:
             if self._rng.random() < 0.3:
                 self._stream.roll()
                 self._stream.put(0)
-            await self._rest()
+            await self._rest(IDLE_LINEAGE_SECONDS)
 
     def _begin(self, closing: AsyncExitStack) -> None:
         plan, witness = self.plan, self.witness
@@ -150,7 +170,13 @@ class World:
         for prefix, trigger in zip(prefixes, plan.triggers, strict=True):
             start, options = starting_position(trigger.options, self.clock), trigger.options
             never_twice = plan.never_twice(trigger)
-            checker = Checker(self._stream, start, options, never_twice=never_twice)
+            checker = Checker(
+                self._stream,
+                start,
+                options,
+                never_twice=never_twice,
+                most_unsaved=plan.most_unsaved(trigger),
+            )
             checker.tells_whole_seconds()
             checker.tells_losses()
             witness.checkers[prefix] = checker
@@ -241,8 +267,21 @@ class World:
     # --- what happens -------------------------------------------------------------------------------
 
     def _happen(self, event: Event) -> None:
-        stream, faults = self._stream, self._around.emulator.faults
         self.witness.note("world", event)
+        match event.kind:
+            case "evict":
+                self._around.state.evict(event.key)
+            case "cleanup":
+                self._around.state.clean_up()
+            case "outage":
+                self._outage(event.seconds)
+            case _ if event.kind in WORKER_KINDS:
+                self._fleet.strike(event)
+            case _:
+                self._happen_to_stream(event)
+
+    def _happen_to_stream(self, event: Event) -> None:
+        stream, faults = self._stream, self._around.emulator.faults
         match event.kind:
             case "days" if not self._is_surveyed():  # no survey is a day late
                 if not self._around.weather.is_healed:
@@ -259,10 +298,8 @@ class World:
                 faults.stale_listings(event.count, event.seconds)
             case "repeat":
                 faults.duplicate(1, event.count)
-            case "outage":
-                self._outage(event.seconds)
-            case _ if event.kind in WORKER_KINDS:
-                self._fleet.strike(event)
+            case "minutes":
+                self.clock.advance(event.seconds)
             case _:
                 self._list_late(stream.happen(event, self._rng), event.seconds)
 
