@@ -10,7 +10,9 @@ from graphlib import CycleError, TopologicalSorter
 import pytest
 from architecture.package_tree import CHECKOUT, Source, check, findings, imported, package, scoped
 
-LAZY_ANYWHERE = ("triggerkit.cli", "triggerkit.testing", "triggerkit.registry")
+LAZY_ANYWHERE = tuple(
+    f"triggerkit.{name}" for name in ("cli", "commands", "dev", "testing", "registry")
+)
 """Commands import what they need when they run; a registry and a test harness load by name."""
 
 LAZY: dict[str, str] = {}

@@ -11,7 +11,7 @@ from typing import Any
 
 from e2e.harness import Place
 
-from triggerkit.cli.dev_link import DevLink, claimed, publish
+from triggerkit.dev.link import DevLink, claimed, publish
 from triggerkit.emulator import Emulator, Server, serve
 from triggerkit.emulator.control import Control
 

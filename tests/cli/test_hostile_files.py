@@ -17,9 +17,9 @@ from cli.stage import Endpoint
 from e2e.harness import PATIENCE_SECONDS, Done, Place
 from terminal import unsafe
 
+from triggerkit.cassettes.reading import LINE_BYTES, load_cassette
 from triggerkit.errors import CassetteError, UsageError
 from triggerkit.files import DEEPEST, is_deep, parse_json, parse_toml
-from triggerkit.testing.cassettes import LINE_BYTES, load_cassette
 
 USAGE = 2
 MEMORY_BYTES = 700 * 1024 * 1024
@@ -294,9 +294,8 @@ def test_e4_a_cassette_that_unpacks_to_gigabytes_is_refused_in_little_memory(
 def test_e4_a_cassette_of_endless_small_lines_has_an_end(
     project: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from triggerkit.testing import cassettes
 
-    monkeypatch.setattr(cassettes, "MOST_BYTES", 2_000_000)
+    monkeypatch.setattr("triggerkit.cassettes.reading.MOST_BYTES", 2_000_000)
     shard = {"line": "shard", "shard": SHARD, "parents": []}
     path = cassette(project.folder, *([shard] * 40_000))
     with pytest.raises(CassetteError, match="more than 1 MiB, unpacked"):

@@ -21,7 +21,7 @@ from click.testing import CliRunner
 from e2e.harness import PATIENCE_SECONDS, CommandServer, Place
 
 from triggerkit.cli.main import cli
-from triggerkit.runtime.local_services import INSTALL_LOCAL, LocalServices
+from triggerkit.dev.local_services import INSTALL_LOCAL, LocalServices
 from triggerkit.scaffold import find_blueprints
 
 PROCESS = "dynamodb-process-stream"

@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from triggerkit.cli import main as entry
-from triggerkit.cli.digest import digest
-from triggerkit.cli.output import confirm, print_table
+from triggerkit.commands.digest import digest
+from triggerkit.commands.output import confirm, print_table
 from triggerkit.errors import EXIT_CODES, InternalError, StateLockedError, TriggerkitError
 
 

@@ -13,10 +13,10 @@ from cli.stage import Endpoint
 from e2e.harness import Place
 
 from triggerkit import Triggers
-from triggerkit.cli.cassette_file import CassetteFile
+from triggerkit.cassettes.lines import Ended, Header, Recorded, ShardBegun, ShardClosed
+from triggerkit.cassettes.writing import CassetteFile
 from triggerkit.errors import CassetteError
 from triggerkit.testing import Simulation, load_cassette
-from triggerkit.testing.cassette_lines import Ended, Header, Recorded, ShardBegun, ShardClosed
 
 USAGE, SOURCE = 2, 3
 ITEM = {"mail": {"S": "ann.smith@shop.example"}, "total": {"N": "129.95"}, "paid": {"BOOL": True}}

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from triggerkit import Triggers
-from triggerkit.cli.cassette_file import CassetteFile
-from triggerkit.cli.recording import Recording, read_wanted
-from triggerkit.cli.redaction import Redactor
+from triggerkit.cassettes.lines import Ended
+from triggerkit.cassettes.redaction import Redactor
+from triggerkit.cassettes.writing import CassetteFile
+from triggerkit.commands.record import Recording, read_wanted
 from triggerkit.emulator import Emulator
 from triggerkit.runtime.dev_tables import DevTable
 from triggerkit.sources.dynamodb.streams_api import StreamShape
 from triggerkit.sources.shards.lineage import parse_stream_arn
 from triggerkit.testing import Simulation
-from triggerkit.testing.cassette_lines import Ended
 from triggerkit.testing.clock import VirtualClock
 from triggerkit.testing.loop import VirtualLoop
 from triggerkit.testing.network import Line

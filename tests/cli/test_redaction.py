@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triggerkit.cli.redaction import Redaction, Redactor, read_redaction
+from triggerkit.cassettes.redaction import Redaction, Redactor, read_redaction
 from triggerkit.emulator.sizes import item_size_bytes
 from triggerkit.emulator.values import normalise_item
 from triggerkit.errors import UsageError

@@ -15,9 +15,9 @@ from importlib import import_module
 LIMIT_SECONDS = 60
 PRELOADED = (
     "boto3", "botocore.session", "triggerkit.cli.check", "triggerkit.cli.enable_stream",
-    "triggerkit.cli.following", "triggerkit.cli.giving_up", "triggerkit.cli.invoking",
+    "triggerkit.commands.tail", "triggerkit.commands.failures", "triggerkit.commands.invoke",
     "triggerkit.cli.list", "triggerkit.cli.main",
-    "triggerkit.cli.rename", "triggerkit.cli.running", "triggerkit.destinations.file",
+    "triggerkit.cli.rename", "triggerkit.commands.run", "triggerkit.destinations.file",
     "triggerkit.lease_stores.memory", "triggerkit.lease_stores.sqlite", "triggerkit.sources.dynamodb",
 )  # fmt: skip
 

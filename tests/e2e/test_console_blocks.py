@@ -21,8 +21,8 @@ import pytest
 from architecture.blocks import Block, all_blocks, blocks, prompts
 from e2e.harness import DUMMY_ACCESS, CommandServer, Place, Running, Tables
 
+from triggerkit.dev.local_services import LocalServices
 from triggerkit.emulator import Emulator, serve
-from triggerkit.runtime.local_services import LocalServices
 
 STATE = "sqlite:///.triggerkit/state.db"
 """Said to `check` and `run`, which ask for it in a container; these tests may run in one."""

@@ -8,8 +8,7 @@ from typing import Any
 
 import msgspec
 
-from triggerkit.cli.cassette_file import CassetteFile
-from triggerkit.testing.cassette_lines import (
+from triggerkit.cassettes.lines import (
     Ended,
     Header,
     Line,
@@ -17,6 +16,7 @@ from triggerkit.testing.cassette_lines import (
     ShardBegun,
     ShardClosed,
 )
+from triggerkit.cassettes.writing import CassetteFile
 
 LABEL = "2026-01-31T14_30_00.000"
 STREAM = "arn:aws:dynamodb:eu-west-1:123456789012:table/orders/stream/2026-01-31T14:30:00.000"

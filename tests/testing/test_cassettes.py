@@ -13,10 +13,10 @@ import pytest
 from testing.tapes import START_SECONDS, STREAM, TTL, change, closed, header, named, shard, tape
 
 from triggerkit import Change, Removed, Triggers
+from triggerkit.cassettes.lines import VERSION, Recorded
+from triggerkit.cassettes.reading import without_account
 from triggerkit.errors import CassetteError, UsageError
 from triggerkit.testing import Simulation, load_cassette
-from triggerkit.testing.cassette_lines import VERSION, Recorded
-from triggerkit.testing.cassettes import without_account
 
 GZIP_HEADER_BYTES = 10
 handlers = Triggers("orders", maximum_retry_attempts=3)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from triggerkit.cli.flags import configuration_flags, json_flag, read_flags, switch
-from triggerkit.cli.output import print_json, print_table, say
+from triggerkit.cli.flags import configuration_flags, json_flag, switch
+from triggerkit.commands.flags import read_flags
+from triggerkit.commands.output import print_json, print_table, say
 
 if TYPE_CHECKING:
-    from triggerkit.cli.loading import Loaded
+    from triggerkit.commands.loading import Loaded
 
 CONTROL_PLANE_THREADS = 4
 
@@ -34,7 +35,7 @@ def command(**given: Any) -> None:
     """Check TARGET, the configuration and every locator; touch nothing."""
     import asyncio
 
-    from triggerkit.cli.validating import load_to_run
+    from triggerkit.commands.validating import load_to_run
     from triggerkit.runtime.dev_tables import read_tables
     from triggerkit.settings import container_sign, refuse_implicit_state
 
@@ -58,7 +59,7 @@ async def check(loaded: Loaded, *, ask: bool) -> dict[str, Any]:
     Raises:
         LocatorError, HandlerSignatureError, SourceError: the first thing that would stop a start.
     """
-    from triggerkit.cli.validating import open_all
+    from triggerkit.commands.validating import open_all
     from triggerkit.runtime.pools import ThreadRunner
 
     run, settings = ThreadRunner("control-plane", CONTROL_PLANE_THREADS), loaded.settings

@@ -21,7 +21,7 @@ def command(*, no_color: bool) -> None:
 
     Batches, a retry, a bisect, a record that is given up, and a shard rollover, in a few seconds.
     """
-    from triggerkit.cli.playing import demo
+    from triggerkit.dev.demo import demo
 
     if no_color:
         choose_colours("never")

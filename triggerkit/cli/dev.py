@@ -77,10 +77,10 @@ def command(**given: Any) -> int:
     Needs no account. Tables are made as the configuration says, code is loaded again when it changes, and
     tables and positions are there again at the next start. Handlers cannot reach AWS. Ctrl-C ends it.
     """
-    from triggerkit.cli.stopping import run_stoppable
+    from triggerkit.commands.stopping import run_stoppable
 
     def work() -> int:
-        from triggerkit.cli.developing import develop
+        from triggerkit.dev.endpoint import develop
 
         return develop(given)
 

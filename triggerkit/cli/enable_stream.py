@@ -9,11 +9,11 @@ import click
 from triggerkit.cli.flags import (
     VIEW_TYPES,
     access_flags,
-    access_of,
     change_flags,
     source_argument,
 )
-from triggerkit.cli.output import confirm, say
+from triggerkit.commands.flags import access_of
+from triggerkit.commands.output import confirm, say
 
 
 @click.command(

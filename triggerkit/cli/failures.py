@@ -51,7 +51,7 @@ Examples:
 @place_argument
 def list_failures(**given: Any) -> None:
     """List failure records, oldest first, one a line."""
-    from triggerkit.cli.giving_up import list_all
+    from triggerkit.commands.failures import list_all
 
     list_all(given)
 
@@ -72,6 +72,6 @@ def show(which: str, **given: Any) -> None:
 
     N is its number in `failures ls`. REQUEST_ID is in the log of `run`; its first letters are enough.
     """
-    from triggerkit.cli.giving_up import show_one
+    from triggerkit.commands.failures import show_one
 
     show_one(which, given)

@@ -11,7 +11,7 @@ import click
 from triggerkit.cli.fault_verbs import FAULTS, Fault, written
 from triggerkit.cli.flags import config_of_dev_flag, flag, lines_flag, switch
 from triggerkit.cli.groups import SuggestingGroup
-from triggerkit.cli.output import print_json, say, show_line
+from triggerkit.commands.output import print_json, say, show_line
 from triggerkit.core.safe_text import safe
 
 _DRY_RUN = switch("--dry-run", help="Say what would be done, and do nothing.")
@@ -87,13 +87,13 @@ def _line(call: Mapping[str, Any]) -> str:
 
 
 def _dev(config: str | None) -> Any:
-    from triggerkit.cli.dev_link import require_dev
+    from triggerkit.dev.link import require_dev
 
     return require_dev(config)
 
 
 def _ask(config: str | None, verb: str, request: Mapping[str, Any]) -> dict[str, Any]:
     """What the running `dev` says. Raises UsageError: there is none, or it refused."""
-    from triggerkit.cli.dev_link import control
+    from triggerkit.dev.link import control
 
     return control(_dev(config), verb, request)

@@ -7,8 +7,7 @@ The variable of a flag is the flag in capitals behind `TRIGGERKIT_`, for every c
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
@@ -109,22 +108,6 @@ def as_table(said: str) -> str:
             f"{said!r}: a table has no keys here", hint="write them as flags, such as --region"
         )
     return name
-
-
-@dataclass(frozen=True, slots=True)
-class ConfigurationFlags:
-    """Where the configuration and the code are."""
-
-    target: str | None = None
-    env: str = ""
-    env_file: str | None = None
-    config: str | None = None
-    app: str | None = None
-    state: str | None = None
-    trigger: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    set_: tuple[str, ...] = ()
-    access: Mapping[str, str] | None = None
 
 
 _TRIGGER_FLAGS = (
@@ -253,18 +236,6 @@ _COLOUR = "color_choice"
 def _choose_colours(context: click.Context, _: click.Parameter, choice: ColourChoice) -> None:
     choose_colours(choice)
     context.color = forced_colours()
-
-
-def access_of(given: Mapping[str, Any]) -> dict[str, str]:
-    """The keys that every locator falls back to, out of a command's parameters."""
-    return {key: given[key] for key in ("profile", "region", "endpoint_url") if given.get(key)}
-
-
-def read_flags(given: Mapping[str, Any]) -> ConfigurationFlags:
-    """Pick the configuration flags out of a command's parameters."""
-    names = {item.name for item in fields(ConfigurationFlags)}
-    said = {name: given[name] for name in names & given.keys()}
-    return ConfigurationFlags(**said, access=access_of(given))
 
 
 def _decorated(command: F, flags: tuple[Callable[[F], F], ...]) -> F:

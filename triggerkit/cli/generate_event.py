@@ -65,7 +65,7 @@ def dynamodb(
 
     JSON is plain, or DynamoDB JSON where each value has its type; --new and --old may repeat the key.
     """
-    from triggerkit.cli.output import print_json
+    from triggerkit.commands.output import print_json
 
     _refuse_unused(action, new, old)
     change = _read_change(action, keys, new, old)
@@ -87,7 +87,7 @@ def kinesis(*, payload: str, partition_key: str, stream: str, region: str) -> No
     """Print an event of a Kinesis stream with one record; source: lambda-contract 2.2."""
     import base64
 
-    from triggerkit.cli.output import print_json
+    from triggerkit.commands.output import print_json
     from triggerkit.emulator import RealClock
 
     now_seconds = round(RealClock().now_seconds(), 3)

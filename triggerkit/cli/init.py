@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from triggerkit.cli.flags import change_flags, flag, json_flag
-from triggerkit.cli.output import print_json, print_table, say
+from triggerkit.commands.output import print_json, print_table, say
 from triggerkit.core.safe_text import safe, shell_word
 from triggerkit.errors import UsageError
 
@@ -218,7 +218,7 @@ def next_commands(folder: Path) -> list[str]:
 
 def install_commands(extras: Sequence[str]) -> list[str]:
     """What installs those of triggerkit's `extras` that are missing; `local` is the only one for users."""
-    from triggerkit.runtime.local_services import INSTALL_LOCAL, has_local
+    from triggerkit.dev.local_services import INSTALL_LOCAL, has_local
 
     return [INSTALL_LOCAL] if "local" in extras and not has_local() else []
 

@@ -31,6 +31,6 @@ def command(event: str, **given: Any) -> int:
     -t names the trigger, unless there is only one. What the handler prints and logs goes to
     stderr, its result as JSON to stdout.
     """
-    from triggerkit.cli.invoking import invoke
+    from triggerkit.commands.invoke import invoke
 
     return invoke(event, given)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from triggerkit.cli.flags import configuration_flags, json_flag, read_flags, verbose_flag
-from triggerkit.cli.output import print_json, print_table, say
+from triggerkit.cli.flags import configuration_flags, json_flag, verbose_flag
+from triggerkit.commands.flags import read_flags
+from triggerkit.commands.output import print_json, print_table, say
 from triggerkit.core.masking import masked_value
 
 if TYPE_CHECKING:
-    from triggerkit.cli.loading import Loaded
+    from triggerkit.commands.loading import Loaded
     from triggerkit.settings import MappingPlan
 
 
@@ -29,7 +30,7 @@ Examples:
 @json_flag
 def command(**given: Any) -> None:
     """List the triggers of TARGET, their sources and options, and where each value came from."""
-    from triggerkit.cli.loading import load
+    from triggerkit.commands.loading import load
 
     loaded = load(read_flags(given))
     if given["as_json"]:

@@ -6,7 +6,6 @@ Every error of the tree becomes one message with its hint on stderr and the exit
 from __future__ import annotations
 
 import sys
-import traceback
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -15,14 +14,14 @@ import click
 from triggerkit import __version__
 from triggerkit.cli.flags import with_colour_flag
 from triggerkit.cli.groups import SuggestingGroup
-from triggerkit.cli.streams import StdoutError, safe_streams, silence
+from triggerkit.commands.output import show_error, show_fault
+from triggerkit.commands.streams import StdoutError, safe_streams, silence
 from triggerkit.core.masking import masked
-from triggerkit.core.safe_text import safe, safe_block, safe_lines
+from triggerkit.core.safe_text import safe
 from triggerkit.errors import (
     EXIT_CODES,
     EXIT_INTERRUPTED,
     InternalError,
-    TargetError,
     TriggerkitError,
     UsageError,
 )
@@ -151,36 +150,3 @@ def show_usage(error: click.ClickException) -> None:
         if context.command.get_help_option(context) is not None:
             click.echo(f"Try '{context.command_path} --help' for help.\n", err=True)
     click.echo(f"Error: {safe(masked(error.format_message()))}", err=True)
-
-
-def show_error(error: TriggerkitError) -> None:
-    """The message, the user's own traceback where there is one, and the hint."""
-    if isinstance(error, InternalError):
-        show_fault(error)
-        return
-    if isinstance(error, TargetError):
-        from triggerkit.runtime.target import user_traceback
-
-        if shown := user_traceback(error):
-            click.echo(safe_block(masked(shown)), err=True)
-    click.echo(f"triggerkit: {_shown(error.message)}", err=True)
-    for note in getattr(error, "__notes__", ()):
-        click.echo(f"  {_shown(note)}", err=True)
-    if error.hint:
-        click.echo(f"  fix: {_shown(error.hint)}", err=True)
-
-
-def show_fault(error: Exception) -> None:
-    """A fault of ours: all that helps to find it."""
-    trace = "".join(traceback.format_exception(error))
-    click.echo(safe_block(masked(trace)), err=True)
-    click.echo(
-        f"triggerkit: internal error: {_shown(str(error))}\n"
-        f"  fix: please report it with the lines above, version {__version__} and the command",
-        err=True,
-    )
-
-
-def _shown(text: str) -> str:
-    """A message that may repeat what came from outside."""
-    return safe_lines(masked(text), "    ")

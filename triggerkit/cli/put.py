@@ -40,6 +40,6 @@ def command(table: str, item: str | None, **given: Any) -> None:
     JSON is plain, or DynamoDB JSON where each value has its type. Numbers keep all their digits. All items
     are read and their keys compared with the table's before the first one is written.
     """
-    from triggerkit.cli.putting import put
+    from triggerkit.dev.put import put
 
     put(table, item, given)

@@ -77,8 +77,8 @@ def command(source: str, **given: Any) -> None:
     Everything that is there now is recorded, and the command ends; with --for or --follow it is what comes
     from now on. Ctrl-C ends it, too: the file is whole. Values that are redacted never reach the disk.
     """
-    from triggerkit.cli.dev_link import access_through_dev
-    from triggerkit.cli.recording import read_wanted, record
+    from triggerkit.commands.record import read_wanted, record
+    from triggerkit.dev.link import access_through_dev
 
     wanted = read_wanted(given)
     record(source, wanted, access_through_dev(given, source))

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from triggerkit.cli.flags import change_flags, json_flag, read_flags, state_flags
-from triggerkit.cli.output import confirm, print_json, say
+from triggerkit.cli.flags import change_flags, json_flag, state_flags
+from triggerkit.commands.flags import read_flags
+from triggerkit.commands.output import confirm, print_json, say
 from triggerkit.errors import StateError, UsageError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def command(old: str, new: str, *, dry_run: bool, yes: bool, as_json: bool, **gi
     """
     import asyncio
 
-    from triggerkit.cli.loading import load
+    from triggerkit.commands.loading import load
     from triggerkit.triggers import check_name
 
     settings = load(read_flags(given), needs_target=False).settings

@@ -56,10 +56,10 @@ def command(**given: Any) -> int:
     TARGET is module:attribute, a module with one Triggers in it, or a .py file. The first Ctrl-C (or
     SIGTERM) lets running handlers end, saves and releases; the second ends the process at once.
     """
-    from triggerkit.cli.stopping import run_stoppable
+    from triggerkit.commands.stopping import run_stoppable
 
     def work() -> int:
-        from triggerkit.cli.running import run
+        from triggerkit.commands.run import run
 
         return run(given)
 

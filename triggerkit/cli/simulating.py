@@ -16,11 +16,13 @@ from typing import Any
 
 import click
 
-from triggerkit.cli.loading import find_target, offer_variables
-from triggerkit.cli.output import print_json, say, show_line
+from triggerkit.cassettes.reading import Cassette, load_cassette
+from triggerkit.commands.loading import find_target, offer_variables
+from triggerkit.commands.output import print_json, say, show_line
 from triggerkit.configuration import load_configuration
 from triggerkit.core.masking import masked, masked_value
 from triggerkit.core.safe_text import safe_block, shell_word
+from triggerkit.dev.sandbox import sandboxed
 from triggerkit.errors import HandlerError, SimulationError, UsageError
 from triggerkit.files import open_file
 from triggerkit.invokers.capture import real_stream
@@ -28,9 +30,7 @@ from triggerkit.invokers.environment import offered
 from triggerkit.runtime.handlers import variables_of
 from triggerkit.runtime.item_json import read_items, to_wire
 from triggerkit.runtime.logs import LogSettings, configure_logging
-from triggerkit.runtime.sandbox import sandboxed
 from triggerkit.runtime.target import load_target
-from triggerkit.testing.cassettes import Cassette, load_cassette
 from triggerkit.testing.faults import read_faults
 from triggerkit.testing.plans import APP, read_plans
 from triggerkit.testing.raised import condensed

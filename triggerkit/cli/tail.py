@@ -53,8 +53,8 @@ def command(source: str, **given: Any) -> None:
     As text a line is a digest: time (UTC), what happened, keys, and what changed, as old -> new. As JSON
     it is a record, whole, as a handler gets it.
     """
-    from triggerkit.cli.dev_link import access_through_dev
-    from triggerkit.cli.following import read_shown, tail
+    from triggerkit.commands.tail import read_shown, tail
+    from triggerkit.dev.link import access_through_dev
 
     shown = read_shown(given)
     tail(source, shown, access_through_dev(given, source))

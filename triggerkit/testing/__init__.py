@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from triggerkit.testing.cassettes import Cassette, load_cassette
+    from triggerkit.cassettes.reading import Cassette, load_cassette
     from triggerkit.testing.events import (
         inserted,
         make_context,
@@ -35,17 +35,17 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Cassette": "cassettes",
-    "Simulation": "simulator",
-    "SimulationFactory": "factory",
-    "load_cassette": "cassettes",
+    "Cassette": "cassettes.reading",
+    "Simulation": "testing.simulator",
+    "SimulationFactory": "testing.factory",
+    "load_cassette": "cassettes.reading",
 }
 
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'triggerkit.testing' has no attribute {name!r}")
-    module = import_module(f"triggerkit.testing.{_MODULES.get(name, 'events')}")
+    module = import_module(f"triggerkit.{_MODULES.get(name, 'testing.events')}")
     found: object = getattr(module, name)
     globals()[name] = found
     return found

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from triggerkit.testing.cassettes import Cassette, FilePath
+from triggerkit.cassettes.reading import Cassette, FilePath
 from triggerkit.testing.replay import Pace
 from triggerkit.testing.simulator import Simulation
 from triggerkit.triggers import Triggers

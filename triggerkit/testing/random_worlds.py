@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, TypeAlias
 
+from triggerkit.cassettes.reading import Cassette
 from triggerkit.errors import SimulationError
 from triggerkit.settings import MappingPlan
-from triggerkit.testing.cassettes import Cassette
 from triggerkit.testing.made_items import PlainItems, TypedItems
 from triggerkit.testing.raised import Raised, together
 from triggerkit.testing.simulator import Simulation

@@ -12,10 +12,10 @@ from typing import Literal, TypeAlias, assert_never
 
 import msgspec
 
+from triggerkit.cassettes.lines import Line, Recorded, ShardBegun, ShardClosed
+from triggerkit.cassettes.reading import Cassette
 from triggerkit.emulator import Emulator, EmulatorError
 from triggerkit.errors import CassetteError
-from triggerkit.testing.cassette_lines import Line, Recorded, ShardBegun, ShardClosed
-from triggerkit.testing.cassettes import Cassette
 
 LAST_SECONDS = 253_402_300_799
 """The end of the year 9999."""

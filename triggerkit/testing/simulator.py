@@ -16,6 +16,7 @@ from random import Random
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from triggerkit.cassettes.reading import Cassette, FilePath, find_cassette, load_cassette
 from triggerkit.emulator import Emulator
 from triggerkit.errors import SimulationError, UsageError
 from triggerkit.invokers.environment import OfferedVariables
@@ -23,7 +24,6 @@ from triggerkit.lease_stores.memory import MemoryLeaseStore
 from triggerkit.runtime.dev_tables import DevTable
 from triggerkit.runtime.handlers import variables_of
 from triggerkit.testing.calls import CallBook, Calls
-from triggerkit.testing.cassettes import Cassette, FilePath, find_cassette, load_cassette
 from triggerkit.testing.clock import VirtualClock
 from triggerkit.testing.failures import Failure, MemoryDestination
 from triggerkit.testing.faults import Trouble, read_faults

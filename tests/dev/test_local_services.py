@@ -12,9 +12,9 @@ import pytest
 from botocore.exceptions import ClientError
 from components import dummy_client
 
+from triggerkit.dev.local_services import Address, LocalServices, read_backend
 from triggerkit.emulator import Emulator, Server, serve
 from triggerkit.errors import UsageError
-from triggerkit.runtime.local_services import Address, LocalServices, read_backend
 
 
 def client_of(service: str, server: Server) -> Any:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from triggerkit.cli.dev_link import OR_AWS, enter, require_dev
-from triggerkit.cli.flags import access_of
-from triggerkit.cli.output import confirm, say
+from triggerkit.commands.flags import access_of
+from triggerkit.commands.output import confirm, say
+from triggerkit.dev.link import OR_AWS, enter, require_dev
 from triggerkit.errors import SourceNotFoundError, TriggerkitError, UsageError, nearest
 from triggerkit.files import MIB, open_twice
 from triggerkit.runtime.dev_tables import asking, check_keys_of, keys_of

@@ -15,12 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, TypeAlias, cast
 
-from triggerkit.errors import CassetteError, DamagedReplyError, LocatorError, UsageError
-from triggerkit.files import MIB, open_file
-from triggerkit.ports import Event
-from triggerkit.sources.dynamodb.change_events import to_event
-from triggerkit.sources.shards.lineage import StreamArn, parse_stream_arn
-from triggerkit.testing.cassette_lines import (
+from triggerkit.cassettes.lines import (
     VERSION,
     Ended,
     Header,
@@ -30,6 +25,11 @@ from triggerkit.testing.cassette_lines import (
     read_header,
     read_line,
 )
+from triggerkit.errors import CassetteError, DamagedReplyError, LocatorError, UsageError
+from triggerkit.files import MIB, open_file
+from triggerkit.ports import Event
+from triggerkit.sources.dynamodb.change_events import to_event
+from triggerkit.sources.shards.lineage import StreamArn, parse_stream_arn
 
 FilePath: TypeAlias = str | os.PathLike[str]
 

@@ -14,10 +14,10 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, assert_never
 
-from triggerkit.cli.digest import digest
-from triggerkit.cli.item_keys import SoughtKey, read_key
-from triggerkit.cli.output import print_json_text, say, show_line
-from triggerkit.cli.since import read_since
+from triggerkit.commands.digest import digest
+from triggerkit.commands.item_keys import SoughtKey, read_key
+from triggerkit.commands.output import print_json_text, say, show_line
+from triggerkit.commands.since import read_since
 from triggerkit.core.lineage import ShardGraph
 from triggerkit.core.locators import parse
 from triggerkit.core.model import (

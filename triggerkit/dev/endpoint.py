@@ -19,22 +19,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from triggerkit.cli.dev_link import FOLDER, DevLink, claimed, publish, refuse_second
-from triggerkit.cli.loading import find_target
-from triggerkit.cli.output import say, set_up_logging, show_line
-from triggerkit.cli.stopping import SIGNALS
-from triggerkit.cli.streams import silence
+from triggerkit.commands.loading import find_target
+from triggerkit.commands.output import say, set_up_logging, show_line
+from triggerkit.commands.stopping import SIGNALS
+from triggerkit.commands.streams import silence
 from triggerkit.configuration import Configuration, apply_env_file, load_configuration
 from triggerkit.core.safe_text import safe
+from triggerkit.dev.child import start_child
+from triggerkit.dev.link import FOLDER, DevLink, claimed, publish, refuse_second
+from triggerkit.dev.local_services import Address, LocalServices, read_backend
+from triggerkit.dev.reload import Reloader, watched
+from triggerkit.dev.sandbox import REGION, exported, reaching_aws, sandboxed
 from triggerkit.emulator import Emulator, Server, serve
 from triggerkit.emulator.control import Control
 from triggerkit.errors import EXIT_INTERRUPTED, UsageError
-from triggerkit.runtime.child import start_child
 from triggerkit.runtime.colours import chosen_colours
 from triggerkit.runtime.dev_tables import read_tables
-from triggerkit.runtime.local_services import Address, LocalServices, read_backend
-from triggerkit.runtime.reload import Reloader, watched
-from triggerkit.runtime.sandbox import REGION, exported, reaching_aws, sandboxed
 
 HOST = "127.0.0.1"
 TABLES_FILE = "dev.db"
@@ -176,7 +176,7 @@ async def supervise(plan: Plan, endpoint_url: str) -> int:
 
     def words(line: int) -> Sequence[str]:
         question = json.dumps({**given, "line": line})
-        return (sys.executable, "-B", "-P", "-m", "triggerkit.cli.dev_worker", question)
+        return (sys.executable, "-B", "-P", "-m", "triggerkit.dev.worker", question)
 
     reloader = Reloader(
         lambda: start_child(words, environ, lambda: reloader.worker_is_ready()),

@@ -8,11 +8,11 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from triggerkit.cli.flags import read_flags
-from triggerkit.cli.loading import Loaded
-from triggerkit.cli.output import set_up_logging
-from triggerkit.cli.stopping import SIGNALS, early_stop
-from triggerkit.cli.validating import load_to_run
+from triggerkit.commands.flags import read_flags
+from triggerkit.commands.loading import Loaded
+from triggerkit.commands.output import set_up_logging
+from triggerkit.commands.stopping import SIGNALS, early_stop
+from triggerkit.commands.validating import load_to_run
 from triggerkit.errors import (
     EXIT_DRAIN_EXPIRED,
     EXIT_INTERRUPTED,

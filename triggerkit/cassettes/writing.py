@@ -16,8 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self, cast
 
+from triggerkit.cassettes.lines import Ended, Header, Line, encoded
 from triggerkit.errors import CassetteError
-from triggerkit.testing.cassette_lines import Ended, Header, Line, encoded
 
 OWNER_ONLY = 0o600
 _UNWRITABLE = "make its folder, with room in it, and yours to write to"

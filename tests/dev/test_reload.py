@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from triggerkit.dev.reload import WAITS_FOR_CHANGE, Reloader, watched
 from triggerkit.runtime.logs import LogSettings, configure_logging
-from triggerkit.runtime.reload import WAITS_FOR_CHANGE, Reloader, watched
 
 PATIENCE_SECONDS = 20.0
 APP = (Path("app.py"),)
@@ -142,7 +142,7 @@ def test_a_first_worker_that_cannot_start_ends_all_with_its_code(code: int) -> N
 def test_a_worker_that_has_read_ends_nothing_but_itself(
     code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("triggerkit.runtime.reload.STOP_NOTICE_SECONDS", 0.01)
+    monkeypatch.setattr("triggerkit.dev.reload.STOP_NOTICE_SECONDS", 0.01)
 
     async def scene() -> None:
         stage = Stage()
@@ -186,7 +186,7 @@ def test_a_worker_that_heard_of_ctrl_c_first_is_no_surprise() -> None:
 def test_f5_without_changes_the_end_of_the_worker_is_the_end(
     code: int, whole: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("triggerkit.runtime.reload.STOP_NOTICE_SECONDS", 0.01)
+    monkeypatch.setattr("triggerkit.dev.reload.STOP_NOTICE_SECONDS", 0.01)
 
     async def scene() -> None:
         stage = Stage()
@@ -208,7 +208,7 @@ def test_f5_without_changes_the_end_of_the_worker_is_the_end(
 def test_f5_a_worker_that_has_ended_is_told_in_words(
     code: int, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("triggerkit.runtime.reload.STOP_NOTICE_SECONDS", 0.01)
+    monkeypatch.setattr("triggerkit.dev.reload.STOP_NOTICE_SECONDS", 0.01)
 
     async def scene() -> None:
         log = io.StringIO()

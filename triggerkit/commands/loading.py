@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from triggerkit.cli.flags import ConfigurationFlags
+from triggerkit.commands.flags import ConfigurationFlags
 from triggerkit.configuration import Configuration, apply_env_file, load_configuration
 from triggerkit.errors import UsageError
 from triggerkit.invokers.capture import capturing_import

@@ -19,9 +19,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from triggerkit.cli.flags import read_flags
-from triggerkit.cli.loading import load
-from triggerkit.cli.output import print_json, say, say_block, say_bytes, set_up_logging
+from triggerkit.commands.flags import read_flags
+from triggerkit.commands.loading import load
+from triggerkit.commands.output import print_json, say, say_block, say_bytes, set_up_logging
 from triggerkit.core.model import Batch, Record
 from triggerkit.core.outcome import Outcome, PartlyFailed, Succeeded
 from triggerkit.core.payloads import function_arn

@@ -20,16 +20,16 @@ from typing import Any, TextIO
 from rich.console import Console
 
 from triggerkit import Triggers
-from triggerkit.cli.demo_show import DemoShow
-from triggerkit.cli.streams import silence
+from triggerkit.commands.streams import silence
 from triggerkit.configuration import Configuration
+from triggerkit.dev.demo_show import DemoShow
+from triggerkit.dev.sandbox import sandboxed
 from triggerkit.emulator import Emulator, RealClock, Server, serve
 from triggerkit.errors import InternalError
 from triggerkit.runtime.clock import SystemClock
 from triggerkit.runtime.colours import wants_colours
 from triggerkit.runtime.logs import LogSettings, configure_logging
 from triggerkit.runtime.process import worker_pools
-from triggerkit.runtime.sandbox import sandboxed
 from triggerkit.runtime.worker import RunFlags, RunningWorker
 from triggerkit.settings import Flags, build_settings
 

@@ -6,14 +6,16 @@ import json
 import os
 import socket
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from triggerkit import __version__
 from triggerkit.core.masking import masked
 from triggerkit.core.safe_text import safe, safe_block, safe_lines
-from triggerkit.errors import UsageError
+from triggerkit.errors import InternalError, TargetError, TriggerkitError, UsageError
 from triggerkit.runtime.colours import is_terminal, wants_colours
 
 ERASE = "\r\x1b[2K"
@@ -119,3 +121,36 @@ def confirm(question: str) -> None:
     if not agreed:
         say("nothing was done (--yes answers where nobody can be asked)", err=True)
         raise click.exceptions.Exit(UsageError.exit_code)
+
+
+def show_error(error: TriggerkitError) -> None:
+    """The message, the user's own traceback where there is one, and the hint."""
+    if isinstance(error, InternalError):
+        show_fault(error)
+        return
+    if isinstance(error, TargetError):
+        from triggerkit.runtime.target import user_traceback
+
+        if shown := user_traceback(error):
+            click.echo(safe_block(masked(shown)), err=True)
+    click.echo(f"triggerkit: {_shown(error.message)}", err=True)
+    for note in getattr(error, "__notes__", ()):
+        click.echo(f"  {_shown(note)}", err=True)
+    if error.hint:
+        click.echo(f"  fix: {_shown(error.hint)}", err=True)
+
+
+def show_fault(error: Exception) -> None:
+    """A fault of ours: all that helps to find it."""
+    trace = "".join(traceback.format_exception(error))
+    click.echo(safe_block(masked(trace)), err=True)
+    click.echo(
+        f"triggerkit: internal error: {_shown(str(error))}\n"
+        f"  fix: please report it with the lines above, version {__version__} and the command",
+        err=True,
+    )
+
+
+def _shown(text: str) -> str:
+    """A message that may repeat what came from outside."""
+    return safe_lines(masked(text), "    ")

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from triggerkit.cli.flags import access_of
-from triggerkit.cli.output import say
+from triggerkit.commands.flags import access_of
+from triggerkit.commands.output import say
 from triggerkit.core.locators import SHARED_KEYS, parse
+from triggerkit.dev.sandbox import sandboxed
 from triggerkit.errors import StateError, UsageError
-from triggerkit.runtime.sandbox import sandboxed
 
 FOLDER = ".triggerkit"
 LINK_FILE = "dev.json"

@@ -7,7 +7,7 @@ import os
 import boto3
 import pytest
 
-from triggerkit.runtime.sandbox import exported, reaching_aws, sandboxed
+from triggerkit.dev.sandbox import exported, reaching_aws, sandboxed
 
 URL = "http://127.0.0.1:8123"
 REAL = {

@@ -11,7 +11,7 @@ import pytest
 from triggerkit import Triggers
 from triggerkit.configuration import load_configuration
 from triggerkit.core.locators import parse
-from triggerkit.runtime.dev_plans import localized, tables_named
+from triggerkit.runtime.local_plans import localized, tables_named
 from triggerkit.settings import Flags, Settings, build_settings
 
 STATE = parse("sqlite:///.triggerkit/dev-state.db")

@@ -10,10 +10,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from triggerkit.cli.digest import digest
-from triggerkit.cli.flags import read_flags
-from triggerkit.cli.loading import load
-from triggerkit.cli.output import (
+from triggerkit.commands.digest import digest
+from triggerkit.commands.flags import read_flags
+from triggerkit.commands.loading import load
+from triggerkit.commands.output import (
     print_json,
     print_json_text,
     print_table,

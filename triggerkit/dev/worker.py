@@ -15,16 +15,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
 
-from triggerkit.cli.flags import read_flags
-from triggerkit.cli.loading import Loaded
-from triggerkit.cli.main import show_error, show_fault
-from triggerkit.cli.output import set_up_logging
-from triggerkit.cli.running import run_worker
-from triggerkit.cli.stopping import SIGNALS
-from triggerkit.cli.streams import safe_streams
-from triggerkit.cli.validating import load_to_run
+from triggerkit.commands.flags import read_flags
+from triggerkit.commands.loading import Loaded
+from triggerkit.commands.output import set_up_logging, show_error, show_fault
+from triggerkit.commands.run import run_worker
+from triggerkit.commands.stopping import SIGNALS
+from triggerkit.commands.streams import safe_streams
+from triggerkit.commands.validating import load_to_run
 from triggerkit.configuration import load_configuration
 from triggerkit.core.locators import parse
+from triggerkit.dev.child import ParentLine
+from triggerkit.dev.reload import WAITS_FOR_CHANGE
 from triggerkit.errors import (
     EXIT_INTERRUPTED,
     HandlerError,
@@ -33,14 +34,12 @@ from triggerkit.errors import (
     TargetError,
     TriggerkitError,
 )
-from triggerkit.runtime.child import ParentLine
 from triggerkit.runtime.colours import choose_colours
-from triggerkit.runtime.dev_plans import localized, tables_named
 from triggerkit.runtime.dev_tables import DevTable, Made, ensure_table, read_tables
+from triggerkit.runtime.local_plans import localized, tables_named
 from triggerkit.runtime.logs import get_logger
 from triggerkit.runtime.orphans import ANY_NAME
 from triggerkit.runtime.process import announce
-from triggerkit.runtime.reload import WAITS_FOR_CHANGE
 from triggerkit.runtime.worker import RunFlags, RunningWorker
 
 if TYPE_CHECKING:

@@ -19,8 +19,21 @@ from typing import Any, assert_never
 import msgspec
 
 from triggerkit import __version__
-from triggerkit.cli.cassette_file import CassetteFile
-from triggerkit.cli.following import (
+from triggerkit.cassettes.lines import (
+    Ended,
+    Ending,
+    Header,
+    Recorded,
+    ShardBegun,
+    ShardClosed,
+)
+from triggerkit.cassettes.reading import without_account
+from triggerkit.cassettes.redaction import SALT_BYTES, Redaction, Redactor, read_redaction
+from triggerkit.cassettes.writing import CassetteFile
+from triggerkit.commands.item_keys import SoughtKey, read_key
+from triggerkit.commands.output import overwrite, say
+from triggerkit.commands.since import read_duration, read_since
+from triggerkit.commands.tail import (
     POLL_SECONDS,
     Begun,
     Closed,
@@ -29,10 +42,6 @@ from triggerkit.cli.following import (
     Rested,
     Step,
 )
-from triggerkit.cli.item_keys import SoughtKey, read_key
-from triggerkit.cli.output import overwrite, say
-from triggerkit.cli.redaction import SALT_BYTES, Redaction, Redactor, read_redaction
-from triggerkit.cli.since import read_duration, read_since
 from triggerkit.core.locators import parse
 from triggerkit.core.model import LATEST, TRIM_HORIZON, Record, ShardId
 from triggerkit.core.snapshot import PAGES_AT_TIP
@@ -44,15 +53,6 @@ from triggerkit.runtime.pools import ThreadRunner
 from triggerkit.runtime.tallies import counted
 from triggerkit.sources.dynamodb.source import describe_stream
 from triggerkit.sources.dynamodb.streams_api import StreamShape
-from triggerkit.testing.cassette_lines import (
-    Ended,
-    Ending,
-    Header,
-    Recorded,
-    ShardBegun,
-    ShardClosed,
-)
-from triggerkit.testing.cassettes import without_account
 
 CONTROL_PLANE_THREADS = 4
 TIP_POLL_SECONDS = 0.2

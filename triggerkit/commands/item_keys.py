@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from triggerkit.cli.digest import plain
+from triggerkit.commands.digest import plain
 from triggerkit.runtime.item_json import Item, read_item, same_item, to_wire
 
 

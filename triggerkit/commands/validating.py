@@ -6,8 +6,8 @@ import asyncio
 import os
 from contextlib import AsyncExitStack
 
-from triggerkit.cli.flags import ConfigurationFlags
-from triggerkit.cli.loading import Loaded, load
+from triggerkit.commands.flags import ConfigurationFlags
+from triggerkit.commands.loading import Loaded, load
 from triggerkit.errors import NoTriggersError
 from triggerkit.ports import Runner, Services, Source
 from triggerkit.registry import open_destination, open_lease_store, open_source

@@ -1,0 +1,1 @@
+"""Recorded streams in files: how they are written, read and redacted."""

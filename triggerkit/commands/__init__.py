@@ -1,0 +1,1 @@
+"""What each command does: reads, checks, calls a layer below. Flags and their parsing are in `cli`."""
