@@ -325,6 +325,18 @@ def test_b6_a_beat_says_that_nobody_else_could_open_the_file(
         assert wal_of(path).exists() == (damage is not remove_wal), "it is not made worse"
 
 
+def test_b6_a_file_that_cannot_be_written_any_more_has_to_be_repaired(tmp_path: Path) -> None:
+    with opened(tmp_path / "state.db") as store:
+        assert isinstance(store, SqliteLeaseStore)
+        assert store._file._connection is not None
+        store._file._connection.execute("PRAGMA query_only = ON")
+        with pytest.raises(StateUnusableError, match="cannot be written") as caught:
+            asyncio.run(store.beat(store.fresh_session()))
+        assert "writable" in caught.value.hint
+        store._file._connection.execute("PRAGMA query_only = OFF")
+        assert asyncio.run(store.beat(store.fresh_session())) is not None
+
+
 def test_two_stores_of_one_process_keep_the_locks_that_a_third_process_looks_at(
     tmp_path: Path,
 ) -> None:
