@@ -60,7 +60,7 @@ class TriggerkitError(Exception):
     code: ClassVar[str] = "triggerkit"
     exit_code: ClassVar[int] = 1
     permanent: ClassVar[bool] = False
-    """Whether waiting cannot cure it: a start refuses, a running worker reports `Blocked` and retries rarely."""
+    """Waiting alone cannot cure it: a start refuses, a running worker reports `Blocked` and retries rarely."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -83,6 +83,7 @@ class UsageError(TriggerkitError):
 
     code = "usage"
     exit_code = 2
+    permanent = True
 
 
 class TargetError(UsageError):
@@ -166,6 +167,7 @@ class PermissionDeniedError(SourceError):
     """The credentials are good and do not allow the call."""
 
     code = "permission_denied"
+    permanent = True
 
 
 class EndpointUnreachableError(SourceError):
@@ -232,6 +234,14 @@ class StateFormatError(StateError):
     """The state was written by a newer format than this version reads."""
 
     code = "state_format"
+    permanent = True
+
+
+class StateUnusableError(StateError):
+    """The state is damaged, cannot be written, belongs to another program, or was removed while in use."""
+
+    code = "state_unusable"
+    permanent = True
 
 
 class StateLockedError(StateError):
@@ -244,6 +254,7 @@ class ImplicitStateError(StateError):
     """The default SQLite state would die with this container."""
 
     code = "implicit_state"
+    permanent = True
 
 
 class LeaseLostError(StateError):
@@ -279,6 +290,13 @@ class DestinationError(TriggerkitError):
 
     code = "destination"
     exit_code = 12
+
+
+class DestinationUnusableError(DestinationError):
+    """The destination takes no failure record: it may not be written, or is something else."""
+
+    code = "destination_unusable"
+    permanent = True
 
 
 # --- simulations: exit 13 ---------------------------------------------------------------------------------------

@@ -22,6 +22,30 @@ WITHOUT_HINT = {
 """Classes whose raisers need no hint, with the reason."""
 
 
+WAITING_CURES = {
+    "InternalError": "a fault of triggerkit: nobody else could repair it either",
+    "SourceError": "a fault of the service, which it repairs",
+    "SourceNotFoundError": "a table that is made anew is followed within seconds",
+    "StreamDisabledError": "a stream that is turned on again is followed within seconds",
+    "CredentialsError": "what expires is renewed, without triggerkit",
+    "EndpointUnreachableError": "networks and servers come back",
+    "ThrottledError": "the service asks to wait",
+    "PositionTrimmedError": "reading goes on at what is left",
+    "ListingUnusableError": "a later listing may be whole",
+    "ReplyTooLargeError": "a later reply may be as the service sends them",
+    "DamagedReplyError": "a later reply may be whole",
+    "StateError": "a disk gets room again",
+    "StateLockedError": "the other program ends its transaction",
+    "LeaseLostError": "the core answers it",
+    "HandlerError": "a handler's failures have rules of their own",
+    "ImageNotInStream": "as any failure of a handler",
+    "ImageMismatchError": "as any failure of a handler",
+    "DestinationError": "a disk gets room again, and a service comes back",
+    "SimulationError": "no worker meets it",
+}
+"""What `permanent` does not hold for, with the reason; for all others somebody has to act."""
+
+
 def tree_of(root: type[TriggerkitError]) -> Iterator[type[TriggerkitError]]:
     yield root
     for child in root.__subclasses__():
@@ -41,6 +65,11 @@ def test_codes_are_unique_and_each_class_has_its_own() -> None:
 def test_a_code_is_a_slug_that_says_what_the_class_says(error: type[TriggerkitError]) -> None:
     words = "".join(f"_{c.lower()}" if c.isupper() else c for c in error.__name__)
     assert error.code == words.strip("_").removesuffix("_error")
+
+
+def test_b6_each_class_says_whether_waiting_alone_can_cure_it() -> None:
+    passing = {each.__name__ for each in CLASSES if not each.permanent}
+    assert passing - {"TriggerkitError"} == WAITING_CURES.keys()
 
 
 @pytest.mark.parametrize("error", CLASSES, ids=lambda error: error.__name__)

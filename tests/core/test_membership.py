@@ -138,6 +138,18 @@ def test_a_beat_without_an_answer_is_sent_again_and_moves_no_deadline() -> None:
 # --- who lives --------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("wait_seconds", [10.0, None])
+def test_a_beat_that_failed_is_tried_again_within_a_second_whatever_the_error(
+    wait_seconds: float | None,
+) -> None:
+    """Who waits longer than the others is expired by them when the table is back."""
+    worker = Worker()
+    worker.wake(0.0)
+    lost = NotNow(Beat(worker.membership.me), wait_seconds, NoLuckError())
+    assert not worker.membership.react(lost, at(0.5)).decisions
+    assert kinds(worker.wake(1.5)) == ["Beat"]
+
+
 def test_others_are_live_draining_gone_or_dead() -> None:
     worker = Worker()
     worker.wake(0.0)

@@ -10,10 +10,13 @@ from core.builders import ME, at, batch, lease, session, tenure
 
 from triggerkit.core.decisions import (
     Beat,
+    Cancel,
     Create,
     Decision,
     Discard,
+    Expire,
     Fetch,
+    Forget,
     Invoke,
     MembershipDecision,
     Save,
@@ -104,6 +107,34 @@ class Watched:
     def waiting(self) -> Waiting:
         ((_, event),) = self.said(Waiting)
         return event
+
+
+@pytest.mark.parametrize(
+    "decision",
+    [Forget(lease("a")), Expire(session("other")), Cancel(lease("a"), tenure())],
+    ids=["forget", "expire", "cancel"],
+)
+def test_b6_what_no_shard_waits_for_is_a_call_that_failed_and_blocks_nothing(
+    decision: Decision | MembershipDecision,
+) -> None:
+    """Nothing may ever answer such a call again, so nothing could say that it moves."""
+    watched = Watched()
+    watched.begin(decision)
+    watched.fail(decision, WRONG, None)
+    ((_, event),) = watched.said(CallFailed)
+    assert event.wait_seconds == 300.0
+    watched.until(10_000.0)
+    assert not watched.said(Blocked)
+
+
+def test_b6_a_lease_that_cannot_be_taken_is_blocked_before_a_survey_has_shown_it() -> None:
+    watched = Watched()
+    watched.fail(Take(lease("a"), ME), WRONG, None)
+    ((_, event),) = watched.said(Blocked)
+    assert event.shards == (ShardId("a"),)
+    watched.dog.observe({}, at(watched.now_seconds))
+    ((_, moved),) = watched.said(MovedAgain)
+    assert moved.reported
 
 
 # --- calls ---------------------------------------------------------------------------------------

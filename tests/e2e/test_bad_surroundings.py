@@ -258,6 +258,83 @@ def printed(logs: list[dict[str, object]]) -> list[str]:
     ]
 
 
+class Garbage:
+    """Something writes over the state and its log; a copy is restored."""
+
+    def __init__(self, folder: Path) -> None:
+        self._copies = {folder / name: b"" for name in ("state.db", "state.db-wal")}
+
+    def strike(self) -> None:
+        self._copies = {path: path.read_bytes() for path in self._copies}
+        for path, copy in self._copies.items():
+            self._write(path, b"x" * len(copy))
+
+    def heal(self) -> None:
+        for path, copy in self._copies.items():
+            self._write(path, copy)
+
+    def _write(self, path: Path, content: bytes) -> None:
+        with path.open("r+b") as stream:
+            stream.write(content)
+
+
+class Removed:
+    """The state is moved away, and back."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path, self._away = folder / "state.db", folder / "away.db"
+
+    def strike(self) -> None:
+        self._path.rename(self._away)
+
+    def heal(self) -> None:
+        self._away.rename(self._path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [(Garbage, "is not a SQLite database"), (Removed, "was removed or replaced while in use")],
+)
+def test_b6_a_state_file_that_is_spoilt_under_a_worker_blocks_it_until_it_is_repaired(
+    damage: type[Garbage | Removed], says: str, shop: Place, tables: Tables
+) -> None:
+    with shop.running("run", "app:handlers", "--state", shop.state) as worker:
+        tables.put("orders", "before")
+        worker.until_logged("handler_printed", message="billed before")
+        spoilt = damage(shop.folder)
+        spoilt.strike()
+        (told,) = worker.until_logged("blocked", operation="Beat")
+        assert told["level"] == "error"
+        assert says in told["error_message"]
+        assert told["error_type"] == "state_unusable"
+        assert told["hint"]
+        spoilt.heal()
+        worker.until_logged("recovered", operation="Beat")
+        tables.put("orders", "after")
+        worker.until_logged("handler_printed", message="billed after")
+        worker.signal(signal.SIGTERM)
+        done = worker.wait()
+    assert done.code == 0
+    assert not [entry for entry in done.logs if "Traceback" in str(entry)]
+
+
+@pytest.mark.parametrize("operation", ["GetRecords", "DescribeStream"])
+def test_b6_a_permission_that_is_taken_away_blocks_a_worker_at_once(
+    operation: str, shop: Place, tables: Tables
+) -> None:
+    with shop.running("run", "app:handlers", "--state", shop.state) as worker:
+        tables.put("orders", "before")
+        worker.until_logged("handler_printed", message="billed before")
+        tables.emulator.faults.fail(operation, DENIED, times=10**6)
+        tables.emulator.roll("orders")  # so that the shards have to be listed
+        (told,) = worker.until_logged("blocked")
+        assert told["level"] == "error"
+        assert "AccessDeniedException" in told["error_message"]
+        assert f"allow dynamodb:{operation} on " in told["hint"]
+        worker.signal(signal.SIGTERM)
+        assert worker.wait().code == 0
+
+
 # --- names in the state --------------------------------------------------------------------------
 
 

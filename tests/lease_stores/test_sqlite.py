@@ -6,6 +6,8 @@ import asyncio
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -31,6 +33,7 @@ from triggerkit.errors import (
     StateError,
     StateFormatError,
     StateLockedError,
+    StateUnusableError,
 )
 from triggerkit.lease_stores import sqlite
 from triggerkit.lease_stores.sqlite import SqliteLeaseStore
@@ -285,6 +288,66 @@ def test_a_beat_refuses_a_file_that_was_removed_under_it(tmp_path: Path) -> None
         path.touch()
         with pytest.raises(StateError, match="removed or replaced"):
             asyncio.run(store.beat(session))
+
+
+def remove_wal(path: Path) -> None:
+    wal_of(path).unlink()
+
+
+def empty(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def overwrite(path: Path) -> None:
+    for each in (path, wal_of(path)):
+        with each.open("r+b") as stream:
+            stream.write(b"garbage " * (each.stat().st_size // 8))
+
+
+def wal_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
+
+
+@pytest.mark.parametrize("damage", [remove_wal, empty, overwrite])
+def test_b6_a_beat_says_that_nobody_else_could_open_the_file(
+    damage: Callable[[Path], None], tmp_path: Path
+) -> None:
+    """The connection has its pages in memory and could go on for hours: until a restart finds nothing."""
+    path = tmp_path / "state.db"
+    with opened(path) as store:
+        session = asyncio.run(store.beat(store.fresh_session()))
+        assert session is not None
+        damage(path)
+        with pytest.raises(StateUnusableError) as caught:
+            asyncio.run(store.beat(session))
+        assert str(path) in caught.value.message
+        assert caught.value.hint
+        assert wal_of(path).exists() == (damage is not remove_wal), "it is not made worse"
+
+
+def test_b6_a_file_that_cannot_be_written_any_more_has_to_be_repaired(tmp_path: Path) -> None:
+    with opened(tmp_path / "state.db") as store:
+        assert isinstance(store, SqliteLeaseStore)
+        assert store._file._connection is not None
+        store._file._connection.execute("PRAGMA query_only = ON")
+        with pytest.raises(StateUnusableError, match="cannot be written") as caught:
+            asyncio.run(store.beat(store.fresh_session()))
+        assert "writable" in caught.value.hint
+        store._file._connection.execute("PRAGMA query_only = OFF")
+        assert asyncio.run(store.beat(store.fresh_session())) is not None
+
+
+def test_two_stores_of_one_process_keep_the_locks_that_a_third_process_looks_at(
+    tmp_path: Path,
+) -> None:
+    """Who closes the file last removes its WAL; the others' locks say that they are still there."""
+    path = tmp_path / "state.db"
+    with opened(path) as store, opened(path):
+        before = wal_of(path).stat().st_ino
+        script = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('PRAGMA user_version')"
+        subprocess.run([sys.executable, "-c", script, str(path)], check=True)
+        assert wal_of(path).stat().st_ino == before
+        assert asyncio.run(store.beat(store.fresh_session())) is not None
 
 
 # --- locks --------------------------------------------------------------------------------------

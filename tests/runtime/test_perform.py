@@ -22,7 +22,6 @@ from triggerkit.core.model import (
     Lease,
     LeaseKey,
     Listing,
-    Session,
     SessionId,
     ShardId,
     Tenure,
@@ -123,24 +122,6 @@ def test_a_worker_that_was_expired_says_so_once_and_gets_a_fresh_session() -> No
 
     former, fresh = asyncio.run(scenario())
     assert former != fresh
-
-
-class AwayStore:
-    async def beat(self, session: Session) -> Session | None:
-        raise ConnectionError(f"no answer for {session.id}")
-
-
-def test_a_beat_that_failed_often_is_still_tried_again_within_a_second() -> None:
-    """Who waits longer than the others is expired by them when the table is back."""
-
-    async def scenario() -> list[float | None]:
-        performer = MembershipPerformer(AwayStore(), LoopClock())  # type: ignore[arg-type]
-        ends = [await performer.perform(Beat(Session(SessionId("me"), 0))) for _ in range(8)]
-        return [end.wait_seconds for end in ends if isinstance(end, NotNow)]
-
-    waits = asyncio.run(scenario())
-    assert len(waits) == 8
-    assert all(wait is not None and wait <= 1.0 for wait in waits)
 
 
 class SelfCancelling(FakeInvoker):

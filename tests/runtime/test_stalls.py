@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -19,7 +20,6 @@ from runtime.stall_world import SerialInvoker, StallWorld, always_failing
 
 from triggerkit.core.events import (
     Blocked,
-    CallFailed,
     MovedAgain,
     Operation,
     PageRead,
@@ -35,13 +35,16 @@ from triggerkit.emulator.faults import Damage
 from triggerkit.errors import (
     CredentialsError,
     DestinationError,
+    DestinationUnusableError,
     EndpointUnreachableError,
     ListingUnusableError,
+    OptionError,
     PermissionDeniedError,
     PositionImpossibleError,
     PositionTrimmedError,
     RequestRefusedError,
     StateError,
+    StateUnusableError,
     TriggerkitError,
 )
 from triggerkit.ports import Invocation, Invoker
@@ -50,6 +53,7 @@ from triggerkit.runtime.logs import LogSettings, configure_logging
 MANY = 10**6
 STORE = ("read", "pin", "create", "take", "advance", "finish", "release", "forget", "beat")
 UNREACHABLE = EndpointUnreachableError("no answer", hint="start it")
+UNUSABLE = StateUnusableError("the file is damaged", hint="restore it")
 LOCKED = StateError("the file is locked")
 Act = Callable[[StallWorld], object]
 
@@ -207,14 +211,6 @@ FAULTS = [
         ),
         operation=Operation.FETCH,
         shards=1,
-    ),
-    Fault(
-        "d2 every shard is refused from the start",
-        WaitCause.ERROR,
-        before=trap(PermissionDeniedError("not allowed"), "fetch"),
-        operation=Operation.FETCH,
-        shards=4,
-        world_shards=4,
     ),
     Fault(
         "credentials are refused",
@@ -486,14 +482,25 @@ def test_an_adapter_that_breaks_is_reported_like_any_other_fault() -> None:
         assert event.cause is WaitCause.ERROR
 
 
-def test_d2_a_worker_whose_every_shard_is_refused_says_so_and_reads_nothing() -> None:
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (PermissionDeniedError("not allowed", hint="allow it"), Blocked),
+        (UNREACHABLE, Waiting),
+    ],
+    ids=["denied", "unreachable"],
+)
+def test_d2_a_worker_whose_every_shard_is_refused_says_so_and_reads_nothing(
+    error: TriggerkitError, kind: type[Blocked | Waiting]
+) -> None:
     with StallWorld(shards=4) as world:
         world.put(10)
-        world.traps.fail(PermissionDeniedError("not allowed", hint="allow it"), "fetch")
+        world.traps.fail(error, "fetch")
         world.start()
         world.run(35.0)
-        assert len(world.said(CallFailed)) > 4
-        assert len(world.said(Waiting)) == 1
+        told = [event for _, event in world.said(kind)]
+        assert len(told[-1].shards) == 4
+        assert len(told) <= 2, "the first at once, and all of them together"
         assert not world.said(PageRead)
 
 
@@ -510,10 +517,13 @@ def test_b5_a_trim_horizon_that_is_refused_is_not_asked_for_all_the_time() -> No
     [
         RequestRefusedError("ValidationException: the iterator", hint="check the endpoint"),
         PositionImpossibleError("the number is not of this shard", hint="reset the position"),
+        PermissionDeniedError("AccessDeniedException", hint="allow it"),
+        OptionError("the option is wrong", hint="write another value"),
+        UNUSABLE,
     ],
-    ids=["refused", "impossible"],
+    ids=["refused", "impossible", "denied", "usage", "state"],
 )
-@pytest.mark.parametrize("method", ["fetch", "list_shards", "create", "take"])
+@pytest.mark.parametrize("method", ["fetch", "list_shards", "create", "take", "read"])
 def test_b6_an_error_that_cannot_pass_is_blocked_at_once_and_rarely_tried(
     method: str, error: TriggerkitError
 ) -> None:
@@ -529,6 +539,55 @@ def test_b6_an_error_that_cannot_pass_is_blocked_at_once_and_rarely_tried(
         assert world.traps.calls[method] - before <= 5, "once in five minutes"
         assert [round(seconds, -1) for seconds, _ in world.said(Blocked)] == [0, 300, 900]
         assert not world.said(Waiting), "one word for one thing"
+        world.traps.heal()
+        world.run(310.0)
+        assert [moved.reported for _, moved in world.said(MovedAgain)] == [True]
+
+
+def test_b6_a_state_that_has_to_be_repaired_is_one_line_and_beats_keep_their_pace() -> None:
+    with StallWorld(shards=4) as world:
+        world.start()
+        world.run(60.0)
+        world.put(40)
+        struck = world.clock.monotonic_seconds
+        world.traps.fail(UNUSABLE, *STORE, "read_sessions")
+        beats = world.traps.calls["beat"]
+        world.run(35.0)
+        assert world.traps.calls["beat"] - beats >= 30, "its deadline does not wait"
+        told = [event for _, event in world.said(Blocked)]
+        assert {event.operation for event in told} == {Operation.BEAT, Operation.SAVE}
+        assert {(event.cause, event.fix) for event in told} == {(str(UNUSABLE), UNUSABLE.hint)}
+        world.run(1000.0)
+        times = [
+            round(seconds - struck, -1)
+            for seconds, event in world.said(Blocked)
+            if event.operation is Operation.BEAT
+        ]
+        assert times == [0, 300, 900]
+        assert not world.said(Waiting)
+        count = len(world.said(Blocked))
+        world.traps.heal()
+        world.run(5.0)
+        over = [moved.operation for _, moved in world.said(MovedAgain) if moved.reported]
+        assert Counter(over) == {Operation.BEAT: 1, Operation.SAVE: 1}
+        world.put()
+        world.run(2000.0)
+        assert len(world.said(Blocked)) == count, "it is over"
+
+
+def test_b6_a_destination_that_has_to_be_repaired_holds_the_lane_and_says_so_at_once() -> None:
+    error = DestinationUnusableError("it is a folder", hint="name a file")
+    with StallWorld(MappingOptions(maximum_retry_attempts=0), invoker=always_failing()) as world:
+        world.traps.fail(error, "send")
+        world.put()
+        world.start()
+        world.run(5.0)
+        ((_, event),) = world.said(Blocked)
+        assert (event.operation, event.cause, event.fix) == (
+            Operation.DISCARD,
+            "it is a folder",
+            "name a file",
+        )
         world.traps.heal()
         world.run(310.0)
         assert [moved.reported for _, moved in world.said(MovedAgain)] == [True]

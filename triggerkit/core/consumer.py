@@ -239,6 +239,10 @@ class ShardConsumer:
                 self._absorb_write(report, now)
         return []
 
+    def lease_store_is_back(self) -> None:
+        """Nothing has to wait any longer for a store that had failed."""
+        self._saving.retry_seconds = 0.0
+
     def absorb_not_now(
         self, decision: ConsumerDecision, wait_seconds: float, error: Exception, now: Now
     ) -> None:

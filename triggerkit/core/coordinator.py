@@ -231,6 +231,12 @@ class LeaseCoordinator:
         if changed:
             self._schedule.survey_at_seconds = now.monotonic_seconds
 
+    def lease_store_is_back(self, now: Now) -> None:
+        """Nothing has to wait any longer for a store that had failed."""
+        schedule = self._schedule
+        schedule.survey_at_seconds = now.monotonic_seconds
+        schedule.pin_at_seconds = min(schedule.pin_at_seconds, now.monotonic_seconds)
+
     def absorb(self, report: CoordinatorReport, now: Now) -> None:
         """Record what a report says."""
         schedule = self._schedule

@@ -135,6 +135,7 @@ class EventSourceMapping:
         """Absorb one report; answer what should be under way and is not, and what happened."""
         decisions: list[Decision] = []
         self._watchdog.excuse(self._wished_at_seconds, now)
+        self._watchdog.lease_store_is_reported = self._deadline_seconds <= now.monotonic_seconds
         self._absorb(report, now, decisions)
         self._wake_due(now, decisions)
         if self._stop is None:
@@ -153,7 +154,6 @@ class EventSourceMapping:
             return
         if self._stop is None:
             self._observe(now)  # what the last survey showed may be over
-        watchdog.lease_store_is_reported = self._deadline_seconds <= now.monotonic_seconds
         watchdog.report_due(now)
 
     def _observe(self, now: Now) -> None:
@@ -320,6 +320,10 @@ class EventSourceMapping:
                 self._watchdog.forget(consumer.lease.shard, now)
                 decisions += consumer.ask_to_stop(StopReason.LEASE_LOST)
                 self._derive(consumer, now, decisions)
+        if before is not None and before.deadline_seconds <= now.monotonic_seconds:
+            self.coordinator.lease_store_is_back(now)
+            for consumer in self.consumers.values():
+                consumer.lease_store_is_back()
         if self._paused and sessions.deadline_seconds > now.monotonic_seconds:
             self._paused = False
             for consumer in list(self.consumers.values()):

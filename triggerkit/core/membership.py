@@ -32,6 +32,8 @@ SILENCE_SECONDS = 6.0
 MARGIN_SECONDS = 1.2
 """20 % of the silence: a beat's owner stops before anybody may expire it (leases.md 6.4)."""
 READS_NEEDED = 3
+LONGEST_RETRY_SECONDS = 1.0
+"""How long a beat that failed waits, whatever the error: its deadline ends what this worker may do."""
 LONGEST_GAP_SECONDS = 2 * BEAT_SECONDS
 """A longer gap between good reads restarts every observation."""
 
@@ -109,7 +111,8 @@ class Membership:
             case NotNow(wait_seconds=wait):
                 self._watchdog.failed(report, now)
                 self._beating = False
-                self._beat_at_seconds = now.monotonic_seconds + (wait or BEAT_SECONDS)
+                wait = LONGEST_RETRY_SECONDS if wait is None else min(wait, LONGEST_RETRY_SECONDS)
+                self._beat_at_seconds = now.monotonic_seconds + wait
             case SessionLost(decision=decision, fresh=fresh):
                 self._watchdog.answered(decision, now)
                 self._events.append(events.SessionLost(self._me.id, fresh.id))

@@ -195,21 +195,23 @@ class Watchdog:
 
     def failed(self, report: NotNow, now: Now) -> None:
         """A call failed: announce when it is made again, or that somebody has to act."""
-        subject = self._watched_for(report.decision)
+        subject = self._watched_for(report, now)
         watched = None if subject is None else self._find(subject)
         operation, shard = operation_of(report.decision), shard_of(report.decision)
         if subject is not None and watched is not None:
             self.refused(subject, "", now)
             watched.error, watched.decision = report.error, report.decision
-        if report.wait_seconds is None:
-            self.block(subject or Subject(operation, shard), report.error, now)
-            return
+        wait_seconds = report.wait_seconds
+        if wait_seconds is None:
+            if subject is not None:
+                self.block(subject, report.error, now)
+                return
+            wait_seconds = BLOCKED_RETRY_SECONDS
         group = None if subject is None else self._group_of.get(subject)
         if subject is not None and watched is not None and group is not None and group.blocked:
             self.drop(subject, now)  # it alone may pass by itself now
             self._others[subject] = watched
-        failed = CallFailed(self._mapping, operation, shard, report.wait_seconds, report.error)
-        self._emit(failed)
+        self._emit(CallFailed(self._mapping, operation, shard, wait_seconds, report.error))
 
     def refused(self, subject: Subject, detail: str, now: Now) -> None:
         """The call came back without success and is made again; `detail` says why, if no error does."""
@@ -326,15 +328,17 @@ class Watchdog:
     def _pop(self, subject: Subject) -> _Watched | None:
         return self._calls.pop(subject, None) or self._others.pop(subject, None)
 
-    def _watched_for(self, decision: Decision | MembershipDecision) -> Subject | None:
+    def _watched_for(self, report: NotNow, now: Now) -> Subject | None:
         """What a decision that failed keeps from moving."""
-        match decision:
+        match report.decision:
             case Take(lease=lease):
                 subject = Subject(None, lease.shard, cause=WaitCause.OWNER)
             case Create():
                 subject = Subject(None, cause=WaitCause.LEASE_STORE)
             case _:
-                return subject_of(decision)
+                return subject_of(report.decision)
+        if report.wait_seconds is None:
+            self.hold(subject, "", now)  # no survey has shown it yet
         return subject if subject in self._conditions else None
 
     def _report_queue(
@@ -386,7 +390,7 @@ class Watchdog:
         """Say it, and say it again after twice the time."""
         subject, watched = next(iter(group.left.items()))
         cause = _cause_of(subject, watched)
-        if self.lease_store_is_reported and cause is WaitCause.LEASE_STORE and not group.blocked:
+        if self.lease_store_is_reported and cause is WaitCause.LEASE_STORE:
             group.report_at_seconds = now.monotonic_seconds + STALL_SECONDS
             return
         group.reports += 1

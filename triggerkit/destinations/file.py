@@ -7,6 +7,7 @@ the end of the file under a lock, flushed to the disk before `send` answers.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -16,11 +17,16 @@ import msgspec
 
 from triggerkit.core.locators import Locator
 from triggerkit.core.payloads import with_payload
-from triggerkit.errors import DestinationError, LocatorError
+from triggerkit.errors import DestinationError, DestinationUnusableError, LocatorError
 from triggerkit.ports import FailureRecord, Services
 
 _FILE_MODE = 0o600  # item contents: for the owner only (decision 24)
 _FOLDER_MODE = 0o700
+_NEEDS_REPAIR = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ELOOP}
+    | {errno.ENAMETOOLONG}
+)
+"""Waiting does not help; a disk gets room again."""
 
 
 def open(locator: Locator, services: Services) -> FileDestination:
@@ -79,7 +85,8 @@ class FileDestination:
             if created:
                 _flush_folder(self._path.parent)
         except OSError as error:
-            raise DestinationError(
+            kind = DestinationUnusableError if error.errno in _NEEDS_REPAIR else DestinationError
+            raise kind(
                 f"cannot append to {str(self._path)!r}: {error.strerror or error}",
                 hint="give a file that this user may write, as in on_failure='file:failures.jsonl'",
             ) from error
@@ -93,11 +100,11 @@ def record_line(record: FailureRecord) -> bytes:
 
 
 def _refuse_other_kinds(path: Path) -> None:
-    """Raises DestinationError: a folder, a device or a pipe keeps no failure record."""
+    """Raises DestinationUnusableError: a folder, a device or a pipe keeps no failure record."""
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "a pipe" if stat.S_ISFIFO(mode) else "a device"
-        raise DestinationError(
+        raise DestinationUnusableError(
             f"cannot append to {str(path)!r}: it is {kind}, not a file",
             hint="name a file, as in on_failure='file:failures.jsonl'",
         )

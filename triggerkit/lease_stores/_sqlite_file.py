@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from enum import Enum
 from pathlib import Path
 from threading import Lock
@@ -18,7 +18,13 @@ from typing import TypeVar
 
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
-from triggerkit.errors import InternalError, StateError, StateFormatError, StateLockedError
+from triggerkit.errors import (
+    InternalError,
+    StateError,
+    StateFormatError,
+    StateLockedError,
+    StateUnusableError,
+)
 from triggerkit.lease_stores._sqlite_table import PIN_TABLE, SCHEMA, SqliteTable
 
 T = TypeVar("T")
@@ -51,7 +57,7 @@ class SqliteFile:
         self._lock = Lock()
         self._connection: sqlite3.Connection | None = None
         self._durability = Durability.POWER_CUT
-        self._inode = (0, 0)
+        self._identity: tuple[tuple[int, int] | None, ...] = ()
 
     def prepare(self) -> bool:
         """Open the file, creating folder, file and tables as needed; whether the tables are new.
@@ -59,7 +65,8 @@ class SqliteFile:
         Raises:
             StateFormatError: the file has a newer format.
             StateLockedError: another program holds the write lock.
-            StateError: the file cannot be created, or is something else.
+            StateUnusableError: the file cannot be created or written, or is something else.
+            StateError: it cannot be used at present, such as on a full disk.
         """
         with self._lock, self._errors_named():
             if self._connection is not None:
@@ -77,7 +84,7 @@ class SqliteFile:
                 connection.close()
                 raise
             self._connection = connection
-            self._inode = _inode(self.path)
+            self._identity = _identity(self.path)
             return is_new
 
     def look(self, work: Callable[[SqliteTable], T]) -> T:
@@ -101,18 +108,35 @@ class SqliteFile:
                 return work(SqliteTable(connection))
 
     def check_in_place(self) -> None:
-        """Refuse to go on with a file that was removed or replaced: others would open another one.
+        """Refuse to go on with a file or WAL that was removed or replaced: others would open another one.
 
         Raises:
-            StateError: the path leads to another file, or to none.
+            StateUnusableError: the path leads to another file, or to none.
         """
         with suppress(OSError):
-            if _inode(self.path) == self._inode:
+            if _identity(self.path) == self._identity:
                 return
-        raise StateError(
+        raise StateUnusableError(
             f"state file {self.path} was removed or replaced while in use",
             hint="restart triggerkit; never remove the state file under a running worker",
         )
+
+    def check_readable(self) -> None:
+        """Refuse to go on with a file that no new process could open: this connection has its pages in memory.
+
+        Raises:
+            StateUnusableError: something else wrote over the file.
+        """
+        if self.path.stat().st_size == 0:  # SQLite would take it for a new file, and delete the WAL
+            raise StateUnusableError(
+                f"state file {self.path} was emptied while in use", hint="restore it from a copy"
+            )
+        try:
+            with closing(sqlite3.connect(f"{self.path.as_uri()}?mode=rw", uri=True)) as fresh:
+                _pragma(fresh, "application_id")
+        except sqlite3.Error as error:
+            if _primary_code(error) in _DAMAGED:
+                raise _state_error(self.path, error, self._busy_timeout_seconds) from error
 
     def close(self) -> None:
         """Close the file; the last process to do so folds the WAL into it."""
@@ -147,7 +171,7 @@ class SqliteFile:
         if application_id == 0 and _pragma(connection, "schema_version") == 0:
             return False
         if application_id != APPLICATION_ID:
-            raise StateError(
+            raise StateUnusableError(
                 f"{self.path} is a SQLite database of another program",
                 hint="name another file with --state sqlite:///PATH",
             )
@@ -181,7 +205,7 @@ class SqliteFile:
         except sqlite3.Error as error:
             raise _state_error(self.path, error, self._busy_timeout_seconds) from error
         except OSError as error:
-            raise StateError(
+            raise StateUnusableError(
                 f"state file {self.path} cannot be opened: {error.strerror}: {error.filename}",
                 hint="make the folder writable, or name another file with --state sqlite:///PATH",
             ) from error
@@ -207,12 +231,22 @@ def _create_file(path: Path) -> None:
     missing = [folder for folder in path.parents if not folder.exists()]
     for folder in reversed(missing):
         folder.mkdir(mode=0o700, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    # a file that exists is not opened here: to close it would drop the locks of this process's other connections
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
-def _inode(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_dev, status.st_ino
+def _identity(path: Path) -> tuple[tuple[int, int] | None, ...]:
+    """Which files stand at the path and at that of its WAL; None for one that is not there."""
+    found: list[tuple[int, int] | None] = []
+    for each in (path, path.with_name(f"{path.name}-wal")):
+        try:
+            status = each.stat()
+        except FileNotFoundError:
+            found.append(None)
+        else:
+            found.append((status.st_dev, status.st_ino))
+    return tuple(found)
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:
@@ -243,6 +277,9 @@ _EXPLANATIONS = {
     sqlite3.SQLITE_CANTOPEN: ("cannot be opened", "make the file and its folder writable"),
     sqlite3.SQLITE_FULL: ("cannot grow: the disk is full", "free some space on that disk"),
 }
+_DAMAGED = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT})
+_NEEDS_REPAIR = _DAMAGED | {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}
+"""Waiting does not help; a disk gets room again, and a process may have files to open again."""
 
 
 def _state_error(path: Path, error: sqlite3.Error, busy_timeout_seconds: float) -> StateError:
@@ -253,7 +290,7 @@ def _state_error(path: Path, error: sqlite3.Error, busy_timeout_seconds: float) 
             hint="end that program's transaction (a sqlite3 shell, a backup, a viewer);"
             " triggerkit goes on by itself then",
         )
-    what, hint = _EXPLANATIONS.get(
-        _primary_code(error) or 0, ("cannot be used", "look at the disk and the file's mode")
-    )
-    return StateError(f"state file {path} {what}: {error}", hint=hint)
+    code = _primary_code(error) or 0
+    what, hint = _EXPLANATIONS.get(code, ("cannot be used", "look at the disk and the file's mode"))
+    kind = StateUnusableError if code in _NEEDS_REPAIR else StateError
+    return kind(f"state file {path} {what}: {error}", hint=hint)

@@ -20,7 +20,7 @@ from triggerkit.core.model import (
     SessionState,
     ShardId,
 )
-from triggerkit.errors import InternalError, StateError
+from triggerkit.errors import InternalError, StateUnusableError
 from triggerkit.lease_stores._processes import ProcessIdentity
 from triggerkit.lease_stores._rows import Row
 from triggerkit.lease_stores._sessions import SessionRow
@@ -201,7 +201,7 @@ def _decoded_row(values: tuple[Value, ...]) -> Row:
         )
         return Row(lease, _text(nonce))
     except (TypeError, ValueError) as error:
-        raise StateError(
+        raise StateUnusableError(
             f"lease {key!r} in the state file cannot be read: {error}",
             hint="the row was changed by hand, or by another program; correct or delete it",
         ) from error
@@ -252,7 +252,7 @@ def _decoded_session(values: tuple[Value, ...]) -> SessionRow:
         )
         return SessionRow(session, _integer(named_beat), process, _number(dead_at))
     except (TypeError, ValueError) as error:
-        raise StateError(
+        raise StateUnusableError(
             f"session {worker_id!r} in the state file cannot be read: {error}",
             hint="the row was changed by hand, or by another program; delete it",
         ) from error

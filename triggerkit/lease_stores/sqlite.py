@@ -124,11 +124,12 @@ class SqliteLeaseStore:
         """Show that the session lives; None when it was expired.
 
         Raises:
-            StateError: also when the file was removed or replaced, so that its owner stops in time.
+            StateError: also when the file was removed, replaced or overwritten, so that its owner stops in time.
         """
 
         def write() -> Session | None:
             self._file.check_in_place()
+            self._file.check_readable()
             process, now_seconds = _processes.current(), time.time()
             return self._file.transact(
                 lambda table: _sessions.beat(table, session, process, now_seconds), Durability.KILL

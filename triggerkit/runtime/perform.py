@@ -86,8 +86,6 @@ from triggerkit.ports import (
 from triggerkit.runtime.backoff import Backoff
 from triggerkit.runtime.listings import SharedListing
 
-LONGEST_BEAT_WAIT_SECONDS = 1.0
-
 
 @dataclass(frozen=True, slots=True)
 class MappingPorts:
@@ -138,8 +136,7 @@ class Performer:
                 self._backoff.forget(decision.lease.shard)
                 return ShardGone(decision)
         wait_seconds = self._backoff.failed(*_key(decision))
-        permanent = isinstance(error, TriggerkitError) and error.permanent
-        return NotNow(decision, None if permanent else wait_seconds, error)
+        return NotNow(decision, None if _is_permanent(error) else wait_seconds, error)
 
     async def _close_reader(self, shard: ShardId) -> None:
         """A reader that other mappings share opens again by itself when they fetch."""
@@ -251,6 +248,10 @@ class Performer:
         await self.ports.destination.send(record)
 
 
+def _is_permanent(error: Exception) -> bool:
+    return isinstance(error, TriggerkitError) and error.permanent
+
+
 def _is_being_cancelled() -> bool:
     """Whether the present task is to end, rather than that something which it awaits was cancelled."""
     task = asyncio.current_task()
@@ -281,7 +282,7 @@ class MembershipPerformer:
             return await self._perform(decision)
         except Exception as error:  # noqa: BLE001 - every decision is answered, whatever a store raises
             wait_seconds = self._backoff.failed(None, type(decision).__name__)
-            return NotNow(decision, min(LONGEST_BEAT_WAIT_SECONDS, wait_seconds), error)
+            return NotNow(decision, None if _is_permanent(error) else wait_seconds, error)
 
     async def _perform(self, decision: MembershipDecision) -> MembershipReport:
         match decision:

@@ -132,9 +132,9 @@ NEW = (
     ),
     Mutant(
         "a beat that failed waits as long as any other call",
-        "runtime/perform.py",
-        "min(LONGEST_BEAT_WAIT_SECONDS, wait_seconds)",
-        "wait_seconds",
+        "core/membership.py",
+        "min(wait, LONGEST_RETRY_SECONDS)",
+        "wait",
         "behind an outage of the lease table the first worker that is back buries the others",
     ),
 )
