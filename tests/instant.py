@@ -8,21 +8,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from triggerkit.core.model import (
     Children,
     Listing,
     Page,
     Position,
+    Record,
     Shard,
     ShardId,
 )
 from triggerkit.core.options import MappingOptions
 from triggerkit.core.outcome import Outcome, Succeeded
-from triggerkit.ports import Event, Invocation, LeaseStore
+from triggerkit.ports import Event, Invocation, LeaseStore, SourceTraits
 from triggerkit.runtime.assembly import MappingParts, assemble
 from triggerkit.runtime.listings import SharedListing
+from triggerkit.sources.dynamodb.service import TRAITS
 from triggerkit.testing.clock import VirtualClock
 
 TRIGGER = "orders"
@@ -43,6 +44,12 @@ class InstantStream:
         self._polls = polls
         self._timed = timed
         self._children: dict[ShardId, list[ShardId]] = {}
+        self._records: list[Record] = []
+        self.read_at_seconds: list[float] = []
+
+    def put(self, number: int) -> None:
+        """A record for whatever shard is read next."""
+        self._records.append(Record(str(number), self._clock.now_seconds(), b"", b"{}"))
 
     def add(self, name: str, *parents: ShardId) -> ShardId:
         """One more shard; its parents are closed by it."""
@@ -74,10 +81,12 @@ class InstantStream:
         return tuple(self.shards[child] for child in self._children.get(shard, ()))
 
     def read(self, shard: ShardId) -> Page:
-        """An empty page."""
+        """The records that were put since the last read."""
         self.reads[shard] += 1
+        self.read_at_seconds.append(self._clock.now_seconds())
+        records, self._records = tuple(self._records), []
         ended = self.shards[shard].closed and self.reads[shard] >= self._polls
-        return Page(ended=ended, service_seconds=self._clock.now_seconds())
+        return Page(records, len(records), ended, service_seconds=self._clock.now_seconds())
 
 
 @dataclass(frozen=True)
@@ -101,7 +110,7 @@ class InstantSource:
 
     stream: InstantStream
     clock: VirtualClock
-    kind: Literal["change", "record"] = "change"
+    traits: SourceTraits = TRAITS
     arn: str = "arn:aws:dynamodb:us-east-1:000000000000:table/orders/stream/1"
     name: str = "stream"
     iam_actions: tuple[str, ...] = ()
@@ -153,11 +162,14 @@ class InstantWorker:
         store: LeaseStore,
         clock: VirtualClock,
         triggers: Iterable[str] = (TRIGGER,),
+        options: MappingOptions | None = None,
     ) -> None:
         source = InstantSource(stream, clock)
         listing = SharedListing(source, clock)
         parts = [
-            MappingParts("app", name, MappingOptions(), source, listing, store, NoInvoker())
+            MappingParts(
+                "app", name, options or MappingOptions(), source, listing, store, NoInvoker()
+            )
             for name in triggers
         ]
         self._assembly = assemble(parts, clock)

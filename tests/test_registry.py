@@ -40,8 +40,7 @@ def third_party(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     (installed / "entry_points.txt").write_text(
         "[triggerkit.sources]\nthird = third_adapter:open\nbroken = not_there_at_all:open\n"
         "[triggerkit.lease_stores]\nthird = third_adapter:open\nmemory = third_adapter:open\n"
-        "[triggerkit.destinations]\nthird = third_adapter:open\n"
-        "[triggerkit.invokers]\nthird = third_adapter:open\nempty = third_adapter:nothing\n"
+        "[triggerkit.destinations]\nthird = third_adapter:open\nempty = third_adapter:nothing\n"
     )
     (tmp_path / "third_adapter.py").write_text("def open(*given):\n    return given\n")
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -55,7 +54,6 @@ def test_an_adapter_of_another_package_is_opened_with_locator_and_services() -> 
     for opening in (registry.open_source, registry.open_lease_store, registry.open_destination):
         opened: object = opening(locator, SERVICES)
         assert opened == (locator, SERVICES)
-    assert registry.find_invoker("third")(1) == (1,)
     assert "third" in registry.schemes("sources")
 
 
@@ -72,8 +70,6 @@ def test_a_scheme_like_no_other_gets_all_of_them() -> None:
     assert caught.value.hint == "known: memory, sqlite"
     with pytest.raises(LocatorError, match="no on_failure destination has the scheme 'kafka'"):
         registry.open_destination(parse("kafka://x"), SERVICES)
-    with pytest.raises(LocatorError, match="no invoker has the scheme 'kafka'"):
-        registry.find_invoker("kafka")
 
 
 @pytest.mark.usefixtures("third_party")
@@ -82,7 +78,7 @@ def test_an_adapter_that_cannot_be_imported_is_named_with_its_package() -> None:
         registry.open_source(parse("broken://x"), SERVICES)
     assert "(third)" in caught.value.hint
     with pytest.raises(LocatorError, match="third_adapter:nothing cannot be imported"):
-        registry.find_invoker("empty")
+        registry.open_destination(parse("empty://x"), SERVICES)
 
 
 @pytest.mark.usefixtures("third_party")
@@ -102,7 +98,7 @@ def test_opening_one_adapter_loads_no_other() -> None:
     code = (
         "import sys\n"
         "from triggerkit import registry\n"
-        "registry.find_invoker\n"
+        "registry.open_source\n"
         "loaded = {m for m in sys.modules if m.startswith('triggerkit.')}\n"
         "assert not any(m.split('.')[1] in {'sources', 'destinations', 'lease_stores', 'invokers'}"
         " for m in loaded), loaded\n"

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from triggerkit.core.options import READ_ONLY_NAMES, canonical
+from triggerkit.core.lambda_names import may_be_left_out
+from triggerkit.core.options import canonical
 from triggerkit.errors import LocatorError, OptionError, UsageError, nearest
 from triggerkit.files import SETTINGS_BYTES, parse_toml, read_text
 
@@ -218,12 +219,12 @@ class _Reader:
                 f"{where}: sources belong to one trigger",
                 hint="write them in [triggers.NAME]",
             )
-        ignored = [name for name in options if name in READ_ONLY_NAMES]
+        ignored = [name for name, value in options.items() if may_be_left_out(name, value)]
         if ignored:
             self.notes.append(
-                f"{where}: {', '.join(ignored)} left out: what Lambda tells about a mapping, not its options"
+                f"{where}: {', '.join(ignored)} left out: what Lambda reports about a mapping, not its options"
             )
-        options = {name: value for name, value in options.items() if name not in READ_ONLY_NAMES}
+        options = {name: value for name, value in options.items() if name not in ignored}
         return Layer(where, canonical(options, where=where), sources)
 
 

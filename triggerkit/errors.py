@@ -93,7 +93,7 @@ class TargetError(UsageError):
 
 
 class OptionError(UsageError):
-    """An option is unknown, out of range, or not honoured by this version."""
+    """An option is unknown, out of range, or not supported by this version or this source."""
 
     code = "option"
 
@@ -263,7 +263,7 @@ class LeaseLostError(StateError):
     code = "lease_lost"
 
 
-# --- handlers and destinations: exit 12 -------------------------------------------------------------------------
+# --- handlers: exit 12; destinations: exit 2, as they end only a start --------------------------------------------
 
 
 class HandlerError(TriggerkitError):
@@ -289,7 +289,7 @@ class DestinationError(TriggerkitError):
     """A failure record could not be delivered; the lane is held (decision 6)."""
 
     code = "destination"
-    exit_code = 12
+    exit_code = 2
 
 
 class DestinationUnusableError(DestinationError):

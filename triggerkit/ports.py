@@ -1,19 +1,21 @@
-"""The outside world on one page: six Protocols. Rule: every port is total, every method says what it may raise.
+"""The outside world: a Protocol for each part of it, and what these take and give.
 
 All methods are coroutines that are called on the engine's loop and must not block it; blocking work goes
 through the `Runner` that an adapter was opened with. Errors are those of `triggerkit.errors`; anything
 else is a fault of the adapter and is reported as such.
 
-An adapter is one module with `open(locator, services)`, found by an entry point of the group
-`triggerkit.sources`, `.lease_stores`, `.invokers` or `.destinations` under its scheme.
+An adapter has a function `open(locator, services)`, which an entry point of the group `triggerkit.sources`,
+`triggerkit.lease_stores` or `triggerkit.destinations` names; the name of the entry point is the scheme. `open`
+refuses locators and keys that it does not know (`check_keys`) with a LocatorError, and calls nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
+from triggerkit.core.locators import Locator, check_keys
 from triggerkit.core.model import (
     Batch,
     Children,
@@ -22,12 +24,48 @@ from triggerkit.core.model import (
     Now,
     Page,
     Position,
+    PositionKind,
+    Record,
     Session,
     SessionId,
+    Shard,
     ShardId,
     Tenure,
 )
 from triggerkit.core.outcome import Outcome
+from triggerkit.core.traits import SourceTraits
+
+__all__ = [
+    "Batch",
+    "Children",
+    "Clock",
+    "Destination",
+    "Event",
+    "FailureRecord",
+    "Invocation",
+    "Invoker",
+    "Lease",
+    "LeaseStore",
+    "Listing",
+    "Locator",
+    "Now",
+    "Outcome",
+    "Page",
+    "Position",
+    "PositionKind",
+    "Record",
+    "Runner",
+    "Services",
+    "Session",
+    "SessionId",
+    "Shard",
+    "ShardId",
+    "ShardReader",
+    "Source",
+    "SourceTraits",
+    "Tenure",
+    "check_keys",
+]
 
 T = TypeVar("T")
 Event: TypeAlias = dict[str, object]
@@ -102,8 +140,8 @@ class Source(Protocol):
     """One stream (for `dynamodb://TABLE`, all incarnations of the table's stream), shared in a process."""
 
     @property
-    def kind(self) -> Literal["change", "record"]:
-        """Whether handlers get changes of items or records with data."""
+    def traits(self) -> SourceTraits:
+        """The facts about its service; known before `prepare`, where options are checked against them."""
         ...
 
     @property

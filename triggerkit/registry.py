@@ -1,7 +1,7 @@
-"""How adapters are found: by scheme, through entry points. Rule: only the adapter asked for is imported.
+"""Finds adapters by their scheme, through entry points; only the one that is asked for is imported.
 
-A third party adds one with an entry point of the group `triggerkit.sources`, `.lease_stores`,
-`.destinations` or `.invokers`, named as the scheme and pointing at its `open`.
+Another package adds one with an entry point of the group `triggerkit.sources`, `triggerkit.lease_stores` or
+`triggerkit.destinations`: its name is the scheme, its value the adapter's `open`.
 """
 
 from __future__ import annotations
@@ -12,15 +12,14 @@ from typing import Literal, TypeAlias, cast
 
 from triggerkit.core.locators import Locator
 from triggerkit.errors import LocatorError, nearest
-from triggerkit.ports import Destination, Invoker, LeaseStore, Services, Source
+from triggerkit.ports import Destination, LeaseStore, Services, Source
 
-Group: TypeAlias = Literal["sources", "lease_stores", "destinations", "invokers"]
+Group: TypeAlias = Literal["sources", "lease_stores", "destinations"]
 
 _WHAT: dict[Group, str] = {
     "sources": "source",
     "lease_stores": "state",
     "destinations": "on_failure destination",
-    "invokers": "invoker",
 }
 
 
@@ -30,25 +29,23 @@ def open_source(locator: Locator, services: Services) -> Source:
     Raises:
         LocatorError: unknown scheme, an adapter that cannot be imported, or a bad name or key.
     """
-    opened = _adapter("sources", locator.scheme, locator.shown)
-    return cast(Callable[[Locator, Services], Source], opened)(locator, services)
+    return cast("Callable[[Locator, Services], Source]", _adapter("sources", locator))(
+        locator, services
+    )
 
 
 def open_lease_store(locator: Locator, services: Services) -> LeaseStore:
     """Open the lease store that `locator` names. Raises LocatorError as `open_source` does."""
-    opened = _adapter("lease_stores", locator.scheme, locator.shown)
-    return cast(Callable[[Locator, Services], LeaseStore], opened)(locator, services)
+    return cast("Callable[[Locator, Services], LeaseStore]", _adapter("lease_stores", locator))(
+        locator, services
+    )
 
 
 def open_destination(locator: Locator, services: Services) -> Destination:
     """Open the destination that `locator` names. Raises LocatorError as `open_source` does."""
-    opened = _adapter("destinations", locator.scheme, locator.shown)
-    return cast(Callable[[Locator, Services], Destination], opened)(locator, services)
-
-
-def find_invoker(name: str) -> Callable[..., Invoker]:
-    """The `open` of an invoker, such as `inprocess`. Raises LocatorError as `open_source` does."""
-    return cast(Callable[..., Invoker], _adapter("invokers", name, name))
+    return cast("Callable[[Locator, Services], Destination]", _adapter("destinations", locator))(
+        locator, services
+    )
 
 
 def schemes(group: Group) -> tuple[str, ...]:
@@ -56,33 +53,30 @@ def schemes(group: Group) -> tuple[str, ...]:
     return tuple(sorted(entry_points(group=f"triggerkit.{group}").names))
 
 
-def _adapter(group: Group, scheme: str, text: str) -> object:
-    entry = _entry(group, scheme, text)
+def _adapter(group: Group, locator: Locator) -> object:
+    scheme, where = locator.scheme, f"locator {locator.shown!r}"
+    found = {entry.value: entry for entry in entry_points(group=f"triggerkit.{group}", name=scheme)}
+    if not found:
+        known = schemes(group)
+        raise LocatorError(
+            f"{where}: no {_WHAT[group]} has the scheme {scheme!r}",
+            hint=nearest(scheme, known) if known else "install triggerkit: pip install .",
+        )
+    if len(found) > 1:
+        offers = ", ".join(f"{entry.value}{_package_of(entry)}" for entry in found.values())
+        raise LocatorError(
+            f"{where}: more than one {_WHAT[group]} has the scheme {scheme!r}: {offers}",
+            hint="uninstall all but one",
+        )
+    (entry,) = found.values()
     try:
         return entry.load()
     except (ImportError, AttributeError) as error:
         raise LocatorError(
-            f"locator {text!r}: the adapter {entry.value} cannot be imported: {error}",
-            hint=f"reinstall the package that offers it{_distribution(entry)}",
+            f"{where}: the adapter {entry.value} cannot be imported: {error}",
+            hint=f"reinstall the package that offers it{_package_of(entry)}",
         ) from error
 
 
-def _entry(group: Group, scheme: str, text: str) -> EntryPoint:
-    found = list(entry_points(group=f"triggerkit.{group}", name=scheme))
-    if not found:
-        known = schemes(group)
-        raise LocatorError(
-            f"locator {text!r}: no {_WHAT[group]} has the scheme {scheme!r}",
-            hint=nearest(scheme, known) if known else "install triggerkit: pip install .",
-        )
-    if len({entry.value for entry in found}) > 1:
-        offers = ", ".join(f"{entry.value}{_distribution(entry)}" for entry in found)
-        raise LocatorError(
-            f"locator {text!r}: more than one {_WHAT[group]} has the scheme {scheme!r}: {offers}",
-            hint="uninstall all but one",
-        )
-    return found[0]
-
-
-def _distribution(entry: EntryPoint) -> str:
+def _package_of(entry: EntryPoint) -> str:
     return f" ({entry.dist.name})" if entry.dist is not None else ""

@@ -22,7 +22,6 @@ from triggerkit.core.options import (
     OPTION_NAMES,
     MappingOptions,
     canonical,
-    check_honoured,
     read_options,
 )
 from triggerkit.errors import (
@@ -302,21 +301,18 @@ def _plans(
                 given[name] = resolve(text, variables)
     options = read_options(given, where=where, origins=origins)
     _check_timeout(trigger, options, where)
-    plans = []
-    for locator in _source_locators(trigger, layers, variables, where):
-        check_honoured(options, scheme=locator.scheme, where=where, origins=origins)
-        plans.append(
-            MappingPlan(
-                trigger=trigger,
-                name=trigger.name,
-                source_locator=locator,
-                options=options,
-                provenance={name: origins.get(name, BUILT_IN) for name in OPTION_NAMES},
-                on_failure=_parsed(options.on_failure, f"{where}: on_failure"),
-                state=_parsed(options.state, f"{where}: state") or state,
-            )
+    return [
+        MappingPlan(
+            trigger=trigger,
+            name=trigger.name,
+            source_locator=locator,
+            options=options,
+            provenance={name: origins.get(name, BUILT_IN) for name in OPTION_NAMES},
+            on_failure=_parsed(options.on_failure, f"{where}: on_failure"),
+            state=_parsed(options.state, f"{where}: state") or state,
         )
-    return plans
+        for locator in _source_locators(trigger, layers, variables, where)
+    ]
 
 
 def _layers(
@@ -356,11 +352,10 @@ def _source_locators(
 
 
 def _check_timeout(trigger: Trigger, options: MappingOptions, where: str) -> None:
-    if options.timeout is not None and not trigger.is_async and options.isolation == "none":
+    if options.timeout is not None and not trigger.is_async:
         raise OptionError(
             f"{where}: timeout={options.timeout:g} on a sync handler: a thread cannot be stopped",
-            hint="make it async def, or leave timeout out; "
-            "isolation='process' would allow it and is not in this version",
+            hint="make it async def, or leave timeout out",
         )
 
 

@@ -26,13 +26,8 @@ from typing import (
     overload,
 )
 
-from triggerkit.errors import (
-    DuplicateTriggerError,
-    LocatorError,
-    OptionError,
-    UsageError,
-    nearest,
-)
+from triggerkit.core.lambda_names import unknown_option
+from triggerkit.errors import DuplicateTriggerError, LocatorError, UsageError
 from triggerkit.handlers import (
     Context,
     Handler,
@@ -49,7 +44,6 @@ __all__ = [
     "Handler",
     "Lifespan",
     "Options",
-    "Pattern",
     "Trigger",
     "Triggers",
     "check_name",
@@ -59,7 +53,6 @@ R = TypeVar("R")
 H = TypeVar("H", bound=Handler)
 E = TypeVar("E", bound=TypedFunction)
 Lifespan: TypeAlias = Callable[[], AbstractContextManager[Any] | AbstractAsyncContextManager[Any]]
-Pattern: TypeAlias = str | Mapping[str, object]
 
 _NAME = re.compile(r"[\w.-]+")
 
@@ -76,19 +69,12 @@ class Options(TypedDict, total=False):
     maximum_record_age_in_seconds: int
     bisect_batch_on_function_error: bool
     report_batch_item_failures: bool
-    tumbling_window_in_seconds: int
-    filters: Pattern | Sequence[Pattern]
     on_failure: str | None
     enabled: bool
     timeout: float | None
-    memory_size: int | None
-    isolation: Literal["none", "process"]
     maximum_concurrency: int | None
     state: str | None
-    transactional: bool
-    on_failure_unavailable: Literal["hold", "drop"]
     on_invalid: Literal["discard", "retry"] | None
-    poll: Literal["default", "eager"]
     idle_poll_seconds: float
     checkpoint_interval_seconds: float | None
 
@@ -365,7 +351,7 @@ def _check_option_names(given: Mapping[str, object], *, where: str) -> None:
     known = list(Options.__annotations__)
     for name in given:
         if name not in known:
-            raise OptionError(f"{where}: unknown option {name!r}", hint=nearest(name, known))
+            raise unknown_option(name, known, f"{where}: ")
 
 
 def _check_called(method: str, sources: Sequence[object]) -> None:

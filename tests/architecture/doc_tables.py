@@ -17,7 +17,7 @@ import click
 
 from triggerkit import events, worker
 from triggerkit.cli.main import COMMANDS, cli
-from triggerkit.core.options import AWS_NAMES, HONOURED, OPTION_NAMES, MappingOptions
+from triggerkit.core.options import AWS_NAMES, OPTION_NAMES, MappingOptions
 from triggerkit.core.reading import BUSY_POLL_SECONDS
 from triggerkit.errors import EXIT_CODES
 
@@ -30,20 +30,10 @@ FREE_CALLS = 2_500_000
 """What limits-and-costs.md assumes, and says."""
 
 
-def honoured_table() -> str:
-    """The options that this version keeps, in the model's order."""
+def options_table() -> str:
+    """The options, in the model's order."""
     rows = ["| option | Lambda's name | default | meaning |", "|---|---|---|---|"]
-    rows += [_row(name) for name in OPTION_NAMES if name in HONOURED]
-    return "\n".join(rows)
-
-
-def refused_table() -> str:
-    """The options that are spelled already and refused."""
-    rows = ["| option | Lambda's name | only value taken |", "|---|---|---|"]
-    for name in OPTION_NAMES:
-        if name not in HONOURED:
-            default = MappingOptions.model_fields[name].default
-            rows.append(f"| `{name}` | {_aws_name(name)} | `{default!r}` |")
+    rows += [_row(name) for name in OPTION_NAMES]
     return "\n".join(rows)
 
 
@@ -170,13 +160,12 @@ def _aws_name(name: str) -> str:
 
 
 TABLES: Mapping[str, str] = {
-    "honoured": honoured_table(),
-    "refused": refused_table(),
     "commands": commands_table(),
     "commands_whole": commands_whole(),
     "costs": costs_table(),
     "exit_codes": exit_codes_table(),
     "events": events_table(),
+    "options": options_table(),
     "worker_flags": worker_flags_table(),
 }
 PAGES = (

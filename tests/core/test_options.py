@@ -6,15 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from triggerkit.core.options import (
-    AWS_NAMES,
-    HONOURED,
-    OPTION_NAMES,
-    MappingOptions,
-    canonical,
-    check_honoured,
-    read_options,
-)
+from triggerkit.core.lambda_names import NOT_SUPPORTED, REPORTED, may_be_left_out
+from triggerkit.core.options import AWS_NAMES, OPTION_NAMES, canonical, read_options
 from triggerkit.errors import OptionError
 
 WHERE = "trigger 'notify'"
@@ -22,7 +15,7 @@ WHERE = "trigger 'notify'"
 
 def refusal_of(given: dict[str, object]) -> OptionError:
     with pytest.raises(OptionError) as caught:
-        check_honoured(read_options(given, where=WHERE), scheme="dynamodb", where=WHERE)
+        read_options(given, where=WHERE)
     return caught.value
 
 
@@ -36,8 +29,7 @@ def test_the_defaults_are_lambdas() -> None:
     assert options.maximum_record_age_in_seconds == -1
     assert options.on_failure is None
     assert options.timeout is None
-    assert options.filters == ()
-    check_honoured(options, scheme="dynamodb")
+    assert options.idle_poll_seconds == 1.0
 
 
 @pytest.mark.parametrize(
@@ -47,8 +39,6 @@ def test_the_defaults_are_lambdas() -> None:
         ("maximum_batching_window_in_seconds", 0, 300),
         ("parallelization_factor", 1, 10),
         ("maximum_retry_attempts", -1, 10_000),
-        ("tumbling_window_in_seconds", 0, 900),
-        ("memory_size", 128, 10_240),
         ("maximum_concurrency", 1, 1000),
         ("checkpoint_interval_seconds", 0, 300),
     ],
@@ -117,7 +107,7 @@ def test_every_option_of_lambda_is_read_in_its_own_spelling() -> None:
         "enabled": False,
     }
     assert AWS_NAMES["maximum_record_age_in_seconds"] == "MaximumRecordAgeInSeconds"
-    assert len(set(AWS_NAMES.values())) == len(AWS_NAMES) == 15
+    assert len(set(AWS_NAMES.values())) == len(AWS_NAMES) == 12
 
 
 def test_one_option_in_two_spellings_is_refused() -> None:
@@ -137,8 +127,6 @@ def test_one_option_in_two_spellings_is_refused() -> None:
         ({"DestinationConfig": {"OnFailure": {"Destination": "file:x"}}}, "on_failure", "file:x"),
         ({"DestinationConfig": {"OnFailure": {"Destination": ""}}}, "on_failure", None),
         ({"DestinationConfig": {"OnFailure": {}}}, "on_failure", None),
-        ({"FilterCriteria": {"Filters": [{"Pattern": "{}"}]}}, "filters", ("{}",)),
-        ({"FilterCriteria": {"Filters": []}}, "filters", ()),
     ],
 )
 def test_lambdas_nested_forms_are_read(
@@ -154,7 +142,6 @@ def test_lambdas_nested_forms_are_read(
         {"FunctionResponseTypes": True},
         {"DestinationConfig": {"OnSuccess": {"Destination": "x"}}},
         {"DestinationConfig": "x"},
-        {"FilterCriteria": ["{}"]},
     ],
 )
 def test_an_unreadable_nested_form_shows_how_it_is_written(given: dict[str, object]) -> None:
@@ -168,24 +155,12 @@ def test_an_unreadable_nested_form_shows_how_it_is_written(given: dict[str, obje
     ("given", "why"),
     [
         (
-            {"parallelization_factor": 2, "tumbling_window_in_seconds": 1},
-            "tumbling_window_in_seconds needs parallelization_factor=1",
-        ),
-        (
-            {"filters": ["{}"], "tumbling_window_in_seconds": 1},
-            "tumbling_window_in_seconds does not go with filters",
-        ),
-        (
             {"starting_position_timestamp": 5.0},
             "starting_position_timestamp needs starting_position='AT_TIMESTAMP'",
         ),
         (
             {"starting_position": "AT_TIMESTAMP"},
             "starting_position='AT_TIMESTAMP' needs starting_position_timestamp",
-        ),
-        (
-            {"transactional": True, "parallelization_factor": 2},
-            "transactional needs parallelization_factor=1 and no tumbling window",
         ),
     ],
 )
@@ -202,45 +177,23 @@ def test_a_timestamp_may_be_a_date_with_a_time_zone() -> None:
     assert "time zone" in refusal_of({**at, "starting_position_timestamp": naive}).message
 
 
-def test_at_timestamp_is_refused_for_dynamodb_only_as_v3_says() -> None:
-    given = {"starting_position": "AT_TIMESTAMP", "starting_position_timestamp": 5.0}
-    assert "not with DynamoDB Streams" in refusal_of(given).message
+@pytest.mark.parametrize("name", sorted(NOT_SUPPORTED))
+def test_what_lambda_has_and_this_version_has_not_is_refused_as_such(name: str) -> None:
+    error = refusal_of({name: {"some": "value"}})
+    assert error.message == f"{WHERE}: {name} is not supported yet"
+    assert error.hint == f"leave {name} out"
 
 
-@pytest.mark.parametrize(
-    ("option", "value"),
-    [
-        ("filters", ["{}"]),
-        ("tumbling_window_in_seconds", 10),
-        ("memory_size", 128),
-        ("isolation", "process"),
-        ("transactional", True),
-        ("on_failure_unavailable", "drop"),
-        ("poll", "eager"),
-        ("idle_poll_seconds", 2.0),
-    ],
-)
-def test_an_option_of_a_later_version_is_refused_never_ignored(option: str, value: object) -> None:
-    error = refusal_of({option: value})
-    assert error.message.startswith(f"{WHERE}: {option}=")
-    assert error.message.endswith("is not available in this version")
-    assert "batch_size" in error.hint
+@pytest.mark.parametrize("value", [[], {}, 0, None, "", {"Filters": []}])
+def test_what_is_not_supported_may_be_left_out_where_it_sets_nothing(value: object) -> None:
+    assert may_be_left_out("FilterCriteria", value)
+    assert may_be_left_out("Topics", value)
 
 
-def test_an_option_of_a_later_version_at_its_default_is_accepted() -> None:
-    defaults = {name: MappingOptions.model_fields[name].default for name in OPTION_NAMES}
-    check_honoured(read_options(defaults), scheme="dynamodb")
-
-
-def test_failures_go_to_files_only_in_this_version() -> None:
-    check_honoured(read_options({"on_failure": "file:failures.jsonl"}))
-    error = refusal_of({"on_failure": "sqs://orders-failed"})
-    assert "sqs://orders-failed" in error.message
-    assert "file:" in error.hint
-
-
-def test_the_honoured_options_exist() -> None:
-    assert set(OPTION_NAMES) >= HONOURED
+def test_what_sets_something_is_left_out_only_where_lambda_reports_it() -> None:
+    assert all(may_be_left_out(name, "x") for name in REPORTED)
+    assert not any(may_be_left_out(name, "x") for name in NOT_SUPPORTED)
+    assert not may_be_left_out("BatchSize", 0)
 
 
 def test_a_long_value_is_cut_in_the_message() -> None:

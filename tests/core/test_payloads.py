@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,14 +17,18 @@ from triggerkit.core.payloads import (
     function_arn,
     with_payload,
 )
+from triggerkit.sources.dynamodb.service import TRAITS
 
 SAMPLES = Path(__file__).parent / "samples"
 DDB_ARN = "arn:aws:dynamodb:us-east-1:111111111111:table/t/stream/2025-11-25T16:06:50.002"
 KINESIS_ARN = "arn:aws:kinesis:eu-west-1:111111111111:stream/test-stream"
-ITEMS = Origin(
-    "change", "shardId-00000001764085640000-1a2b3c4d", DDB_ARN, function_arn(DDB_ARN, "fn")
+KINESIS = replace(
+    TRAITS, kind="record", batch_info="KinesisBatchInfo", arrival_precision="milliseconds"
 )
-DATA = Origin("record", "shardId-000000000000", KINESIS_ARN, function_arn(KINESIS_ARN, "fn"))
+ITEMS = Origin(
+    TRAITS, "shardId-00000001764085640000-1a2b3c4d", DDB_ARN, function_arn(DDB_ARN, "fn")
+)
+DATA = Origin(KINESIS, "shardId-000000000000", KINESIS_ARN, function_arn(KINESIS_ARN, "fn"))
 AT_SECONDS = 1764086881.123  # 2025-11-25T16:08:01.123Z
 FRESH_ID = "00000000-0000-4000-8000-000000000009"
 

@@ -26,7 +26,7 @@ def bill(event, context):
         done.write(event["Records"][0]["dynamodb"]["Keys"]["id"]["S"] + "\\n")
 """
 FAILING = NOISY + """    raise ValueError("x" * 10_000)\n"""
-DESTINATION = 12
+USAGE = 2
 BURST = ("run", "app:handlers", "--burst", "--state", "memory:")
 
 
@@ -166,7 +166,7 @@ def test_e5_a_failure_file_that_is_no_file_stops_the_start(file: str, shop: Plac
     locator = f"file://{file}"
     shop.write("app.py", FAILING.replace('"shop"', f'"shop", on_failure={locator!r}'))
     done = shop.run(*BURST)
-    assert done.code == DESTINATION
+    assert done.code == USAGE
     assert done.stderr.splitlines()[-2].startswith("triggerkit: cannot append to ")
     assert "not a file" in done.stderr.splitlines()[-2]
     assert not done_names(shop)

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import structlog
 
@@ -26,6 +26,7 @@ from triggerkit.invokers.places import Places
 from triggerkit.ports import Event, Invocation, ShardReader
 from triggerkit.runtime.clock import SystemClock
 from triggerkit.runtime.pools import HandlerThreads, InlineHandlers
+from triggerkit.sources.dynamodb.service import TRAITS
 
 T = TypeVar("T")
 SHARD = ShardId("2025:shardId-1")
@@ -35,7 +36,7 @@ _numbers = itertools.count()
 class StageSource:
     """Raw records are JSON of whole event elements."""
 
-    kind: Literal["change", "record"] = "change"
+    traits = TRAITS
     arn = "arn:aws:dynamodb:us-east-1:111111111111:table/t/stream/2025"
     name = "t"
     iam_actions: tuple[str, ...] = ()

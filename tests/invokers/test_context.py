@@ -28,11 +28,11 @@ def context_seen(call: Any = None, **settings: Any) -> InvocationContext[None]:
 
 
 def test_every_attribute_of_lambda_is_there_with_its_type() -> None:
-    context = context_seen(memory_size_megabytes=512)
+    context = context_seen()
     assert context.function_name == "notify"
     assert context.function_version == "$LATEST"
     assert context.invoked_function_arn.endswith(":function:notify")
-    assert context.memory_limit_in_mb == "512"
+    assert context.memory_limit_in_mb == "128"
     assert context.aws_request_id == "id"
     assert context.log_group_name == "/aws/lambda/notify"
     assert re.fullmatch(r"\d{4}/\d\d/\d\d/\[\$LATEST\][0-9a-f]{32}", context.log_stream_name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from triggerkit.core.model import (
     Children,
@@ -20,7 +20,8 @@ from triggerkit.core.model import (
 )
 from triggerkit.core.outcome import Outcome, Succeeded
 from triggerkit.errors import DestinationError
-from triggerkit.ports import Event, FailureRecord, Invocation
+from triggerkit.ports import Event, FailureRecord, Invocation, SourceTraits
+from triggerkit.sources.dynamodb.service import TRAITS
 
 T = TypeVar("T")
 EPOCH_SECONDS = 1_700_000_000.0
@@ -54,7 +55,7 @@ class FakeSource:
     parents: dict[str, tuple[str, ...]] = field(default_factory=dict)
     closed: set[str] = field(default_factory=set)
     failures: list[Exception] = field(default_factory=list)
-    kind: Literal["change", "record"] = "change"
+    traits: SourceTraits = TRAITS
     arn: str = "arn:aws:dynamodb:us-east-1:000000000000:table/t/stream/x"
     name: str = "t"
     iam_actions: tuple[str, ...] = ()

@@ -51,6 +51,7 @@ from triggerkit.errors import (
 )
 from triggerkit.runtime.listings import SharedListing
 from triggerkit.runtime.perform import MappingPorts, Performer
+from triggerkit.sources.dynamodb.service import TRAITS
 
 SHARD = ShardId("s")
 LEASE = Lease(LeaseKey("app:t:x:s"), SHARD, TRIM_HORIZON, owner=SessionId("me"), counter=1)
@@ -95,7 +96,7 @@ class Raising:
 
     def __init__(self, error: Exception) -> None:
         self._error = error
-        self.kind = "change"
+        self.traits = TRAITS
         self.arn = self.name = "x"
 
     def shard_name(self, shard: ShardId) -> str:

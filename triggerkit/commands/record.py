@@ -220,7 +220,7 @@ class Recording:
         services = Services(run, clock, access)
         source = open_source(locator, services)
         try:
-            if source.kind != "change":
+            if source.traits.kind != "change":
                 raise UsageError(
                     f"{self.told.source} has no changes of items",
                     hint="cassettes hold the streams of DynamoDB tables",

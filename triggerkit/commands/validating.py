@@ -10,10 +10,10 @@ from triggerkit.commands.flags import ConfigurationFlags
 from triggerkit.commands.loading import Loaded, load
 from triggerkit.errors import NoTriggersError
 from triggerkit.ports import Runner, Services, Source
-from triggerkit.registry import open_destination, open_lease_store, open_source
 from triggerkit.runtime.clock import SystemClock
 from triggerkit.runtime.dev_tables import check_tables
 from triggerkit.runtime.handlers import callable_of
+from triggerkit.runtime.opening import Pools, open_adapters
 from triggerkit.runtime.pools import ThreadRunner
 
 
@@ -45,21 +45,13 @@ async def open_all(loaded: Loaded, run: Runner, closing: AsyncExitStack) -> dict
         The sources by the texts of their locators.
 
     Raises:
-        LocatorError, HandlerSignatureError: the first that cannot be used.
+        LocatorError, OptionError, HandlerSignatureError: the first that cannot be used.
     """
     settings = loaded.settings
-    services = Services(run, SystemClock(), loaded.locator_defaults, settings.base_path)
-    sources: dict[str, Source] = {}
     for plan in settings.mappings:
         callable_of(plan.trigger)
-        text = plan.source_locator.text
-        if text not in sources:
-            sources[text] = open_source(plan.source_locator, services)
-            closing.push_async_callback(sources[text].close)
-        closing.push_async_callback(open_lease_store(plan.state, services).close)
-        if plan.on_failure is not None:
-            closing.push_async_callback(open_destination(plan.on_failure, services).close)
-    return sources
+    services = Services(run, SystemClock(), loaded.locator_defaults, settings.base_path)
+    return open_adapters(settings.mappings, services, Pools(run, run, run), closing).sources
 
 
 async def _open_and_close(loaded: Loaded) -> None:

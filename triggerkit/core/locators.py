@@ -1,7 +1,8 @@
-"""Locators: `scheme://name?key=value`, or an ARN; what is wrong with one is said with its text, secrets masked.
+"""Locators: `scheme://name?key=value`, `scheme:name` in short, or an ARN, whose service is the scheme.
 
-One grammar for sources, destinations and state. `${VAR}` and `${VAR:-default}` are resolved by
-`resolve`, which is called at `run` and `check` and never at import.
+One grammar for sources, destinations and state; what a name may be is for the adapter of the scheme to say.
+`${VAR}` and `${VAR:-default}` are resolved by `resolve`, which is called at `run` and `check` and never at import.
+Errors show the locator with its secrets masked.
 """
 
 from __future__ import annotations
@@ -16,19 +17,12 @@ from triggerkit.errors import LocatorError
 
 SHARED_KEYS = frozenset({"region", "profile", "role_arn", "external_id", "endpoint_url"})
 _VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
-_ARN_SCHEMES = {
-    "dynamodb": "dynamodb",
-    "kinesis": "kinesis",
-    "sqs": "sqs",
-    "sns": "sns",
-    "s3": "s3",
-    "lambda": "lambda",
-}
+_SCHEME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
 class Locator:
-    """A resolved locator. `name` is what stands behind `scheme://`, or the whole ARN when `is_arn`.
+    """A resolved locator. `name` is what follows `scheme://` or `scheme:`, or the whole ARN when `is_arn`.
 
     `text` and `keys` may hold secrets; people see `shown`.
     """
@@ -71,10 +65,7 @@ def resolve(text: str, variables: Mapping[str, str]) -> str:
         )
 
     if "$" in _VARIABLE.sub("", text):
-        raise LocatorError(
-            f"locator {masked_locator(text)!r}: a $ that begins no variable",
-            hint="write ${NAME} or ${NAME:-value}",
-        )
+        raise _error(text, "has a $ that begins no variable", "write ${NAME} or ${NAME:-value}")
     return _VARIABLE.sub(value_of, text)
 
 
@@ -82,31 +73,23 @@ def parse(text: str) -> Locator:
     """Read a locator whose variables are resolved.
 
     Raises:
-        LocatorError: no scheme, an empty name, blanks around it, or a key given twice or with no value.
+        LocatorError: no scheme, a half ARN, blanks around it, or a key given twice or with no value.
     """
     if text != text.strip():
-        raise LocatorError(
-            f"locator {masked_locator(text)!r} has blanks around it", hint="remove them"
-        )
+        raise _error(text, "has blanks around it", "remove them")
     body, _, query = text.partition("?")
     keys = _keys(text, query)
-    if body.startswith("arn:"):
-        return Locator(text, _scheme_of_arn(text, body), body, is_arn=True, keys=keys)
-    if body in {"memory:", "memory://"}:
-        return Locator(text, "memory", "", keys=keys)
-    scheme, separator, name = body.partition("://")
-    if not separator and body.startswith("file:"):
-        scheme, separator, name = "file", ":", body.removeprefix("file:")
-    if not separator or not re.fullmatch(r"[a-z][a-z0-9_]*", scheme):
-        raise LocatorError(
-            f"locator {masked_locator(text)!r} has no scheme",
-            hint="write scheme://name, such as dynamodb://orders, or an ARN",
+    scheme, colon, name = body.partition(":")
+    if not colon or not _SCHEME.fullmatch(scheme):
+        raise _error(
+            text, "has no scheme", "write scheme://name, such as dynamodb://orders, or an ARN"
         )
-    if not name:
-        raise LocatorError(
-            f"locator {masked_locator(text)!r} has no name", hint=f"write {scheme}://NAME"
-        )
-    return Locator(text, scheme, unquote(name), keys=keys)
+    if scheme != "arn":
+        return Locator(text, scheme, unquote(name.removeprefix("//")), keys=keys)
+    parts = body.split(":", 5)
+    if len(parts) < 6 or not parts[5] or not _SCHEME.fullmatch(parts[2]):
+        raise _error(text, "is no whole ARN", "write arn:aws:SERVICE:REGION:ACCOUNT:...")
+    return Locator(text, parts[2], body, is_arn=True, keys=keys)
 
 
 def check_keys(locator: Locator, allowed: frozenset[str]) -> None:
@@ -130,30 +113,17 @@ def _keys(text: str, query: str) -> dict[str, str]:
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True)
     except ValueError as error:
-        raise LocatorError(
-            f"locator {masked_locator(text)!r}: what follows the ? is not key=value",
-            hint="write ?key=value&key=value",
+        raise _error(
+            text, "has something else than key=value after the ?", "write ?key=value&key=value"
         ) from error
     found: dict[str, str] = {}
     for key, value in pairs:
         if not value:
-            raise LocatorError(
-                f"locator {masked_locator(text)!r}: key {key!r} has no value",
-                hint=f"write {key}=VALUE",
-            )
+            raise _error(text, f"has no value for the key {key!r}", f"write {key}=VALUE")
         if found.setdefault(key, value) != value:
-            raise LocatorError(
-                f"locator {masked_locator(text)!r}: key {key!r} is given twice", hint="keep one"
-            )
+            raise _error(text, f"has the key {key!r} twice", "keep one")
     return found
 
 
-def _scheme_of_arn(text: str, arn: str) -> str:
-    parts = arn.split(":", 5)
-    if len(parts) < 6 or not parts[5] or parts[2] not in _ARN_SCHEMES:
-        raise LocatorError(
-            f"locator {masked_locator(text)!r} is not an ARN that triggerkit knows",
-            hint="write arn:aws:SERVICE:REGION:ACCOUNT:..., "
-            f"SERVICE being one of {', '.join(sorted(_ARN_SCHEMES))}",
-        )
-    return _ARN_SCHEMES[parts[2]]
+def _error(text: str, why: str, hint: str) -> LocatorError:
+    return LocatorError(f"locator {masked_locator(text)!r} {why}", hint=hint)

@@ -1,13 +1,13 @@
-"""Every option of a mapping, spelled once. Rule: an option is honoured or refused, never ignored.
+"""Every option of a mapping, with its type, range, default and meaning.
 
-Names are Lambda's API names in snake case; Lambda's own spelling (`BatchSize`) is read too. Ranges
-and defaults are Lambda's (lambda-contract P-3 to P-16), so what runs here can go back to Lambda.
-Values are strict: text is not turned into numbers here; `--set` has its own step for that.
+Names are Lambda's API names in snake case; Lambda's own spelling (`BatchSize`) is read too. Ranges and defaults
+are Lambda's, so what runs here can go back to Lambda. Values are strict: text is not turned into numbers here;
+`--set` has its own step for that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Literal, TypeAlias
 
@@ -22,13 +22,11 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from triggerkit.errors import OptionError, close_name, nearest
+from triggerkit.core.lambda_names import unknown_option
+from triggerkit.errors import OptionError, close_name
 
 StartingPosition: TypeAlias = Literal["TRIM_HORIZON", "LATEST", "AT_TIMESTAMP"]
-Isolation: TypeAlias = Literal["none", "process"]
-WhenUnavailable: TypeAlias = Literal["hold", "drop"]
 WhenInvalid: TypeAlias = Literal["discard", "retry"]
-Poll: TypeAlias = Literal["default", "eager"]
 
 
 def _record_age(seconds: int) -> int:
@@ -45,16 +43,9 @@ def _unix_seconds(moment: object) -> object:
     return moment.timestamp()
 
 
-def _as_tuple(filters: object) -> object:
-    if isinstance(filters, Sequence) and not isinstance(filters, str | bytes):
-        return tuple(filters)
-    return (filters,)
-
-
 Seconds: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
 RecordAge: TypeAlias = Annotated[int, AfterValidator(_record_age)]
 Moment: TypeAlias = Annotated[Seconds, BeforeValidator(_unix_seconds)]
-Filters: TypeAlias = Annotated[tuple[object, ...], BeforeValidator(_as_tuple)]
 
 
 class MappingOptions(BaseModel):  # type: ignore[explicit-any]  # pydantic's own __init__
@@ -71,8 +62,6 @@ class MappingOptions(BaseModel):  # type: ignore[explicit-any]  # pydantic's own
         validate_by_alias=True,
         loc_by_alias=False,
     )
-
-    # --- Lambda's ---------------------------------------------------------------------------------
 
     batch_size: int = Field(
         100,
@@ -91,7 +80,7 @@ class MappingOptions(BaseModel):  # type: ignore[explicit-any]  # pydantic's own
     starting_position: StartingPosition = Field(
         "TRIM_HORIZON",
         validation_alias="StartingPosition",
-        description="where a new mapping starts: TRIM_HORIZON, LATEST or AT_TIMESTAMP",
+        description="where a new mapping starts: TRIM_HORIZON, LATEST, or AT_TIMESTAMP where the source has it",
     )
     starting_position_timestamp: Moment | None = Field(
         None,
@@ -128,16 +117,6 @@ class MappingOptions(BaseModel):  # type: ignore[explicit-any]  # pydantic's own
         validation_alias="FunctionResponseTypes",
         description="read batchItemFailures from what the handler returns: true or false",
     )
-    tumbling_window_in_seconds: int = Field(
-        0,
-        ge=0,
-        le=900,
-        validation_alias="TumblingWindowInSeconds",
-        description="seconds of one aggregation window, 0 to 900; 0 is off",
-    )
-    filters: Filters = Field(
-        (), max_length=10, validation_alias="FilterCriteria", description="one pattern or up to ten"
-    )
     on_failure: str | None = Field(
         None,
         min_length=1,
@@ -152,40 +131,22 @@ class MappingOptions(BaseModel):  # type: ignore[explicit-any]  # pydantic's own
     timeout: Seconds | None = Field(
         None, gt=0, validation_alias="Timeout", description="seconds for one call, above 0"
     )
-    memory_size: int | None = Field(
-        None,
-        ge=128,
-        le=10_240,
-        validation_alias="MemorySize",
-        description="megabytes, 128 to 10240",
-    )
-
-    # --- ours -------------------------------------------------------------------------------------
-
-    isolation: Isolation = Field(
-        "none", description="where handlers run: none (this process) or process (a child process)"
-    )
     maximum_concurrency: int | None = Field(
         None, ge=1, le=1000, description="calls of this trigger at a time in one process, 1 to 1000"
     )
     state: str | None = Field(
         None, min_length=1, description="a state locator for this trigger alone, such as memory:"
     )
-    transactional: bool = Field(
-        default=False, description="commit effects together with the checkpoint: true or false"
-    )
-    on_failure_unavailable: WhenUnavailable = Field(
-        "hold",
-        description="when on_failure cannot be reached: hold (lose nothing) or drop (as Lambda)",
-    )
     on_invalid: WhenInvalid | None = Field(
         None,
         description="a record that does not fit the handler's type: discard (give it up at once) or retry; "
         "by default discard with on_failure, else retry",
     )
-    poll: Poll = Field("default", description="how often idle shards are read: default or eager")
     idle_poll_seconds: Seconds = Field(
-        1.0, ge=0.25, le=300, description="seconds between two reads of an idle shard, 0.25 to 300"
+        1.0,
+        ge=0.25,
+        le=300,
+        description="seconds between two reads of a shard that had no records for 10 s, 0.25 to 300",
     )
     checkpoint_interval_seconds: Seconds | None = Field(
         None, ge=0, le=300, description="least seconds between two saves of one shard, 0 to 300"
@@ -193,33 +154,13 @@ class MappingOptions(BaseModel):  # type: ignore[explicit-any]  # pydantic's own
 
     @model_validator(mode="after")
     def _fit_together(self) -> MappingOptions:
-        for broken, why in (
-            (
-                self.tumbling_window_in_seconds and self.parallelization_factor > 1,
-                "tumbling_window_in_seconds needs parallelization_factor=1",  # V-13
-            ),
-            (
-                self.tumbling_window_in_seconds and self.filters,
-                "tumbling_window_in_seconds does not go with filters",  # V-14
-            ),
-            (
-                self.starting_position_timestamp is not None
-                and self.starting_position != "AT_TIMESTAMP",
-                "starting_position_timestamp needs starting_position='AT_TIMESTAMP'",  # V-15
-            ),
-            (
-                self.starting_position == "AT_TIMESTAMP"
-                and self.starting_position_timestamp is None,
-                "starting_position='AT_TIMESTAMP' needs starting_position_timestamp",
-            ),
-            (
-                self.transactional
-                and (self.parallelization_factor > 1 or self.tumbling_window_in_seconds),
-                "transactional needs parallelization_factor=1 and no tumbling window",
-            ),
-        ):
-            if broken:
-                raise ValueError(why)
+        if self.starting_position == "AT_TIMESTAMP":
+            if self.starting_position_timestamp is None:
+                raise ValueError(
+                    "starting_position='AT_TIMESTAMP' needs starting_position_timestamp"
+                )
+        elif self.starting_position_timestamp is not None:
+            raise ValueError("starting_position_timestamp needs starting_position='AT_TIMESTAMP'")
         return self
 
     @property
@@ -240,77 +181,25 @@ AWS_NAMES: Mapping[str, str] = {
 }
 """Our spelling to Lambda's, for the options that Lambda has."""
 
-HONOURED = frozenset(
-    {
-        "batch_size",
-        "maximum_batching_window_in_seconds",
-        "parallelization_factor",
-        "starting_position",
-        "maximum_retry_attempts",
-        "maximum_record_age_in_seconds",
-        "bisect_batch_on_function_error",
-        "report_batch_item_failures",
-        "enabled",
-        "timeout",
-        "maximum_concurrency",
-        "checkpoint_interval_seconds",
-        "state",
-        "on_failure",
-        "on_invalid",
-    }
-)
-"""What this version keeps; `check_honoured` refuses the others unless they are at their default."""
-
-READ_ONLY_NAMES = frozenset(
-    {
-        "AmazonManagedKafkaEventSourceConfig",
-        "DocumentDBEventSourceConfig",
-        "EventSourceArn",
-        "EventSourceMappingArn",
-        "FilterCriteriaError",
-        "FunctionArn",
-        "FunctionName",
-        "KMSKeyArn",
-        "LastModified",
-        "LastProcessingResult",
-        "LoggingConfig",
-        "MetricsConfig",
-        "ProvisionedPollerConfig",
-        "Queues",
-        "ResponseMetadata",
-        "ScalingConfig",
-        "SelfManagedEventSource",
-        "SelfManagedKafkaEventSourceConfig",
-        "SourceAccessConfigurations",
-        "State",
-        "StateTransitionReason",
-        "Topics",
-        "UUID",
-    }
-)
-"""What GetEventSourceMapping answers beside the options of a stream: a configuration may repeat it."""
-
 _OURS = {theirs: ours for ours, theirs in AWS_NAMES.items()}
 
 
 def canonical(given: Mapping[str, object], *, where: str = "") -> dict[str, object]:
-    """The same options in our spelling, with Lambda's three nested forms read (P-13, P-14, P-16).
+    """The same options in our spelling, with Lambda's two nested forms read.
 
     Args:
         given: option names, ours or Lambda's, to values; values are not checked here.
-        where: who says so, such as "trigger 'notify'"; begins each error message.
+        where: what says so, such as "trigger 'notify'"; begins each error message.
 
     Raises:
-        OptionError: an unknown name, both spellings of one option, or an unreadable nested form.
+        OptionError: a name that is unknown or not supported, both spellings of one option, or an unreadable
+            nested form.
     """
     found: dict[str, object] = {}
     for name, value in given.items():
-        option = name if name in MappingOptions.model_fields else _OURS.get(name)
-        if option is None:
-            raise OptionError(
-                f"{_prefix(where)}unknown option {name!r}",
-                hint=_nearest_option(name),
-            )
+        option = _OURS.get(name, name)
+        if option not in MappingOptions.model_fields:
+            raise unknown_option(name, _nearest_names(name), _prefix(where))
         if option in found:
             raise OptionError(
                 f"{_prefix(where)}{option} is given twice, also as {AWS_NAMES[option]}",
@@ -325,7 +214,7 @@ def read_options(
 ) -> MappingOptions:
     """Check options, in our spelling or Lambda's, against the ranges.
 
-    `origins` tells where an option's value came from; the message about that option says so.
+    `origins` has where an option's value came from, for the message about that option.
 
     Raises:
         OptionError: unknown name, wrong type, out of range, or options that do not go together.
@@ -334,52 +223,13 @@ def read_options(
     try:
         return MappingOptions.model_validate(options)
     except ValidationError as error:
-        raise _told(error.errors()[0], where, origins or {}) from None
+        raise _option_error(error.errors()[0], where, origins or {}) from None
 
 
-def check_honoured(
-    options: MappingOptions,
-    *,
-    scheme: str = "",
-    where: str = "",
-    origins: Mapping[str, str] | None = None,
-) -> None:
-    """Refuse what this version does not keep.
-
-    Args:
-        options: the options of one mapping, checked.
-        scheme: the scheme of the mapping's source, such as `dynamodb`; empty leaves out its rules.
-        where: begins each error message.
-        origins: as in `read_options`.
-
-    Raises:
-        OptionError: an option that is not in `HONOURED` differs from its default, or has a value
-            that the source or this version does not serve.
-    """
-    if scheme == "dynamodb" and options.starting_position == "AT_TIMESTAMP":  # V-3
-        raise OptionError(
-            f"{_prefix(where)}starting_position='AT_TIMESTAMP': not with DynamoDB Streams",
-            hint="use TRIM_HORIZON (all that is kept, up to 24 hours) or LATEST",
-        )
-    for name in OPTION_NAMES:
-        value: object = getattr(options, name)
-        if name not in HONOURED and value != MappingOptions.model_fields[name].default:
-            raise OptionError(
-                f"{_prefix(where)}{name}={_shown(value)}{_source(name, origins or {})} "
-                "is not available in this version",
-                hint=f"leave {name} out; available: {', '.join(sorted(HONOURED))}",
-            )
-    if options.on_failure is not None and not options.on_failure.startswith("file:"):
-        raise OptionError(
-            f"{_prefix(where)}on_failure={options.on_failure!r}: this version writes to files only",
-            hint="use on_failure='file:failures.jsonl'",
-        )
-
-
-def _nearest_option(name: str) -> str:
+def _nearest_names(name: str) -> tuple[str, ...]:
     """Lambda's spelling is suggested where it is close, and not listed."""
     both = (*OPTION_NAMES, *_OURS)
-    return nearest(name, OPTION_NAMES if close_name(name, both) is None else both)
+    return OPTION_NAMES if close_name(name, both) is None else both
 
 
 def _unnest(name: str, value: object, where: str) -> object:
@@ -394,14 +244,7 @@ def _unnest(name: str, value: object, where: str) -> object:
             return None
         case "DestinationConfig", {**rest} if not rest:
             return None
-        case "FilterCriteria", {**rest} if not rest:
-            return ()
-        case "FilterCriteria", {"Filters": [*filters]}:
-            return tuple(
-                entry["Pattern"] if isinstance(entry, Mapping) and "Pattern" in entry else entry
-                for entry in filters
-            )
-        case "FunctionResponseTypes" | "DestinationConfig" | "FilterCriteria", _:
+        case "FunctionResponseTypes" | "DestinationConfig", _:
             raise OptionError(
                 f"{_prefix(where)}{name}={_shown(value)} is not what Lambda takes",
                 hint=_FORMS[name],
@@ -413,11 +256,10 @@ def _unnest(name: str, value: object, where: str) -> object:
 _FORMS = {
     "FunctionResponseTypes": 'write FunctionResponseTypes = ["ReportBatchItemFailures"] or []',
     "DestinationConfig": 'write DestinationConfig = { OnFailure = { Destination = "..." } }',
-    "FilterCriteria": 'write FilterCriteria = { Filters = [ { Pattern = "..." } ] }',
 }
 
 
-def _told(details: ErrorDetails, where: str, origins: Mapping[str, str]) -> OptionError:
+def _option_error(details: ErrorDetails, where: str, origins: Mapping[str, str]) -> OptionError:
     why = details["msg"].removeprefix("Value error, ")
     if not details["loc"]:
         return OptionError(f"{_prefix(where)}{why}", hint="change one of the two")

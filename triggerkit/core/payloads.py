@@ -1,4 +1,4 @@
-"""What leaves the worker about a batch. Rule: AWS's field order, and no contents unasked.
+"""What leaves the worker about a batch that was given up, in AWS's field order.
 
 The document carries no record contents and no error text (D-12); only destinations that store the
 event get its text beside it (D-13). Times are service seconds; ids and the present moment come in.
@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
 
 import msgspec
 
 from triggerkit.core.model import Batch, DiscardReason
+from triggerkit.core.traits import SourceTraits
 
 NOWHERE_REGION = "local"
 NOWHERE_ACCOUNT = "000000000000"
@@ -24,12 +24,9 @@ _FUNCTION_ERROR = "Unhandled"
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a batch came from and which function it was for.
+    """Where a batch came from and which function it was for."""
 
-    `kind` is the source's: `change` for items (DynamoDB), `record` for records with data (Kinesis).
-    """
-
-    kind: Literal["change", "record"]
+    traits: SourceTraits
     shard_name: str
     stream_arn: str
     function_arn: str
@@ -89,9 +86,8 @@ def failure_record(
             "functionError": None if reported else _FUNCTION_ERROR,
         }
     document["version"] = _VERSION
-    document["timestamp"] = _milliseconds(at_seconds)
-    name = "DDBStreamBatchInfo" if origin.kind == "change" else "KinesisBatchInfo"
-    document[name] = _batch_facts(batch, origin)
+    document["timestamp"] = _utc_text(at_seconds, "milliseconds")
+    document[origin.traits.batch_info] = _batch_facts(batch, origin)
     return document
 
 
@@ -108,26 +104,19 @@ def with_payload(document: Mapping[str, object], payload: bytes) -> dict[str, ob
 def _batch_facts(batch: Batch, origin: Origin) -> dict[str, object]:
     if not len(batch):  # D-10: the final call of a window may have no records
         return {"shardId": origin.shard_name, "streamArn": origin.stream_arn}
-    arrival = _whole_seconds if origin.kind == "change" else _milliseconds
+    precision = origin.traits.arrival_precision
     first, last = batch.records[0], batch.records[-1]
     return {
         "shardId": origin.shard_name,
         "startSequenceNumber": first.sequence_number,
         "endSequenceNumber": last.sequence_number,
-        "approximateArrivalOfFirstRecord": arrival(first.at_seconds),
-        "approximateArrivalOfLastRecord": arrival(last.at_seconds),
+        "approximateArrivalOfFirstRecord": _utc_text(first.at_seconds, precision),
+        "approximateArrivalOfLastRecord": _utc_text(last.at_seconds, precision),
         "batchSize": len(batch),
         "streamArn": origin.stream_arn,
     }
 
 
-def _milliseconds(seconds: float) -> str:
-    return f"{_utc(seconds).isoformat(timespec='milliseconds')}Z"
-
-
-def _whole_seconds(seconds: float) -> str:
-    return f"{_utc(seconds).isoformat(timespec='seconds')}Z"
-
-
-def _utc(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
+def _utc_text(seconds: float, precision: str) -> str:
+    text = datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat(timespec=precision)
+    return f"{text}Z"

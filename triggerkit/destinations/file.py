@@ -33,8 +33,10 @@ def open(locator: Locator, services: Services) -> FileDestination:
     """The destination behind `file:name`, `file://name` (both under the base path) or `file:///abs`.
 
     Raises:
-        LocatorError: the locator has keys; a file takes none.
+        LocatorError: the locator names no file, or has keys; a file takes none.
     """
+    if not locator.name:
+        raise LocatorError(f"locator {locator.shown!r} names no file", hint="write file:PATH")
     if locator.keys:
         key = next(iter(locator.keys))
         raise LocatorError(

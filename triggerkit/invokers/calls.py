@@ -50,7 +50,6 @@ class HandlerSettings:
     report_batch_item_failures: bool = False
     timeout_seconds: float | None = None
     maximum_concurrency: int | None = None
-    memory_size_megabytes: int = 128
     shown_records: ShownRecords = "none"
 
 
@@ -254,7 +253,6 @@ class Callee:
             attempt=number,
             function_arn=invocation.function_arn,
         )
-        context.memory_limit_in_mb = str(self.settings.memory_size_megabytes)
         context.log_stream_name = self.log_stream_name
         return context
 

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from triggerkit.invokers.environment import MEMORY_MEGABYTES
+
 R = TypeVar("R")
 
 LONGEST_CALL_MILLISECONDS = 900_000
@@ -48,7 +50,7 @@ class InvocationContext(Generic[R]):
         self.function_name = trigger
         self.invoked_function_arn = function_arn
         self.aws_request_id = request_id
-        self.memory_limit_in_mb = "128"
+        self.memory_limit_in_mb = MEMORY_MEGABYTES
         self.log_group_name = f"/aws/lambda/{trigger}"
         self.log_stream_name = ""
         self.identity = CognitoIdentity()

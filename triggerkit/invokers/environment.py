@@ -12,6 +12,8 @@ from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
 
 LOG_STREAM = "AWS_LAMBDA_LOG_STREAM_NAME"
+MEMORY_MEGABYTES = "128"
+"""Lambda's default. Handlers see it; nothing enforces it."""
 
 
 class OfferedVariables:
@@ -38,9 +40,7 @@ offered = OfferedVariables()
 """What this process has set."""
 
 
-def function_variables(
-    name: str, memory_size_megabytes: int, started_seconds: float
-) -> dict[str, str]:
+def function_variables(name: str, started_seconds: float) -> dict[str, str]:
     """Those of a function `name` in an environment that started at these UNIX seconds.
 
     Left out: AWS_EXECUTION_ENV, which tells AWS and libraries that this is Lambda; TZ, which would change what
@@ -49,7 +49,7 @@ def function_variables(
     return {
         "AWS_LAMBDA_FUNCTION_NAME": name,
         "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
-        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory_size_megabytes),
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": MEMORY_MEGABYTES,
         "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{name}",
         LOG_STREAM: os.environ.get(LOG_STREAM) or fresh_log_stream_name(started_seconds),
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",

@@ -247,6 +247,13 @@ def lease_prefix(namespace: str, trigger: str, source: str) -> str:
 
 def starting_position(options: MappingOptions, clock: Clock) -> Position:
     """The start rule of a mapping without state: LATEST is the first answer of the service (decision 7)."""
-    if options.starting_position != "LATEST":
-        return TRIM_HORIZON
-    return Position(PositionKind.LATEST, at_seconds=clock.first_service_seconds)
+    match options.starting_position:
+        case "LATEST":
+            return Position(PositionKind.LATEST, at_seconds=clock.first_service_seconds)
+        case "AT_TIMESTAMP":
+            assert options.starting_position_timestamp is not None  # pydantic has checked it
+            return Position(
+                PositionKind.AT_TIMESTAMP, at_seconds=options.starting_position_timestamp
+            )
+        case _:
+            return TRIM_HORIZON

@@ -13,20 +13,15 @@ from typing import Self
 
 from triggerkit.invokers.calls import Handler, HandlerSettings, ShownRecords
 from triggerkit.invokers.environment import function_variables
+from triggerkit.invokers.inprocess import InProcessInvoker
 from triggerkit.invokers.lifespan import Lifespan, LifespanFactory
 from triggerkit.invokers.typed import TypedHandler, typed_handler
 from triggerkit.ports import Clock, Invoker
-from triggerkit.registry import find_invoker
 from triggerkit.runtime.clock import SystemClock
 from triggerkit.runtime.logs import get_logger
 from triggerkit.runtime.pools import HandlerThreads
 from triggerkit.settings import MappingPlan
 from triggerkit.triggers import Trigger
-
-IN_PROCESS = "inprocess"
-"""The invoker of `isolation="none"`, as its entry point names it."""
-DEFAULT_MEMORY_MEGABYTES = 128
-"""Lambda's default; told to the handler, not enforced."""
 
 
 class Handlers:
@@ -77,10 +72,9 @@ class Handlers:
             report_batch_item_failures=options.report_batch_item_failures,
             timeout_seconds=options.timeout,
             maximum_concurrency=options.maximum_concurrency,
-            memory_size_megabytes=options.memory_size or DEFAULT_MEMORY_MEGABYTES,
             shown_records=self._shown_records,
         )
-        return find_invoker(IN_PROCESS)(
+        return InProcessInvoker(
             plan.name,
             callable_of(plan.trigger),
             settings,
@@ -104,14 +98,12 @@ class Handlers:
 
 def variables_of(plans: Sequence[MappingPlan], app: str) -> dict[str, str]:
     """Lambda's environment variables for a process that runs `plans`: of its one trigger, else of `app`."""
-    name, handler, memory_size = app, "", None
+    name, handler = app, ""
     triggers = {plan.name: plan for plan in plans if plan.options.enabled}
     if len(triggers) == 1:
         ((name, plan),) = triggers.items()
-        handler, memory_size = plan.trigger.origin, plan.options.memory_size
-    variables = function_variables(
-        name, memory_size or DEFAULT_MEMORY_MEGABYTES, SystemClock().now().service_seconds
-    )
+        handler = plan.trigger.origin
+    variables = function_variables(name, SystemClock().now().service_seconds)
     return {**variables, "_HANDLER": handler} if handler else variables
 
 

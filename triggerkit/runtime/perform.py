@@ -231,7 +231,7 @@ class Performer:
         if self.ports.destination is None:
             return
         origin = Origin(
-            kind=source.kind,
+            traits=source.traits,
             shard_name=source.shard_name(shard),
             stream_arn=source.shard_arn(shard),
             function_arn=self.function_arn,

@@ -11,8 +11,8 @@ from triggerkit.invokers.capture import capture_streams
 from triggerkit.runtime.counts import Counts
 from triggerkit.runtime.log_writer import lines_dropped
 from triggerkit.runtime.logs import get_logger, settle, share_terminal
+from triggerkit.runtime.opening import Pools
 from triggerkit.runtime.pools import ThreadRunner
-from triggerkit.runtime.worker import Pools
 from triggerkit.settings import MappingPlan, Settings
 
 log = get_logger()

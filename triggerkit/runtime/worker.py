@@ -8,15 +8,14 @@ leave, lifespans end, connections close.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from triggerkit.core.events import Observer, Started
 from triggerkit.core.snapshot import MappingSnapshot
 from triggerkit.invokers.calls import ShownRecords
-from triggerkit.ports import Clock, Destination, LeaseStore, Runner, Services, Source
-from triggerkit.registry import open_destination, open_lease_store, open_source
+from triggerkit.ports import Clock, LeaseStore, Services, Source
 from triggerkit.runtime.adoption import Claim, adopt_former_rows, under_new_names
 from triggerkit.runtime.assembly import MappingParts, assemble
 from triggerkit.runtime.counts import Counts
@@ -26,6 +25,7 @@ from triggerkit.runtime.failure_files import show_command
 from triggerkit.runtime.handlers import Handlers
 from triggerkit.runtime.listings import SharedListing
 from triggerkit.runtime.logs import get_logger
+from triggerkit.runtime.opening import CLOSE_SECONDS, Opened, Pools, open_adapters
 from triggerkit.runtime.orphans import Starting, known_triggers, refuse_orphans
 from triggerkit.runtime.starting import each_stream_once, prepare_patiently
 from triggerkit.settings import MappingPlan, Settings
@@ -33,18 +33,7 @@ from triggerkit.settings import MappingPlan, Settings
 log = get_logger()
 
 TIP_CHECK_SECONDS = 0.1
-CLOSE_SECONDS = 1.0
-"""What one adapter gets to close; a call that still hangs then ends with the process."""
 OPENING_CHECK_SECONDS = 0.02
-
-
-@dataclass(frozen=True, slots=True)
-class Pools:
-    """Four pools, so that a slow handler or DescribeStream never starves a checkpoint."""
-
-    lease_store: Runner
-    control_plane: Runner
-    destinations: Runner
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +46,6 @@ class RunFlags:
     declared_triggers: frozenset[str] = frozenset()
     shown_records: ShownRecords = "none"
     locator_defaults: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """The adapters by the texts of their locators, each opened once."""
-
-    sources: dict[str, Source] = field(default_factory=dict)
-    stores: dict[str, LeaseStore] = field(default_factory=dict)
-    destinations: dict[str, Destination] = field(default_factory=dict)
 
 
 class RunningWorker:
@@ -92,7 +72,6 @@ class RunningWorker:
         )
         self._assembly = assemble((), clock)
         self._sources: dict[str, tuple[Source, SharedListing]] = {}
-        self._shared: dict[object, object] = {}
         self._stop_asked = asyncio.Event()
         self.on_ready: Callable[[], None] = lambda: None
         self.drain_expired = False
@@ -151,7 +130,13 @@ class RunningWorker:
         for plan in self._settings.mappings:
             if not plan.options.enabled:
                 log.info("trigger_disabled", trigger=plan.name, source=plan.source_locator.text)
-        opened = self._open(plans, closing)
+        services = Services(
+            run=self._pools.control_plane,
+            clock=self._clock,
+            defaults=self._flags.locator_defaults,
+            base_path=str(self._settings.base_path),
+        )
+        opened = open_adapters(plans, services, self._pools, closing)
         for text, source in opened.sources.items():
             await self._prepare_source(text, source)
         plans = each_stream_once(plans, {text: known for text, (known, _) in self._sources.items()})
@@ -167,25 +152,6 @@ class RunningWorker:
         self._assembly = assemble(parts, self._clock, self._observers)
         closing.push_async_callback(self._assembly.leave)
         closing.push_async_callback(self._assembly.close)
-
-    def _open(self, plans: list[MappingPlan], closing: AsyncExitStack) -> _Opened:
-        """Open every adapter, which reads its locator and touches nothing yet."""
-        opened = _Opened()
-        for plan in plans:
-            source, state, failure = plan.source_locator, plan.state, plan.on_failure
-            if source.text not in opened.sources:
-                services = self._services(self._pools.control_plane)
-                opened.sources[source.text] = open_source(source, services)
-                closing.push_async_callback(_close, opened.sources[source.text].close)
-            if state.text not in opened.stores:
-                services = self._services(self._pools.lease_store)
-                opened.stores[state.text] = open_lease_store(state, services)
-                closing.push_async_callback(_close, opened.stores[state.text].close)
-            if failure is not None and failure.text not in opened.destinations:
-                services = self._services(self._pools.destinations)
-                opened.destinations[failure.text] = open_destination(failure, services)
-                closing.push_async_callback(_close, opened.destinations[failure.text].close)
-        return opened
 
     async def _look_at_state(
         self, state: str, store: LeaseStore, plans: list[MappingPlan], *, is_new: bool
@@ -216,7 +182,7 @@ class RunningWorker:
                 return
         self._sources[text] = (source, SharedListing(source, self._clock))
 
-    def _parts(self, plan: MappingPlan, opened: _Opened, handlers: Handlers) -> MappingParts:
+    def _parts(self, plan: MappingPlan, opened: Opened, handlers: Handlers) -> MappingParts:
         source, listing = self._sources[plan.source_locator.text]
         return MappingParts(
             namespace=self._settings.namespace,
@@ -227,15 +193,6 @@ class RunningWorker:
             store=opened.stores[plan.state.text],
             invoker=handlers.invoker(plan.name),
             destination=opened.destinations[plan.on_failure.text] if plan.on_failure else None,
-        )
-
-    def _services(self, run: Runner) -> Services:
-        return Services(
-            run=run,
-            clock=self._clock,
-            defaults=self._flags.locator_defaults,
-            base_path=str(self._settings.base_path),
-            shared=self._shared,
         )
 
     # --- the life -------------------------------------------------------------------------------
@@ -265,12 +222,6 @@ class RunningWorker:
     async def _until_tip(self) -> None:
         while not all(picture.at_tip for picture in self.snapshots().values()):
             await asyncio.sleep(TIP_CHECK_SECONDS)
-
-
-async def _close(close: Callable[[], Awaitable[None]]) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(CLOSE_SECONDS):
-            await close()
 
 
 def _shown_by(plan: MappingPlan, settings: Settings) -> Callable[[str], str]:

@@ -22,7 +22,7 @@ from triggerkit.invokers.typed import TypedHandler
 from triggerkit.ports import Invoker, LeaseStore, Source
 from triggerkit.runtime.assembly import Assembly, MappingParts, assemble
 from triggerkit.runtime.event_log import EventLog
-from triggerkit.runtime.handlers import DEFAULT_MEMORY_MEGABYTES, callable_of
+from triggerkit.runtime.handlers import callable_of
 from triggerkit.runtime.listings import SharedListing
 from triggerkit.runtime.logs import get_logger
 from triggerkit.runtime.pools import InlineHandlers
@@ -162,7 +162,6 @@ class SimulatedWorker:
                 report_batch_item_failures=options.report_batch_item_failures,
                 timeout_seconds=options.timeout,
                 maximum_concurrency=options.maximum_concurrency,
-                memory_size_megabytes=options.memory_size or DEFAULT_MEMORY_MEGABYTES,
             ),
             lifespan=lifespan,
             places=self._places,

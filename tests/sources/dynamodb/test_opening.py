@@ -232,7 +232,7 @@ def test_a_source_is_of_no_use_before_it_is_prepared() -> None:
     assert "dynamodb:GetRecords" in source.iam_actions
     assert "dynamodb:ListStreams" in source.iam_actions
     assert "dynamodb:ListStreams" not in opened(STREAM).iam_actions
-    assert source.kind == "change"
+    assert source.traits.kind == "change"
 
 
 def test_a_date_header_is_read_or_is_nothing() -> None:

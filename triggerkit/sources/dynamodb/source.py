@@ -7,7 +7,6 @@ turned off and can still be read among them; a stream's ARN means that one only.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from triggerkit.aws.errors import translated
 from triggerkit.aws.sessions import Access
@@ -15,7 +14,7 @@ from triggerkit.aws.transport import Transport, chosen_transport
 from triggerkit.core.locators import Locator, check_keys
 from triggerkit.core.model import Children, Listing, ShardId
 from triggerkit.errors import InternalError, LocatorError
-from triggerkit.ports import Event, Services, ShardReader, Source
+from triggerkit.ports import Event, Services, ShardReader, Source, SourceTraits
 from triggerkit.sources.dynamodb import change_events
 from triggerkit.sources.dynamodb.first_read import try_to_read
 from triggerkit.sources.dynamodb.incarnations import Incarnations
@@ -30,6 +29,7 @@ from triggerkit.sources.dynamodb.opening import (
     target_of,
 )
 from triggerkit.sources.dynamodb.reader import DynamoDBShardReader, ShardConnection
+from triggerkit.sources.dynamodb.service import TRAITS
 from triggerkit.sources.dynamodb.streams_api import StreamsApi, StreamShape
 from triggerkit.sources.dynamodb.tables import find_stream, find_table, turn_on
 from triggerkit.sources.shards.lineage import StreamArn, shard_name_of
@@ -86,9 +86,9 @@ class DynamoDBSource:
         self._openings: dict[ShardId, int] = {}
 
     @property
-    def kind(self) -> Literal["change", "record"]:
-        """Changes of items."""
-        return "change"
+    def traits(self) -> SourceTraits:
+        """See `Source`."""
+        return TRAITS
 
     @property
     def arn(self) -> str:
