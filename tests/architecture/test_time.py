@@ -16,7 +16,7 @@ WITHOUT_ARGUMENT = {"time.gmtime": 0, "time.localtime": 0, "time.ctime": 0, "tim
 """These read the clock only when no moment is given; the number is how many arguments come before it."""
 
 EXEMPT = {
-    "triggerkit.emulator.clock.RealClock.now_seconds": "it plays the service, whose clock this is",
+    "triggerkit.emulator.site.RealClock.now_seconds": "it plays the service, whose clock this is",
     "triggerkit.lease_stores.sqlite.SqliteLeaseStore.beat.write": "the day of a row, for deleting it later",
     "triggerkit.lease_stores.sqlite.SqliteLeaseStore.expire": "the day of a row, for deleting it later",
     "triggerkit.runtime.log_sinks.host_time": "log lines carry the host's time, as all logs do",

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 from e2e.harness import ROOT
 
 from triggerkit.emulator import Emulator
-from triggerkit.emulator.http import Behind
+from triggerkit.emulator.http import Head, Server
 from triggerkit.emulator.wire import CONTENT_TYPE, Answer
 
 PATIENCE_SECONDS = 180.0
@@ -174,15 +174,16 @@ class Gate:
         return Answer(400, (("Content-Type", CONTENT_TYPE),), json.dumps(body).encode())
 
 
-@dataclass(frozen=True)
-class GuardedBehind(Behind):
-    """The emulator behind the gate."""
+class GuardedServer(Server):
+    """Serves the emulator to requests that are signed with the key of the gate."""
 
-    gate: Gate | None = None
+    def __init__(self, emulator: Emulator, gate: Gate) -> None:
+        self._gate = gate
+        super().__init__(emulator)
 
-    def refusal(self, request: Any) -> Answer | None:
+    def refusal(self, request: Head) -> Answer | None:
         """Ask the gate first."""
-        refused = self.gate and self.gate.refusal(request.headers.get("authorization", ""))
+        refused = self._gate.refusal(request.headers.get("authorization", ""))
         return refused or super().refusal(request)
 
 

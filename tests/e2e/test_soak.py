@@ -24,7 +24,7 @@ from e2e.soak_world import (
     WITH_LANES,
     Disturbed,
     Gate,
-    GuardedBehind,
+    GuardedServer,
     Life,
     Line,
     World,
@@ -36,7 +36,6 @@ from e2e.soak_world import (
 )
 
 from triggerkit.emulator import Damage, Emulator, EmulatorError, RealClock
-from triggerkit.emulator.http import Server
 
 SECONDS = float(os.environ.get("TRIGGERKIT_SOAK_SECONDS", "120"))
 SEED = int(os.environ.get("TRIGGERKIT_SOAK_SEED", "20262"))
@@ -267,7 +266,7 @@ def test_three_workers_under_all_trouble_at_once_lose_nothing_and_keep_the_order
             },
         )
     gate = Gate(tmp_path / "credentials")
-    with Server(GuardedBehind(emulator, gate=gate), "127.0.0.1", 0) as server:
+    with GuardedServer(emulator, gate) as server:
         world = World(tmp_path, server.endpoint_url, emulator, gate, SEED)
         trouble = Trouble(world, SEED)
         try:

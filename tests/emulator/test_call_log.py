@@ -10,8 +10,8 @@ from components import dummy_client
 from emulator.clicks import Clicks
 from emulator.dialects import speak
 from emulator.kit import Orders, refused
-from triggerkit.emulator import Damage, EmulatorError, attach, call_log, serve
-from triggerkit.emulator.call_log import CallLog
+from triggerkit.emulator import Damage, EmulatorError, attach, calls, serve
+from triggerkit.emulator.calls import CallLog
 from triggerkit.errors import UsageError
 
 
@@ -82,7 +82,7 @@ def test_what_was_read_does_not_change_later() -> None:
 
 
 def test_the_newest_calls_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(call_log, "KEPT_CALLS", 3)
+    monkeypatch.setattr(calls, "KEPT_CALLS", 3)
     log = CallLog()
     for _ in range(5):
         log.begin(0.0, "Scan", {})
@@ -120,10 +120,11 @@ def test_damage_and_what_cannot_be_read_are_logged_in_process_and_over_http() ->
         orders.emulator.faults.damage("Scan", Damage.TRUNCATED)
         over_http.scan(TableName="orders")
         over_http.close()
+    unreadable = EmulatorError("SerializationException", "cannot be read")
+    call = orders.emulator.open_call("PutItem", unreadable)
+    call.run()
     with pytest.raises(EmulatorError, match="cannot be read"):
-        orders.emulator.open_call(
-            "PutItem", EmulatorError("SerializationException", "cannot be read")
-        ).complete()
+        call.answer()
     assert outcomes(orders)[1:] == [
         ("ListTables", "ok, reset"),
         ("Scan", "ok, truncated"),

@@ -14,8 +14,8 @@ from proof.plan import Event, StreamPlan
 
 from triggerkit.core.model import Record, ShardId
 from triggerkit.emulator import Emulator, EmulatorError
+from triggerkit.emulator.model import Stream
 from triggerkit.emulator.shards import Shard
-from triggerkit.emulator.store import Stream
 
 TURNED_ON = {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}
 MOST_SHARDS = 6

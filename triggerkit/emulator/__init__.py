@@ -9,13 +9,13 @@ nothing of triggerkit but its errors is imported.
 from __future__ import annotations
 
 from triggerkit.emulator.barriers import Barrier
-from triggerkit.emulator.call_log import LoggedCall
-from triggerkit.emulator.clock import Clock, RealClock, VirtualClock
+from triggerkit.emulator.calls import LoggedCall
 from triggerkit.emulator.engine import Emulator
 from triggerkit.emulator.errors import EmulatorError
 from triggerkit.emulator.faults import Damage, Faults
 from triggerkit.emulator.http import Server, serve
 from triggerkit.emulator.inprocess import attach, detach
+from triggerkit.emulator.site import Clock, RealClock, VirtualClock
 
 __all__ = [
     "Barrier",

@@ -1,14 +1,13 @@
 """Barriers: a call that is held until a test lets it go.
 
-Rule: a call that is held holds nothing: not the emulator's lock, and no thread of the HTTP server. Nobody
-is held for ever: `release`, `Faults.clear`, closing the emulator and the time limit all end it.
+A call that is held holds neither the emulator's lock nor a thread of the HTTP server. No call is held for ever:
+`release`, `Faults.clear`, closing the emulator and the time limit all end it.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from triggerkit.errors import UsageError
 
@@ -16,30 +15,19 @@ LONGEST_HOLD_SECONDS = 60.0
 """Real seconds, as long as boto3 waits for an answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class HeldAt:
-    """Which call a barrier takes: the next one of `operation`, on `shard` if one is named."""
-
-    operation: str
-    behind: bool = False
-    """Held when it has been carried out already, so that its answer is late; else before it is."""
-    shard: str = ""
-
-    def takes(self, operation: str, shard: str, *, behind: bool) -> bool:
-        """Tell whether this is such a call."""
-        same_shard = not self.shard or self.shard == shard
-        return self.operation == operation and self.behind == behind and same_shard
-
-
 class Barrier:
-    """Holds one call. `wait_reached` waits until it is there, `release` lets it go on.
+    """Holds the next call of `operation`, on `shard` if one is named, else on any.
 
-    A call in process waits in its own thread, so another thread must release it; one over HTTP costs no
-    thread. Both handles may be used from any thread, and as often as one likes.
+    With `behind` the call is held when it has been carried out, so that its answer is late; else before it is.
+    `wait_reached` waits until a call is there, `release` lets it go on. A call in process waits in its own thread,
+    so another thread must release it; one over HTTP costs no thread. Both methods may be called from any thread,
+    and more than once.
     """
 
-    def __init__(self, at: HeldAt, number: int) -> None:
-        self.at = at
+    def __init__(self, operation: str, behind: bool, shard: str, number: int) -> None:
+        self.operation = operation
+        self.behind = behind
+        self.shard = shard
         self.number = number
         self._maker = threading.get_ident()
         self._reached = threading.Event()
@@ -55,7 +43,7 @@ class Barrier:
 
     @property
     def released(self) -> bool:
-        """Whether it holds nobody any more."""
+        """Whether it holds no call any more."""
         return self._released.is_set()
 
     def wait_reached(self, timeout_seconds: float = 10.0) -> None:
@@ -65,7 +53,7 @@ class Barrier:
             TimeoutError: none came within `timeout_seconds` (real ones).
         """
         if not self._reached.wait(timeout_seconds):
-            raise TimeoutError(f"no call of {self.at.operation} came within {timeout_seconds} s")
+            raise TimeoutError(f"no call of {self.operation} came within {timeout_seconds} s")
 
     def release(self) -> None:
         """Let the call go on, now or when it comes."""
@@ -75,8 +63,10 @@ class Barrier:
         for go_on in waiting:
             go_on()
 
-    def claim(self) -> bool:
-        """Take it for one call; returns whether it was free, and not released yet."""
+    def claim(self, operation: str, shard: str, *, behind: bool) -> bool:
+        """Take it for this call; returns whether it is meant, and neither taken nor released yet."""
+        if (operation, behind) != (self.operation, self.behind) or self.shard not in ("", shard):
+            return False
         with self._lock:
             free = not self._claimed and not self.released
             self._claimed = True
@@ -93,7 +83,7 @@ class Barrier:
             return True
         if threading.get_ident() == self._maker:
             raise UsageError(
-                f"{self.at.operation} is called by the thread that made its barrier, and would wait for "
+                f"{self.operation} is called by the thread that made its barrier, and would wait for "
                 "itself",
                 hint="call from another thread, or over HTTP, or release the barrier first",
             )

@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from triggerkit.emulator.capacity import consumed_by_all, read_units, write_units
 from triggerkit.emulator.changes import commit
 from triggerkit.emulator.errors import validation
-from triggerkit.emulator.expressions.paths import projected
 from triggerkit.emulator.expressions.placeholders import read_placeholders
-from triggerkit.emulator.expressions.projections import read_projection
+from triggerkit.emulator.expressions.projections import projected, read_projection
 from triggerkit.emulator.items import Write, plan_delete, plan_put, refuse_legacy
 from triggerkit.emulator.keys import given_key, item_key, table_of
+from triggerkit.emulator.model import Table
 from triggerkit.emulator.requests import (
     Request,
     mistyped,
@@ -27,8 +26,7 @@ from triggerkit.emulator.requests import (
     required_map,
 )
 from triggerkit.emulator.site import Site
-from triggerkit.emulator.sizes import item_size_bytes
-from triggerkit.emulator.store import Table
+from triggerkit.emulator.sizes import consumed_by_all, item_size_bytes, read_units, write_units
 from triggerkit.emulator.values import Item
 
 MAX_WRITES = 25

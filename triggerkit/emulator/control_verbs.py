@@ -133,8 +133,8 @@ def _barriers(fields: Fields) -> Answer:
     told = [
         {
             "barrier": barrier.number,
-            "operation": barrier.at.operation,
-            "behind": barrier.at.behind,
+            "operation": barrier.operation,
+            "behind": barrier.behind,
             "reached": barrier.reached,
         }
         for barrier in fields.emulator.faults.calls.barriers

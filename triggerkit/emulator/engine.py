@@ -15,25 +15,22 @@ from contextlib import contextmanager
 from typing import Any, TypeAlias, cast
 
 from triggerkit.emulator.batches import BatchesApi
-from triggerkit.emulator.call_log import CallLog, LoggedCall, shard_of
-from triggerkit.emulator.calls import Call
-from triggerkit.emulator.changes import TTL_IDENTITY, commit
-from triggerkit.emulator.clock import Clock, RealClock
+from triggerkit.emulator.calls import Call, CallLog, LoggedCall, shard_of
+from triggerkit.emulator.changes import TTL_IDENTITY, append_recorded, commit
 from triggerkit.emulator.errors import EmulatorError, not_found, unknown_operation
 from triggerkit.emulator.faults import Faults
 from triggerkit.emulator.items import ItemsApi
-from triggerkit.emulator.journal import LATEST_SECONDS, open_store
 from triggerkit.emulator.keys import given_key, item_key, table_of
 from triggerkit.emulator.kinesis.listing import ShardListingApi
 from triggerkit.emulator.kinesis.records import KinesisRecordsApi
 from triggerkit.emulator.kinesis.streams import KinesisStreamsApi, kinesis_arn
 from triggerkit.emulator.listings import ListingPlans
+from triggerkit.emulator.model import Stream
 from triggerkit.emulator.queries import QueriesApi
-from triggerkit.emulator.replay import append_recorded
 from triggerkit.emulator.requests import Request
 from triggerkit.emulator.shards import ShardGraph
-from triggerkit.emulator.site import Site
-from triggerkit.emulator.store import MemoryStore, Stream
+from triggerkit.emulator.site import Clock, RealClock, Site
+from triggerkit.emulator.store import Store
 from triggerkit.emulator.streams import StreamsApi
 from triggerkit.emulator.tables import TablesApi
 from triggerkit.emulator.time_to_live import Sweeper, TimeToLiveApi
@@ -78,15 +75,14 @@ class Emulator:
         self._lock = threading.RLock()
         self._log = CallLog()
         self._closed = False
-        store = MemoryStore() if path is None else open_store(path)
+        store = Store(path)
         self._site = Site(store, self.clock, region, account, seed, shards)
         self._sweeper = Sweeper(self._site)
         self._operations = _operations(self._site, self.faults)
         self._plain_operations = _operations(self._site, Faults())
         # What was already seen stays in the past, also when this clock is behind the last one.
-        latest_seconds = float(store.recall(LATEST_SECONDS) or 0)
-        self.clock.advance(max(0.0, latest_seconds - self.clock.now_seconds()))
-        self.faults.iterator_generation = int(store.recall(_GENERATION) or 0)
+        self.clock.advance(max(0.0, store.latest_seconds - self.clock.now_seconds()))
+        self.faults.iterator_generation = int(store.fact(_GENERATION) or 0)
 
     def close(self) -> None:
         """Close the file, if there is one, and let calls go that are held; it is not used after that."""
@@ -109,7 +105,9 @@ class Emulator:
 
     def call_as_json(self, operation_target: str, request: Request) -> str:
         """Carry out one operation and return its answer as JSON text; raises as `call` does."""
-        return self.open_call(operation_target, request).complete()
+        call = self.open_call(operation_target, request)
+        call.run()
+        return call.answer()
 
     def peek(self, operation_target: str, request: Mapping[str, Any]) -> dict[str, Any]:
         """Carry out one operation past all faults and the dialect; nothing is counted, taken or logged.
@@ -267,7 +265,7 @@ class Emulator:
         """Make every shard iterator handed out so far answer ExpiredIteratorException."""
         with self._turn():
             self.faults.expire_iterators()
-            self._site.store.remember(_GENERATION, str(self.faults.iterator_generation))
+            self._site.store.save_fact(_GENERATION, str(self.faults.iterator_generation))
 
     def advance(self, seconds: float) -> None:
         """Move the emulator's time forward."""
@@ -297,7 +295,7 @@ class Emulator:
                 self._sweeper.sweep()
                 yield
             finally:
-                self._site.store.settle(self.clock.now_seconds())
+                self._site.store.commit(self.clock.now_seconds())
 
     def _graph(self, stream: str) -> ShardGraph:
         return self._stream(stream).graph

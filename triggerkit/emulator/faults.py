@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from triggerkit.emulator.barriers import Barrier, HeldAt
+from triggerkit.emulator.barriers import Barrier
 from triggerkit.emulator.errors import EmulatorError
 from triggerkit.emulator.listings import ListingPlans
 from triggerkit.emulator.plans import CallPlans, Damage, Delay, Rate
@@ -82,7 +82,7 @@ class Faults:
 
         It is held before it is carried out or, with `behind`, when it is done and not answered yet.
         """
-        return self.calls.make_barrier(HeldAt(operation, behind, shard))
+        return self.calls.make_barrier(operation, behind, shard)
 
     # --- reads --------------------------------------------------------------------------------------
 

@@ -1,8 +1,8 @@
 """The emulator over HTTP/1.1 on loopback.
 
-Rule: only programs of this machine may speak to it: it binds loopback, the Host header must name
-loopback, and a request with an Origin header (a web page's) is refused. One thread serves all
-connections with a small protocol of its own, since the emulator answers in microseconds.
+Only programs of this machine may speak to it: it binds loopback, the Host header must name loopback, and a request
+with an Origin header (a web page's) is refused. One thread serves all connections with a small protocol of its own,
+since the emulator answers in microseconds.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import ipaddress
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from types import TracebackType
 from typing import Self
 
 from triggerkit.emulator.barriers import LONGEST_HOLD_SECONDS, Barrier
+from triggerkit.emulator.calls import Call
 from triggerkit.emulator.control import PREFIX as CONTROL_PREFIX
 from triggerkit.emulator.control import Control
 from triggerkit.emulator.engine import Emulator
-from triggerkit.emulator.faults import Damage
+from triggerkit.emulator.plans import Damage
 from triggerkit.emulator.services import OWN, POST_ONLY, OtherServices, service_of, unserved
-from triggerkit.emulator.wire import CONTENT_TYPE, Answer, Exchange
+from triggerkit.emulator.wire import CONTENT_TYPE, Answer, answer_of, take_up
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_BODY_BYTES = 32 * 1024 * 1024
@@ -33,38 +33,45 @@ _STOP_SECONDS = 5.0
 _NO_OTHERS = "Point AWS_ENDPOINT_URL_<SERVICE> at something that serves it."
 
 
-@dataclass(frozen=True, slots=True)
-class Behind:
-    """What answers behind one port: the emulator, its controls, and other services."""
+def serve(
+    emulator: Emulator,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    control: Control | None = None,
+    others: OtherServices | None = None,
+) -> Server:
+    """Serve an emulator over HTTP from a thread of its own; port 0 takes a free one.
 
-    emulator: Emulator
-    control: Control | None = None
-    others: OtherServices | None = None
+    `control` opens `/_sim/`; `others` answers for the services that the emulator does not have.
 
-    def serves_elsewhere(self, service: str) -> bool:
-        """Tell whether another service than the emulator takes such a request."""
-        return self.others is not None and service in self.others.served
-
-    def refusal(self, request: _Head) -> Answer | None:
-        """Return the answer to a request that nothing behind the port is for."""
-        if request.service in OWN or not request.service:
-            return None
-        advice = _NO_OTHERS if self.others is None else self.others.advice(request.service)
-        return unserved(request.service, request.headers, advice)
+    Raises:
+        ValueError: `host` is not a loopback address.
+        OSError: the port is taken.
+    """
+    return Server(emulator, host, port, control, others)
 
 
 class Server:
     """A running server; leave the context or call `close` to stop it."""
 
-    def __init__(self, behind: Behind, host: str, port: int) -> None:
+    def __init__(
+        self,
+        emulator: Emulator,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        control: Control | None = None,
+        others: OtherServices | None = None,
+    ) -> None:
         if not _loopback(host):
             raise ValueError(f"the embedded endpoint binds loopback only, not {host!r}")
-        self.emulator = behind.emulator
-        self._behind = behind
+        self.emulator = emulator
+        self.control = control
+        self.others = others
+        self.port = port
+        self.connections: set[_Connection] = set()
         self._host = host
-        self._port = port
         self._failures: list[OSError] = []
-        self._connections: set[_Connection] = set()
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="triggerkit-emulator", daemon=True)
@@ -78,15 +85,17 @@ class Server:
     def endpoint_url(self) -> str:
         """Where it listens, for `endpoint_url` and AWS_ENDPOINT_URL_DYNAMODB."""
         host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self._port}"
+        return f"http://{host}:{self.port}"
 
-    @property
-    def port(self) -> int:
-        """The port that it listens on."""
-        return self._port
+    def refusal(self, request: Head) -> Answer | None:
+        """Return the answer to a request for a service that is not served here."""
+        if request.service in OWN or not request.service:
+            return None
+        advice = _NO_OTHERS if self.others is None else self.others.advice(request.service)
+        return unserved(request.service, request.headers, advice)
 
     def close(self) -> None:
-        """Stop listening and close every connection; closing twice is no fault."""
+        """Stop listening and close every connection; closing twice is no error."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(_STOP_SECONDS)
@@ -106,10 +115,7 @@ class Server:
         try:
             listener = self._loop.run_until_complete(
                 self._loop.create_server(
-                    lambda: _Connection(self._behind, self._connections),
-                    self._host,
-                    self._port,
-                    backlog=256,
+                    lambda: _Connection(self), self._host, self.port, backlog=256
                 )
             )
         except OSError as failure:
@@ -117,7 +123,7 @@ class Server:
             self._loop.close()
             self._ready.set()
             return
-        self._port = listener.sockets[0].getsockname()[1]
+        self.port = listener.sockets[0].getsockname()[1]
         self._ready.set()
         try:
             self._loop.run_forever()
@@ -127,41 +133,21 @@ class Server:
                 task.cancel()
             # Aborted transports release their sockets in the next round; one that is being accepted takes more.
             for _ in range(_LAST_ROUNDS):
-                for connection in list(self._connections):
+                for connection in list(self.connections):
                     connection.abort()
                 self._loop.run_until_complete(asyncio.sleep(0))
             self._loop.run_until_complete(listener.wait_closed())
             self._loop.close()
 
 
-def serve(
-    emulator: Emulator,
-    host: str = "127.0.0.1",
-    port: int = 0,
-    *,
-    control: Control | None = None,
-    others: OtherServices | None = None,
-) -> Server:
-    """Serve an emulator over HTTP from a thread of its own; port 0 takes a free one.
-
-    `control` opens `/_sim/`; `others` answers for the services that the emulator does not have.
-
-    Raises:
-        ValueError: `host` is not a loopback address.
-        OSError: the port is taken.
-    """
-    return Server(Behind(emulator, control, others), host, port)
-
-
 class _Connection(asyncio.Protocol):
     """One client's connection: requests are answered one by one, in order."""
 
-    __slots__ = ("_answering", "_behind", "_buffer", "_connections", "_forwarding", "_transport")
+    __slots__ = ("_answering", "_buffer", "_forwarding", "_server", "_transport")
 
-    def __init__(self, behind: Behind, connections: set[_Connection]) -> None:
-        self._behind = behind
+    def __init__(self, server: Server) -> None:
+        self._server = server
         self._forwarding: asyncio.Task[None] | None = None
-        self._connections = connections
         self._buffer = b""
         self._answering = False
         self._transport: asyncio.Transport | None = None
@@ -169,11 +155,11 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._connections.add(self)
+        self._server.connections.add(self)
 
     def connection_lost(self, _error: Exception | None) -> None:
         self._transport = None
-        self._connections.discard(self)
+        self._server.connections.discard(self)
 
     def abort(self) -> None:
         """Close at once, without an answer."""
@@ -193,9 +179,10 @@ class _Connection(asyncio.Protocol):
                 if len(head) > MAX_HEAD_BYTES:
                     self._refuse(431, "the request's head is too long")
                 return
-            request = _Head(head)
-            if request.refusal is not None:
-                self._refuse(*request.refusal)
+            request = Head(head)
+            refusal = request.refusal()
+            if refusal is not None:
+                self._refuse(*refusal)
                 return
             if request.awaits_permission and not rest:
                 self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -204,35 +191,34 @@ class _Connection(asyncio.Protocol):
             self._buffer = rest[request.length :]
             self._answer(request, rest[: request.length])
 
-    def _answer(self, request: _Head, body: bytes) -> None:
-        if self._behind.serves_elsewhere(request.service):
+    def _answer(self, request: Head, body: bytes) -> None:
+        server = self._server
+        if server.others is not None and request.service in server.others.served:
             self._answering = True
-            loop = asyncio.get_running_loop()
-            self._forwarding = loop.create_task(self._forward(request, body))
+            forward = self._forward(server.others, request, body)
+            self._forwarding = asyncio.get_running_loop().create_task(forward)
             return
-        refusal = self._behind.refusal(request)
+        refusal = server.refusal(request)
         if refusal is not None:
             self._send(refusal, closes=True)  # the body of an answer to HEAD ends with it
-            return
-        control = self._behind.control
-        if control is not None and request.path.startswith(CONTROL_PREFIX):
-            self._deliver(control.answer(request.path, request.headers, body), request.closes)
+        elif server.control is not None and request.path.startswith(CONTROL_PREFIX):
+            answer = server.control.answer(request.path, request.headers, body)
+            self._deliver(answer, request.closes)
         else:
-            self._take_up(Exchange(self._behind.emulator, request.target, body), request.closes)
+            self._carry_out(take_up(server.emulator, request.target, body), request.closes)
 
-    def _take_up(self, exchange: Exchange, closes: bool) -> None:
-        """Carry a request out and answer it, each when no barrier holds it any more."""
-        call = exchange.call
+    def _carry_out(self, call: Call, closes: bool) -> None:
+        """Carry a call out and answer it, each when no barrier holds it any more."""
 
         def finish() -> None:
-            self._deliver(exchange.answer(), closes)
+            self._deliver(answer_of(self._server.emulator, call), closes)
 
         def give_up() -> None:
             call.abandon()
             finish()
 
         def carry_out() -> None:
-            exchange.carry_out()
+            call.carry_out()
             self._pass(call.behind, finish, give_up)
 
         self._pass(call.before, carry_out, give_up)
@@ -270,10 +256,8 @@ class _Connection(asyncio.Protocol):
         else:
             self._send(answer, closes)
 
-    async def _forward(self, request: _Head, body: bytes) -> None:
-        """Let another service answer; the connection ends behind its response."""
-        others = self._behind.others
-        assert others is not None
+    async def _forward(self, others: OtherServices, request: Head, body: bytes) -> None:
+        """Let another service answer; the connection ends after its response."""
         response = await others.answer(request.service, request.whole(body))
         if self._transport is not None:
             self._transport.write(response)
@@ -309,39 +293,35 @@ class _Connection(asyncio.Protocol):
         self._send(Answer(status, (("Content-Type", CONTENT_TYPE),), body), closes=True)
 
 
-class _Head:
-    """The request line and headers of one request."""
+class Head:
+    """The request line and headers of one request; names of headers are lower case."""
 
-    __slots__ = (
-        "_lines",
-        "awaits_permission",
-        "closes",
-        "headers",
-        "length",
-        "path",
-        "refusal",
-        "service",
-        "target",
-    )
+    __slots__ = ("_lines", "headers", "length", "path", "service", "target")
 
     def __init__(self, head: bytes) -> None:
-        request_line, *lines = head.decode("latin-1").split("\r\n")
-        self._lines = (request_line, *lines)
+        self._lines = head.decode("latin-1").split("\r\n")
         headers: dict[str, str] = {}
-        for line in lines:
+        for line in self._lines[1:]:
             name, _, value = line.partition(":")
             headers[name.strip().lower()] = value.strip()
         self.headers = headers
-        self.path = request_line.partition(" ")[2].partition(" ")[0].partition("?")[0]
-        self.service = service_of(request_line, headers)
+        self.path = self._lines[0].partition(" ")[2].partition(" ")[0].partition("?")[0]
+        self.service = service_of(self._lines[0], headers)
         length = headers.get("content-length", "0")
         self.length = int(length) if length.isdigit() else -1
         self.target = headers.get("x-amz-target", "")
-        self.closes = headers.get("connection", "").lower() == "close" or request_line.endswith(
+
+    @property
+    def closes(self) -> bool:
+        """Whether the connection ends after the answer."""
+        return self.headers.get("connection", "").lower() == "close" or self._lines[0].endswith(
             "/1.0"
         )
-        self.awaits_permission = headers.get("expect", "").lower() == "100-continue"
-        self.refusal = self._judge(request_line, headers)
+
+    @property
+    def awaits_permission(self) -> bool:
+        """Whether the client sends its body only when it is told to."""
+        return self.headers.get("expect", "").lower() == "100-continue"
 
     def whole(self, body: bytes) -> bytes:
         """Return the request as it came, but for one connection of its own."""
@@ -352,24 +332,21 @@ class _Head:
         ]
         return "\r\n".join((*kept, "Connection: close", "", "")).encode("latin-1") + body
 
-    def _judge(self, request_line: str, headers: dict[str, str]) -> tuple[int, str] | None:
-        if not _loopback(_host_name(headers.get("host", ""))):
+    def refusal(self) -> tuple[int, str] | None:
+        """Return status and reason where a request is refused for its head."""
+        host = self.headers.get("host", "")
+        name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+        if not _loopback(name):
             return 403, "the Host header must name this machine's loopback"
-        if "origin" in headers or headers.get("sec-fetch-site", "none") != "none":
+        if "origin" in self.headers or self.headers.get("sec-fetch-site", "none") != "none":
             return 403, "requests of web pages are refused"
-        if not request_line.startswith("POST ") and self.service in POST_ONLY:
+        if not self._lines[0].startswith("POST ") and self.service in POST_ONLY:
             return 405, "the embedded endpoint of triggerkit takes POST only"
-        if "transfer-encoding" in headers or self.length < 0:
+        if "transfer-encoding" in self.headers or self.length < 0:
             return 411, "Content-Length is required"
         if self.length > MAX_BODY_BYTES:
             return 413, "the request is too long"
         return None
-
-
-def _host_name(host: str) -> str:
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0]
 
 
 @lru_cache(maxsize=64)

@@ -49,15 +49,12 @@ class Index:
 
     def described(self, table_arn: str, entries: Sequence[int]) -> dict[str, Any]:
         """Return the index as DescribeTable shows it; `entries` are the sizes of what it holds."""
-        schema = [{"AttributeName": self.hash_key, "KeyType": "HASH"}]
-        if self.sort_key is not None:
-            schema.append({"AttributeName": self.sort_key, "KeyType": "RANGE"})
         projection: dict[str, Any] = {"ProjectionType": self.projection}
         if self.included:
             projection["NonKeyAttributes"] = list(self.included)
         description: dict[str, Any] = {
             "IndexName": self.name,
-            "KeySchema": schema,
+            "KeySchema": key_schema(self.hash_key, self.sort_key),
             "Projection": projection,
             "IndexSizeBytes": sum(entries),
             "ItemCount": len(entries),
@@ -71,6 +68,14 @@ class Index:
                 "WriteCapacityUnits": self.write_units,
             }
         return description
+
+
+def key_schema(hash_key: str, sort_key: str | None) -> list[dict[str, str]]:
+    """Return the KeySchema of a table or index as the wire has it."""
+    schema = [{"AttributeName": hash_key, "KeyType": "HASH"}]
+    if sort_key is not None:
+        schema.append({"AttributeName": sort_key, "KeyType": "RANGE"})
+    return schema
 
 
 def projected(item: Item, names: frozenset[str] | None) -> Item:

@@ -11,9 +11,9 @@ import time
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from triggerkit.emulator.clock import RealClock
 from triggerkit.emulator.engine import DYNAMODB, KINESIS, STREAMS, Emulator
 from triggerkit.emulator.faults import Damage
+from triggerkit.emulator.site import RealClock
 from triggerkit.emulator.wire import respond
 
 _EVENTS = "before-send"

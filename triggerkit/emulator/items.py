@@ -11,16 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from triggerkit.emulator.capacity import consumed, read_units, write_units
 from triggerkit.emulator.changes import commit
 from triggerkit.emulator.errors import condition_failed, invalid_parameter, validation
 from triggerkit.emulator.expressions.apply import updated
 from triggerkit.emulator.expressions.conditions import read_condition
 from triggerkit.emulator.expressions.evaluate import holds
 from triggerkit.emulator.expressions.nodes import Action, Condition
-from triggerkit.emulator.expressions.paths import projected
 from triggerkit.emulator.expressions.placeholders import read_placeholders
-from triggerkit.emulator.expressions.projections import read_projection
+from triggerkit.emulator.expressions.projections import projected, read_projection
 from triggerkit.emulator.expressions.updates import read_update
 from triggerkit.emulator.keys import (
     check_item_key,
@@ -29,10 +27,10 @@ from triggerkit.emulator.keys import (
     item_key,
     table_of,
 )
+from triggerkit.emulator.model import ItemKey, Table
 from triggerkit.emulator.requests import Request, chosen, optional_text, required_map, text
 from triggerkit.emulator.site import Site
-from triggerkit.emulator.sizes import item_size_bytes
-from triggerkit.emulator.store import ItemKey, Table
+from triggerkit.emulator.sizes import consumed, item_size_bytes, read_units, write_units
 from triggerkit.emulator.values import ITEM_LIMIT_BYTES, Item, check_nesting, normalise_item
 
 RETURN_VALUES = ("ALL_NEW", "UPDATED_OLD", "ALL_OLD", "NONE", "UPDATED_NEW")

@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 from triggerkit.emulator.errors import EmulatorError, invalid_parameter, no_table, validation
 from triggerkit.emulator.indexes import Index
+from triggerkit.emulator.model import ItemKey, Table
 from triggerkit.emulator.requests import Request, required_map, table_name
 from triggerkit.emulator.site import Site
 from triggerkit.emulator.sizes import value_size_bytes
-from triggerkit.emulator.store import ItemKey, Table
 from triggerkit.emulator.values import Item, Value, normalise_item
 
 HASH_KEY_LIMIT_BYTES = 2048

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeVar
 
-from triggerkit.emulator.barriers import Barrier, HeldAt
+from triggerkit.emulator.barriers import Barrier
 from triggerkit.emulator.errors import EmulatorError
 
 Key = TypeVar("Key", bound=Hashable)
@@ -100,21 +100,19 @@ class CallPlans:
                 del self.delays[operation]
         return delay.seconds
 
-    def make_barrier(self, at: HeldAt) -> Barrier:
+    def make_barrier(self, operation: str, behind: bool, shard: str) -> Barrier:
         """Return a new barrier; the next call that it is for takes it."""
         self.barriers_made += 1
-        self.by_shard |= bool(at.shard)
+        self.by_shard |= bool(shard)
         self.barriers = [barrier for barrier in self.barriers if not barrier.released]
-        barrier = Barrier(at, self.barriers_made)
+        barrier = Barrier(operation, behind, shard, self.barriers_made)
         self.barriers.append(barrier)
         return barrier
 
     def barrier(self, operation: str, shard: str, *, behind: bool) -> Barrier | None:
-        """Return the first barrier that takes this call, unless it has one or is released."""
-        for barrier in self.barriers:
-            if barrier.at.takes(operation, shard, behind=behind) and barrier.claim():
-                return barrier
-        return None
+        """Return the first barrier that takes this call."""
+        claimed = (each for each in self.barriers if each.claim(operation, shard, behind=behind))
+        return next(claimed, None)
 
     def release_all(self) -> None:
         """Let everybody go on who is held."""

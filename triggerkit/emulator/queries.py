@@ -1,30 +1,46 @@
 """Query and Scan of tables and indexes.
 
-Rule: a page ends after Limit items or 1 MB of items read, before the filter; the key it ends at is the
-whole position, so nothing is kept between pages. Source: DynamoDB API reference, Query and Scan.
+A range is ordered by sort key, then by the place of the item in the table: every item has one position, also where
+an index gives many items the same keys. A page ends after Limit items or 1 MB of items read, before the filter;
+the key it ends at is the whole position, so nothing is kept between pages. A key condition is one equality on
+the partition key and at most one comparison of the sort key; everything else is refused before the table is read.
+Source: DynamoDB API reference, Query and Scan.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from triggerkit.emulator.capacity import consumed, read_units
 from triggerkit.emulator.errors import EmulatorError, invalid_parameter, validation
 from triggerkit.emulator.expressions.conditions import read_condition
 from triggerkit.emulator.expressions.evaluate import holds, paths_of
-from triggerkit.emulator.expressions.nodes import Condition, Path
-from triggerkit.emulator.expressions.paths import projected
+from triggerkit.emulator.expressions.nodes import (
+    Among,
+    Attribute,
+    Between,
+    Both,
+    Call,
+    Comparison,
+    Condition,
+    Either,
+    Literal,
+    Operand,
+    Path,
+    Size,
+)
 from triggerkit.emulator.expressions.placeholders import Placeholders, read_placeholders
-from triggerkit.emulator.expressions.projections import read_projection
+from triggerkit.emulator.expressions.projections import projected, read_projection
+from triggerkit.emulator.indexes import Index
+from triggerkit.emulator.indexes import projected as index_entry
 from triggerkit.emulator.items import refuse_legacy
-from triggerkit.emulator.key_conditions import asked_partition
-from triggerkit.emulator.keys import key_text
-from triggerkit.emulator.ranges import Range, absent_names, asked_range
+from triggerkit.emulator.keys import item_key, key_text, table_of
+from triggerkit.emulator.model import Table
 from triggerkit.emulator.requests import (
     Request,
     chosen,
+    flag,
     optional_text,
     positive,
     required_map,
@@ -32,8 +48,8 @@ from triggerkit.emulator.requests import (
 )
 from triggerkit.emulator.shards import key_hash
 from triggerkit.emulator.site import Site
-from triggerkit.emulator.sizes import item_size_bytes
-from triggerkit.emulator.values import Item, normalise
+from triggerkit.emulator.sizes import consumed, item_size_bytes, read_units
+from triggerkit.emulator.values import Item, comparable, normalise
 
 PAGE_BYTES = 1024 * 1024
 MAX_SEGMENTS = 1_000_000
@@ -44,6 +60,102 @@ _SELECTS = (
     "ALL_PROJECTED_ATTRIBUTES",
 )
 _KEY_MEMBER = "KeyConditionExpression"
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The items of a table (`index` is None) or of an index."""
+
+    site: Site
+    table: Table
+    index: Index | None
+
+    @property
+    def hash_key(self) -> str:
+        """The partition key's name."""
+        return self.table.hash_key if self.index is None else self.index.hash_key
+
+    @property
+    def sort_key(self) -> str | None:
+        """The sort key's name, None when there is none."""
+        return self.table.sort_key if self.index is None else self.index.sort_key
+
+    @property
+    def key_types(self) -> Mapping[str, str]:
+        """The types of all key attributes, by name."""
+        return self.table.key_types
+
+    @property
+    def is_global(self) -> bool:
+        """Tell whether this is a global secondary index."""
+        return self.index is not None and not self.index.is_local
+
+    def key_names(self) -> tuple[str, ...]:
+        """Return the names of the range's own keys."""
+        return self.table.key_names() if self.index is None else self.index.key_names()
+
+    def place_names(self) -> tuple[str, ...]:
+        """Return the names of all attributes that a LastEvaluatedKey has."""
+        return tuple(dict.fromkeys((*self.table.key_names(), *self.key_names())))
+
+    def projected_names(self) -> frozenset[str] | None:
+        """Return the attributes that the range has, None for all."""
+        return None if self.index is None else self.index.projected_names(self.table.key_names())
+
+    def shown(self, item: Item) -> Item:
+        """Return what the range has of an item."""
+        return index_entry(item, self.projected_names())
+
+    def partition(self, partition: str) -> Iterable[Item]:
+        """Return the whole items of one partition (canonical text), in no order."""
+        if self.index is None:
+            return self.site.store.partition(self.table.name, partition)
+        return self.site.store.indexed(self.table.name, self.index.name, partition)
+
+    def all_items(self) -> Iterable[Item]:
+        """Return all whole items of the range, in no order."""
+        if self.index is None:
+            return (item for _, item in self.site.store.items(self.table.name))
+        return self.site.store.indexed(self.table.name, self.index.name, None)
+
+    def position(self, item: Item) -> tuple[Any, ...]:
+        """Return what orders the items of one partition."""
+        own = () if self.sort_key is None else (comparable(item[self.sort_key]),)
+        if self.index is None:
+            return own
+        partition, _ = item_key(self.table, item)
+        if self.table.sort_key is None:
+            return (*own, partition)
+        return (*own, partition, comparable(item[self.table.sort_key]))
+
+    def scan_position(self, item: Item) -> tuple[Any, ...]:
+        """Return what orders all items of the range."""
+        partition = key_text(item[self.hash_key])
+        return (key_hash(partition), partition, *self.position(item))
+
+
+def asked_range(site: Site, request: Request) -> Range:
+    """Return the table or index that a request names.
+
+    Raises:
+        EmulatorError: there is no such table or index, or it cannot be read as asked.
+    """
+    table = table_of(site, request)
+    name = optional_text(request, "IndexName")
+    if name is None:
+        return Range(site, table, None)
+    found = next((index for index in table.indexes if index.name == name), None)
+    if found is None:
+        raise validation(f"The table does not have the specified index: {name}")
+    if flag(request, "ConsistentRead") and not found.is_local:
+        raise validation("Consistent reads are not supported on global secondary indexes")
+    return Range(site, table, found)
+
+
+def absent_names(range_: Range, names: Iterable[str]) -> Sequence[str]:
+    """Return those of `names` that the range has not."""
+    held = range_.projected_names()
+    return [] if held is None else [name for name in dict.fromkeys(names) if name not in held]
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,3 +360,100 @@ def _page(range_: Range, items: Iterable[Item], view: _View, request: Request) -
     if last is not None and (more or scanned == view.limit):
         answer["LastEvaluatedKey"] = {name: last[name] for name in range_.place_names()}
     return answer
+
+
+# --- key conditions ---------------------------------------------------------------------------------
+
+
+def asked_partition(range_: Range, condition: Condition) -> str:
+    """Return the one partition key (canonical text) that a key condition asks for.
+
+    Raises:
+        EmulatorError: ValidationException when the condition is no key condition of this table.
+    """
+    parts = _parts(condition)
+    asked: dict[str, Condition] = {}
+    for part in parts:
+        name = _key_name(part)
+        if name in asked:
+            raise validation("KeyConditionExpressions must only contain one condition per key")
+        asked[name] = part
+    equality = asked.pop(range_.hash_key, None)
+    if equality is None or any(name != range_.sort_key for name in asked):
+        missed = range_.hash_key if equality is None else range_.sort_key or range_.hash_key
+        raise validation(f"Query condition missed key schema element: {missed}")
+    if not isinstance(equality, Comparison) or equality.operator != "=":
+        raise validation("Query key condition not supported")
+    for part in parts:
+        _check_types(range_, part)
+    literal = equality.right if isinstance(equality.left, Attribute) else equality.left
+    assert isinstance(literal, Literal)
+    return key_text(literal.value)
+
+
+def _parts(condition: Condition) -> list[Condition]:
+    if isinstance(condition, Both):
+        return [*_parts(condition.left), *_parts(condition.right)]
+    return [condition]
+
+
+def _operands(part: Condition) -> tuple[Operand, ...]:
+    match part:
+        case Comparison("<>"):
+            raise _wrong_operator("<>")
+        case Comparison(_, left, right):
+            return left, right
+        case Between(operand, low, high):
+            return operand, low, high
+        case Call("begins_with", operands):
+            return operands
+        case Call(function):
+            raise _wrong_operator(function)
+        case Either():
+            raise _wrong_operator("OR")
+        case Among():
+            raise _wrong_operator("IN")
+        case _:
+            raise _wrong_operator("NOT")
+
+
+def _wrong_operator(operator: str) -> EmulatorError:
+    return validation(f"Invalid operator used in KeyConditionExpression: {operator}")
+
+
+def _key_name(part: Condition) -> str:
+    operands = _operands(part)
+    if any(isinstance(each, Size) for each in operands):
+        raise validation("KeyConditionExpressions cannot contain nested operations")
+    paths = [each.path for each in operands if isinstance(each, Attribute)]
+    if len(paths) != 1:
+        number = "Multiple" if paths else "No"
+        raise validation(
+            f"Invalid condition in KeyConditionExpression: {number} attribute names used in one "
+            "condition"
+        )
+    name = str(paths[0][0])
+    if len(paths[0]) > 1:
+        raise validation(
+            "Key attributes must be scalars; list random access '[]' and map lookup '.' are not "
+            f"allowed: Key: {name}"
+        )
+    return name
+
+
+def _check_types(range_: Range, part: Condition) -> None:
+    name = _key_name(part)
+    kind = range_.key_types[name]
+    if kind == "N" and isinstance(part, Call):
+        raise invalid_parameter("Condition parameter type does not match schema type")
+    for operand in _operands(part):
+        if not isinstance(operand, Literal):
+            continue
+        if kind not in operand.value:
+            raise invalid_parameter("Condition parameter type does not match schema type")
+        if not operand.value[kind]:
+            noun = "string" if kind == "S" else "binary"
+            raise validation(
+                "One or more parameter values are not valid. The AttributeValue for a key "
+                f"attribute cannot contain an empty {noun} value. Key: {name}"
+            )

@@ -19,6 +19,8 @@ from triggerkit.emulator.errors import not_found
 
 HASH_SPACE = 2**128
 RETENTION_SECONDS = 24 * 3600
+KINESIS_OFFSET = 495 * 10**53
+"""Sequence numbers of Kinesis have 56 digits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from triggerkit.emulator.errors import (
     validation,
 )
 from triggerkit.emulator.faults import Faults
+from triggerkit.emulator.model import Stream
 from triggerkit.emulator.reading import ShardIterator, read_token
 from triggerkit.emulator.requests import (
     Request,
@@ -33,7 +34,6 @@ from triggerkit.emulator.requests import (
 )
 from triggerkit.emulator.shards import Shard
 from triggerkit.emulator.site import Site
-from triggerkit.emulator.store import Stream
 
 MAX_RECORDS = 1000
 MAX_LISTED = 100

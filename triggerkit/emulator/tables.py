@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from triggerkit.emulator.errors import EmulatorError, not_found, validation
-from triggerkit.emulator.index_definitions import GLOBAL, LOCAL, UPDATES, updated_indexes
 from triggerkit.emulator.indexes import projected
+from triggerkit.emulator.model import Billing, Table
 from triggerkit.emulator.requests import (
     Request,
     chosen,
@@ -26,10 +26,9 @@ from triggerkit.emulator.requests import (
     table_name,
     violated,
 )
-from triggerkit.emulator.schema import read_schema
+from triggerkit.emulator.schema import GLOBAL, LOCAL, UPDATES, read_schema, updated_indexes
 from triggerkit.emulator.site import Site
 from triggerkit.emulator.sizes import item_size_bytes
-from triggerkit.emulator.store import Billing, Table
 
 VIEW_TYPES = ("NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES", "KEYS_ONLY")
 BILLING_MODES = ("PROVISIONED", "PAY_PER_REQUEST")

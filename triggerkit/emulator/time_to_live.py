@@ -14,6 +14,7 @@ from typing import Any
 
 from triggerkit.emulator.changes import TTL_IDENTITY, commit
 from triggerkit.emulator.errors import not_found, validation
+from triggerkit.emulator.model import ItemKey, Table
 from triggerkit.emulator.requests import (
     Request,
     flag,
@@ -23,7 +24,6 @@ from triggerkit.emulator.requests import (
     table_name,
 )
 from triggerkit.emulator.site import Site
-from triggerkit.emulator.store import ItemKey, Table
 from triggerkit.emulator.values import Item
 
 SWEEP_SECONDS = 1.0

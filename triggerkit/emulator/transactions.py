@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from triggerkit.emulator.capacity import consumed_by_all, read_units, write_units
 from triggerkit.emulator.changes import commit
 from triggerkit.emulator.errors import (
     EmulatorError,
@@ -22,11 +21,11 @@ from triggerkit.emulator.errors import (
     transaction_cancelled,
     validation,
 )
-from triggerkit.emulator.expressions.paths import projected
 from triggerkit.emulator.expressions.placeholders import read_placeholders
-from triggerkit.emulator.expressions.projections import read_projection
+from triggerkit.emulator.expressions.projections import projected, read_projection
 from triggerkit.emulator.items import Write, plan_check, plan_delete, plan_put, plan_update
 from triggerkit.emulator.keys import breaks_schema, given_key, item_key, table_of
+from triggerkit.emulator.model import Table
 from triggerkit.emulator.requests import (
     Request,
     mistyped,
@@ -35,8 +34,7 @@ from triggerkit.emulator.requests import (
     required_map,
 )
 from triggerkit.emulator.site import Site
-from triggerkit.emulator.sizes import item_size_bytes
-from triggerkit.emulator.store import Table
+from triggerkit.emulator.sizes import consumed_by_all, item_size_bytes, read_units, write_units
 from triggerkit.emulator.values import Item
 
 MAX_ACTIONS = 100
@@ -117,7 +115,7 @@ class Token:
         for name, fact in store.facts(_TOKENS) if self._name is not None else ():
             digest, used_seconds = json.loads(fact)
             if now_seconds - used_seconds > TOKEN_SECONDS:
-                store.remember(name, None)
+                store.save_fact(name, None)
             elif name == self._name and digest != self._digest:
                 raise idempotent_mismatch()
             elif name == self._name:
@@ -128,7 +126,7 @@ class Token:
         """Remember that the transaction was carried out."""
         if self._name is not None:
             fact = json.dumps([self._digest, self._site.clock.now_seconds()])
-            self._site.store.remember(self._name, fact)
+            self._site.store.save_fact(self._name, fact)
 
 
 @dataclass(frozen=True, slots=True)

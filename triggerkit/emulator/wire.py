@@ -1,7 +1,7 @@
 """Requests and answers as bytes: what the HTTP server and the in-process hook share.
 
-Rule: the checksum header is that of the intact body, whatever a planned damage does to the bytes;
-every answer carries a request id and the emulator's own `Date`.
+The checksum header is that of the intact body, whatever a planned damage does to the bytes; every answer carries a
+request id and the emulator's own `Date`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 
+from triggerkit.emulator.calls import Call
 from triggerkit.emulator.engine import Emulator
 from triggerkit.emulator.errors import EmulatorError
 from triggerkit.emulator.faults import Damage
@@ -33,64 +34,44 @@ class Answer:
     delay_seconds: float = 0.0
 
 
-class Exchange:
-    """One request and its answer. Over HTTP it is carried out in steps, in process by `respond`."""
-
-    __slots__ = ("_emulator", "_failure", "_target", "call")
-
-    def __init__(self, emulator: Emulator, target: str, body: bytes) -> None:
-        self._emulator = emulator
-        self._target = target
-        self._failure: dict[str, str] | None = None
-        self.call = emulator.open_call(target, _request(body))
-
-    def carry_out(self) -> None:
-        """Do what is asked for; a fault of ours is an answer too, with its traceback."""
-        try:
-            self.call.carry_out()
-        except Exception:  # noqa: BLE001 (whoever asked must get an answer)
-            self._failure = _internal_failure(self._target)
-
-    def answer(self) -> Answer:
-        """Return what goes over the wire, spoiled and delayed as planned."""
-        try:
-            status, body = 200, "" if self._failure else self.call.answer()
-        except EmulatorError as error:
-            status, body = error.status, json.dumps(error.body())
-        if self._failure is not None:
-            status, body = 500, json.dumps(self._failure)
-        whole = body.encode()
-        headers = _headers(self._emulator, whole)
-        operation = self._target.rpartition(".")[2]
-        faults = self._emulator.faults
-        damage = faults.planned_damage(operation)
-        if damage is not None:
-            self.call.spoil(damage)
-        delay_seconds = faults.delay_seconds(operation)
-        match damage:
-            case Damage.TRUNCATED:
-                return Answer(status, headers, whole[: len(whole) // 2], None, delay_seconds)
-            case Damage.CORRUPTED:
-                return Answer(status, headers, _corrupted(whole), None, delay_seconds)
-            case _:
-                return Answer(status, headers, whole, damage, delay_seconds)
-
-
 def respond(emulator: Emulator, target: str, body: bytes) -> Answer:
     """Return the answer to one request; waits in this thread where the call is held.
 
     Raises:
-        UsageError: this thread made the barrier that the call is held at.
+        UsageError: this thread made the barrier that holds the call.
     """
-    exchange = Exchange(emulator, target, body)
-    call = exchange.call
-    if call.before is not None and not call.before.hold():
-        call.abandon()
-    else:
-        exchange.carry_out()
-        if call.behind is not None and not call.behind.hold():
-            call.abandon()
-    return exchange.answer()
+    call = take_up(emulator, target, body)
+    call.run()
+    return answer_of(emulator, call)
+
+
+def take_up(emulator: Emulator, target: str, body: bytes) -> Call:
+    """Return the call that a request is; one that cannot be read is refused when it is carried out."""
+    return emulator.open_call(target, _request(body))
+
+
+def answer_of(emulator: Emulator, call: Call) -> Answer:
+    """Return what goes over the wire, spoiled and delayed as planned."""
+    try:
+        status, body = 200, call.answer()
+    except EmulatorError as error:
+        status, body = error.status, json.dumps(error.body())
+    except Exception:  # noqa: BLE001 (every client gets an answer)
+        status, body = 500, json.dumps(_internal_failure(call.operation))
+    whole = body.encode()
+    headers = _headers(emulator, whole)
+    faults = emulator.faults
+    damage = faults.planned_damage(call.operation)
+    if damage is not None:
+        call.spoil(damage)
+    delay_seconds = faults.delay_seconds(call.operation)
+    match damage:
+        case Damage.TRUNCATED:
+            return Answer(status, headers, whole[: len(whole) // 2], None, delay_seconds)
+        case Damage.CORRUPTED:
+            return Answer(status, headers, _corrupted(whole), None, delay_seconds)
+        case _:
+            return Answer(status, headers, whole, damage, delay_seconds)
 
 
 def _request(body: bytes) -> dict[str, object] | EmulatorError:
@@ -115,12 +96,11 @@ def _is_text(request: dict[str, object]) -> bool:
     return True
 
 
-def _internal_failure(target: str) -> dict[str, str]:
-    return {
-        "__type": "com.amazonaws.dynamodb.v20120810#InternalServerError",
-        "message": f"A fault of triggerkit's embedded endpoint in {target}: "
-        f"{traceback.format_exc(limit=-3)}",
-    }
+def _internal_failure(operation: str) -> dict[str, str]:
+    trace = traceback.format_exc(limit=-3)
+    return EmulatorError(
+        "InternalServerError", f"A fault of triggerkit's embedded endpoint in {operation}: {trace}"
+    ).body()
 
 
 def _headers(emulator: Emulator, body: bytes) -> tuple[tuple[str, str], ...]:

@@ -25,8 +25,7 @@ from triggerkit.emulator.expressions.nodes import (
     Size,
 )
 from triggerkit.emulator.expressions.placeholders import Placeholders
-from triggerkit.emulator.expressions.reader import Reader
-from triggerkit.emulator.expressions.tokens import Source, Token
+from triggerkit.emulator.expressions.reader import Reader, Source, Token
 
 MAX_CHOICES = 100
 MAX_DEPTH = 100

@@ -20,7 +20,7 @@ from triggerkit.emulator.expressions.nodes import (
     Size,
     shown,
 )
-from triggerkit.emulator.expressions.tokens import Source
+from triggerkit.emulator.expressions.reader import Source
 from triggerkit.emulator.values import Value, comparable
 
 ORDERED_TYPES = frozenset("SNB")

@@ -24,10 +24,9 @@ from triggerkit.emulator.expressions.nodes import (
     Term,
 )
 from triggerkit.emulator.expressions.operands import distinct, misused, wrong_count, wrong_type
-from triggerkit.emulator.expressions.paths import clash
 from triggerkit.emulator.expressions.placeholders import Placeholders
-from triggerkit.emulator.expressions.reader import Reader
-from triggerkit.emulator.expressions.tokens import Source
+from triggerkit.emulator.expressions.projections import clash
+from triggerkit.emulator.expressions.reader import Reader, Source
 
 CLAUSES = ("SET", "REMOVE", "ADD", "DELETE")
 TERM_FUNCTIONS = ("if_not_exists", "list_append")

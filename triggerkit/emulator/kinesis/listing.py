@@ -17,6 +17,7 @@ from triggerkit.emulator.errors import invalid_argument
 from triggerkit.emulator.faults import Faults
 from triggerkit.emulator.kinesis import members
 from triggerkit.emulator.kinesis.streams import MAX_LISTED, described_shard, kinesis_stream
+from triggerkit.emulator.model import Stream
 from triggerkit.emulator.requests import (
     Request,
     chosen,
@@ -26,7 +27,6 @@ from triggerkit.emulator.requests import (
 )
 from triggerkit.emulator.shards import Shard
 from triggerkit.emulator.site import Site
-from triggerkit.emulator.store import Stream
 
 FILTERS = (
     "AFTER_SHARD_ID",

@@ -18,6 +18,7 @@ from triggerkit.emulator.errors import EmulatorError, invalid_argument
 from triggerkit.emulator.faults import Faults
 from triggerkit.emulator.kinesis import members
 from triggerkit.emulator.kinesis.streams import hash_range, kinesis_stream, listed_shard
+from triggerkit.emulator.model import Stream
 from triggerkit.emulator.reading import ShardIterator, read_token
 from triggerkit.emulator.requests import (
     Request,
@@ -30,7 +31,6 @@ from triggerkit.emulator.requests import (
 )
 from triggerkit.emulator.shards import HASH_SPACE, Shard, StreamRecord, key_hash
 from triggerkit.emulator.site import Site
-from triggerkit.emulator.store import Stream
 
 MAX_RECORDS = 10_000
 MAX_PUT = 500

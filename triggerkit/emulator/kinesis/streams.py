@@ -14,6 +14,7 @@ from typing import Any
 from triggerkit.emulator.errors import EmulatorError, invalid_argument, not_found
 from triggerkit.emulator.faults import Faults
 from triggerkit.emulator.kinesis import members
+from triggerkit.emulator.model import Stream
 from triggerkit.emulator.requests import (
     Request,
     chosen,
@@ -23,9 +24,14 @@ from triggerkit.emulator.requests import (
     positive,
     violated,
 )
-from triggerkit.emulator.shards import HASH_SPACE, RETENTION_SECONDS, Shard, ShardGraph
+from triggerkit.emulator.shards import (
+    HASH_SPACE,
+    KINESIS_OFFSET,
+    RETENTION_SECONDS,
+    Shard,
+    ShardGraph,
+)
 from triggerkit.emulator.site import Site
-from triggerkit.emulator.store import KINESIS_OFFSET, Stream
 
 ON_DEMAND_SHARDS = 4
 MAX_SHARDS = 10_000
@@ -64,7 +70,7 @@ def kinesis_stream(site: Site, faults: Faults, request: Request) -> Stream:
 
 def retention_hours(site: Site, stream: Stream) -> int:
     """Return how long the records of a stream are kept."""
-    return int(site.store.recall(_RETENTION + stream.table_name) or RETENTION_SECONDS // 3600)
+    return int(site.store.fact(_RETENTION + stream.table_name) or RETENTION_SECONDS // 3600)
 
 
 def listed_shard(stream: Stream, shard_id: str) -> Shard:
@@ -142,7 +148,7 @@ class KinesisStreamsApi:
         graph.grow(count or ON_DEMAND_SHARDS, now_seconds)
         stream = Stream(arn, "", name, "", [], now_seconds, graph, is_kinesis=True)
         self.site.store.save_stream(stream)
-        self.site.store.remember(_ON_DEMAND + name, "yes" if on_demand else None)
+        self.site.store.save_fact(_ON_DEMAND + name, "yes" if on_demand else None)
         return {}
 
     def delete_stream(self, request: Request) -> dict[str, Any]:
@@ -150,7 +156,7 @@ class KinesisStreamsApi:
         stream = kinesis_stream(self.site, self.faults, request)
         self.site.store.drop_stream(stream.arn)
         for fact in (_ON_DEMAND, _RETENTION):
-            self.site.store.remember(fact + stream.table_name, None)
+            self.site.store.save_fact(fact + stream.table_name, None)
         return {}
 
     def increase_retention(self, request: Request) -> dict[str, Any]:
@@ -284,7 +290,7 @@ class KinesisStreamsApi:
                 f"{'shorter' if direction > 0 else 'longer'} than its present one ({now_hours} hours); "
                 f"this operation makes it {word}."
             )
-        self.site.store.remember(_RETENTION + stream.table_name, str(hours))
+        self.site.store.save_fact(_RETENTION + stream.table_name, str(hours))
         return {}
 
     def _scale(self, stream: Stream, target: int) -> None:
@@ -313,7 +319,7 @@ class KinesisStreamsApi:
         }
 
     def _summed_up(self, stream: Stream) -> dict[str, Any]:
-        on_demand = self.site.store.recall(_ON_DEMAND + stream.table_name) is not None
+        on_demand = self.site.store.fact(_ON_DEMAND + stream.table_name) is not None
         return {
             "StreamName": stream.table_name,
             "StreamARN": stream.arn,
