@@ -143,6 +143,21 @@ class SerialInvoker(FakeInvoker):
             return await super().invoke(invocation)
 
 
+class FollowingClient(EmulatorClient):
+    """Asks the emulator that the world has at present."""
+
+    def __init__(self, world: StallWorld) -> None:
+        super().__init__(world.emulator, Wire(world.emulator))
+        self._world = world
+
+    @property
+    def _emulator(self) -> Emulator:
+        return self._world.emulator
+
+    @_emulator.setter
+    def _emulator(self, _: Emulator) -> None: ...
+
+
 class StallWorld:
     """One worker on one table; lives on a loop of its own, in virtual time."""
 
@@ -171,7 +186,7 @@ class StallWorld:
 
     async def _start(self) -> None:
         services = Services(Wire(self.emulator), self.clock)
-        client = EmulatorClient(self.emulator, Wire(self.emulator))
+        client = FollowingClient(self)
         source = DynamoDBSource(Target(TABLE), EmulatorConnector(client, services), services)
         await source.prepare()
         trapped: Any = Trapped(source, self.traps)
@@ -198,6 +213,25 @@ class StallWorld:
         engine = Engine(membership, beats, (running,), self.clock, deadline, observers)
         self._engines.append(engine)
         engine.start()
+
+    def make_anew(self) -> None:
+        """The table is deleted and created again: another stream, which knows nothing of the old one."""
+        self.delete()
+        self.create()
+
+    def delete(self) -> None:
+        """The table and its stream are over; what is in the stream can still be read."""
+        self.emulator.call("DeleteTable", {"TableName": TABLE})
+
+    def create(self) -> None:
+        """A table of that name with a new stream."""
+        make_table(self.emulator, TABLE)
+
+    def wipe(self) -> None:
+        """The endpoint restarts with nothing but the table, as one that keeps all in memory."""
+        self.emulator.close()
+        self.emulator = Emulator(self.clock, seed=2)
+        self.create()
 
     @property
     def workers(self) -> int:

@@ -242,6 +242,7 @@ FAULTS = [
     ),
     Fault("no shard is listed", WaitCause.LISTING, before=hide_all),
     Fault("b4 a parent is never listed", WaitCause.PARENT, before=hide_parent, shards=1),
+    Fault("b2 the table is deleted", WaitCause.LISTING, StallWorld.delete, heal=StallWorld.create),
     Fault("no child is listed", WaitCause.LISTING, hide_children, shards=1),
     # --- the lease store ---
     Fault(
@@ -623,6 +624,26 @@ def test_b_forty_shards_that_stop_and_move_are_five_lines_in_the_log() -> None:
         ("waiting", 40),
         ("recovered", 40),
     ]
+
+
+# --- tables that are made anew -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("act", [StallWorld.make_anew, StallWorld.wipe], ids=["table", "endpoint"])
+def test_b2_a_table_that_is_made_anew_is_followed_within_fifteen_seconds_without_a_warning(
+    act: Act,
+) -> None:
+    with StallWorld(shards=2) as world:
+        world.put(10)
+        world.start()
+        world.run(60.0)
+        act(world)
+        world.put(10)
+        read = sum(page.records for _, page in world.said(PageRead))
+        world.run(15.0)
+        assert sum(page.records for _, page in world.said(PageRead)) - read == 10
+        world.run(600.0)
+        assert not world.stalls()
 
 
 # --- handlers ------------------------------------------------------------------------------------

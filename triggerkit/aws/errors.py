@@ -154,6 +154,7 @@ _CREDENTIAL_FAULTS = {
     "NoAuthTokenError": "run `aws sso login`",
     "SSOError": "run `aws sso login`",
     "LoginError": "run `aws login`",
+    "ConfigParseError": "repair the AWS configuration file",  # half of one that is being written, too
 }
 _LOCATOR_FAULTS = {
     "NoRegionError": "give --region, add ?region=eu-west-1 to the locator or export AWS_DEFAULT_REGION;"
@@ -161,7 +162,6 @@ _LOCATOR_FAULTS = {
     "InvalidRegionError": "a Region looks like eu-west-1",
     "EndpointProviderError": "check the Region and the endpoint",
     "BaseEndpointResolverError": "check the Region and the endpoint",
-    "ConfigParseError": "repair the AWS configuration file",
 }
 _NETWORK_FAULTS = {
     "SSLError": "export AWS_CA_BUNDLE with the certificates to trust",

@@ -105,7 +105,7 @@ def open_session(access: Access, provider: LoadsCredentials | None = None) -> bo
     `provider` is asked for credentials first; without one the session keeps those that it finds.
 
     Raises:
-        CredentialsError: the profile does not exist. LocatorError: the AWS configuration cannot be read.
+        CredentialsError: the profile does not exist, or the AWS configuration cannot be read.
     """
     import boto3
     from botocore.exceptions import BotoCoreError

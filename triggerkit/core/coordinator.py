@@ -587,15 +587,18 @@ class LeaseCoordinator:
     def stalls(self, is_held: Callable[[ShardId], bool]) -> dict[Subject, str]:
         """What keeps shards from being read as far as the last survey shows, each with what is known of it."""
         found: dict[Subject, str] = {}
+        listed = self._listed
         if self._listing_fault:
             found[Subject(None, cause=WaitCause.LISTING)] = self._listing_fault
         if self._missing:
             told = f"the leases of {len(self._missing)} shards are not created yet"
             found[Subject(None, cause=WaitCause.LEASE_STORE)] = told
+        elif listed is not None and not listed.live and all(lease.finished for lease in self.rows):
+            told = "the stream was turned off or its table deleted, and all of it has been read"
+            found[Subject(None, cause=WaitCause.LISTING)] = told
         for shard in self._held_back:
             told = "it is listed, but what comes before it is not"
             found[Subject(None, shard, cause=WaitCause.PARENT)] = told
-        listed = self._listed
         if listed is not None and listed.live:
             for shard in self._childless:
                 if shard in listed.graph:

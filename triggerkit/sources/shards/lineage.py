@@ -16,7 +16,7 @@ from triggerkit.core.leases import RETENTION_SECONDS
 from triggerkit.core.model import Shard, ShardId
 from triggerkit.errors import InternalError, LocatorError
 
-SETTLING_SECONDS = 15.0
+SETTLING_SECONDS = 12.0
 """How late the last shards of a stream may be listed that was turned off."""
 _EPOCH_DIGITS = 20
 _DISABLED = frozenset({"DISABLING", "DISABLED"})
