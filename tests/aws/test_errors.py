@@ -96,6 +96,7 @@ def test_no_refusal_leaves_untranslated() -> None:
         (exceptions.PartialCredentialsError(provider="p", cred_var="v"), CredentialsError),
         (exceptions.ProfileNotFound(profile="p"), CredentialsError),
         (exceptions.UnauthorizedSSOTokenError(), CredentialsError),
+        (exceptions.ConfigParseError(path="config", error="half"), CredentialsError),
         (exceptions.NoRegionError(), LocatorError),
         (exceptions.EndpointConnectionError(endpoint_url="http://x"), EndpointUnreachableError),
         (exceptions.ConnectTimeoutError(endpoint_url="http://x"), EndpointUnreachableError),

@@ -18,6 +18,7 @@ from runtime.fakes import FakeInvoker
 from runtime.healthy_worlds import warnings_of
 from runtime.stall_world import SerialInvoker, StallWorld, always_failing
 
+from triggerkit import Triggers
 from triggerkit.core.events import (
     Blocked,
     MovedAgain,
@@ -49,6 +50,7 @@ from triggerkit.errors import (
 )
 from triggerkit.ports import Invocation, Invoker
 from triggerkit.runtime.logs import LogSettings, configure_logging
+from triggerkit.testing import Simulation
 
 MANY = 10**6
 STORE = ("read", "pin", "create", "take", "advance", "finish", "release", "forget", "beat")
@@ -720,6 +722,31 @@ def test_b_what_is_expected_to_last_is_never_reported(
             world.put()
         world.run(600.0)
         assert not world.stalls()
+
+
+def test_b_a_trigger_that_is_disabled_is_never_reported() -> None:
+    handlers: Triggers[None] = Triggers("shop")
+    handlers.on("dynamodb://orders", name="on")(nothing)
+    handlers.on("dynamodb://users", name="off", enabled=False)(nothing)
+    stream = io.StringIO()
+    restore = configure_logging(LogSettings("json", "info"), stream)
+    try:
+        with Simulation(handlers) as sim:
+            for table in ("orders", "users"):
+                sim.table(table).put(id="1")
+            sim.advance(600.0)
+            sim.roll("users")
+            sim.advance(600.0)
+            assert sim.calls("on").keys == ["1"]
+    finally:
+        restore()
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert {line.get("trigger") for line in lines} == {"on"}
+    assert {line["level"] for line in lines} == {"info"}
+
+
+def nothing(event: object, context: object) -> None:
+    """A handler."""
 
 
 def test_b_a_stream_without_records_is_never_reported() -> None:
