@@ -39,14 +39,9 @@ from triggerkit.runtime.logs import (
     LogSettings,
     configure_logging,
     get_logger,
-)
-from triggerkit.runtime.process import (
-    announce,
     own_streams,
-    tell_ready,
-    tell_stopped,
-    worker_pools,
 )
+from triggerkit.runtime.process import announce, tell_ready, tell_stopped, worker_pools
 from triggerkit.runtime.worker import RunFlags, RunningWorker
 from triggerkit.settings import (
     DEFAULT_STATE,

@@ -19,7 +19,6 @@ EXEMPT = {
     "triggerkit.emulator.site.RealClock.now_seconds": "it plays the service, whose clock this is",
     "triggerkit.lease_stores.sqlite.SqliteLeaseStore.beat.write": "the day of a row, for deleting it later",
     "triggerkit.lease_stores.sqlite.SqliteLeaseStore.expire": "the day of a row, for deleting it later",
-    "triggerkit.runtime.log_sinks.host_time": "log lines carry the host's time, as all logs do",
     "triggerkit.runtime.clock.SystemClock.__init__": "a first guess of service time, before any answer",
 }
 """Module and function to the reason why the host's clock is right there."""

@@ -220,12 +220,11 @@ def test_run_on_a_terminal_is_one_screen_and_then_progress(shop: Place, tables: 
     assert code == 0
     assert COLOUR.search(shown)
     assert "waiting for records  1 record done" in shown
-    opening, progress = lines_of(shown)[:5], lines_of(shown)[5:]
+    opening, progress = lines_of(shown)[:4], lines_of(shown)[4:]
     assert re.fullmatch(r"triggerkit \S+ {3}app shop {3}state memory:", opening[0])
     assert opening[1:] == [
         "",
-        "  bill  <-  dynamodb://orders   app.bill",
-        "        batch_size=2  maximum_retry_attempts=1",
+        "  bill  <-  dynamodb://orders   app.bill  batch_size=2  maximum_retry_attempts=1",
         "",
     ]
     said = [re.sub(r"^\d\d:\d\d:\d\d  ", "", line) for line in progress if line]
@@ -265,15 +264,18 @@ def test_a_failure_on_a_terminal_shows_its_traceback_and_the_command_for_the_rec
     plain = "\n".join(lines_of(shown))
     assert plain.count("unlimited retries (count): ") == 1
     assert plain.count("in bill\n") == 1  # the traceback once, the second time a line
-    assert "bill   FAILED, attempt 1\n          Traceback (most recent call last):" in plain
-    assert "bill   FAILED, attempt 2, as before: KeyError: 'total'" in plain
-    assert "bill   GAVE UP 1 record after 2 attempts: RetryAttemptsExhausted" in plain
+    assert "bill   error: attempt 1 failed\n          Traceback (most recent call last):" in plain
+    assert (
+        "bill   error: attempt 2 failed, as before  error_type=KeyError error_message='total'"
+        in plain
+    )
+    assert "bill   warning: gave up 1 record after 2 attempts: RetryAttemptsExhausted" in plain
     (command,) = re.findall(r"show: triggerkit (.*)", plain)
     assert "INSERT  id=a" in shop.run(*command.split()).stdout
     assert plain.rstrip().endswith("stopped: 1 record done, 1 given up")
     quiet, shown = on_terminal(shop, *burst, "-q")
     assert quiet == FAILED
-    assert "FAILED, attempt 1" in shown
+    assert "attempt 1 failed" in shown
     assert "triggerkit 0" not in shown
     assert "waiting for records" not in shown
     shop.environment["NO_COLOR"] = "1"

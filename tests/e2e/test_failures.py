@@ -54,8 +54,8 @@ def test_the_log_of_run_has_the_command_that_shows_the_record(shop: Place, table
     tables.put("orders", "a")
     done = shop.run("run", "app:handlers", "--state", "memory:", "--burst")
     (entry,) = [entry for entry in done.logs if entry["event"] == "records_discarded"]
-    assert entry["hint"].startswith("triggerkit failures show ")
-    shown = shop.run(*entry["hint"].split()[1:])
+    assert entry["show"].startswith("triggerkit failures show ")
+    shown = shop.run(*entry["show"].split()[1:])
     assert (shown.code, "id=a" in shown.stdout) == (0, True)
     assert entry["request_id"] in shown.stdout
 

@@ -120,7 +120,7 @@ def test_b8_a_stderr_that_is_gone_is_no_reason_to_stop(
 
 
 def test_b8_a_closed_stdout_ends_a_good_run_without_a_word(shop: Place, tables: Tables) -> None:
-    tables.put("orders", *(f"o{number}" for number in range(50)))
+    tables.put("orders", *(f"o{number}" for number in range(300)))  # more than a pipe holds
     for command in (
         "tail dynamodb://orders --from-start -o json",
         "tail dynamodb://orders --from-start -o text",

@@ -9,7 +9,16 @@ from contextlib import contextmanager
 from typing import Any
 
 from triggerkit.core import events
-from triggerkit.core.model import Gap, SessionId, ShardId, Tenure
+from triggerkit.core.model import (
+    Batch,
+    DiscardReason,
+    Gap,
+    LastFailure,
+    SessionId,
+    ShardId,
+    Tenure,
+)
+from triggerkit.core.outcome import Failed, PartlyFailed
 from triggerkit.errors import EndpointUnreachableError
 from triggerkit.runtime.clock import SystemClock
 from triggerkit.runtime.event_log import EventLog
@@ -53,6 +62,8 @@ def test_forty_shards_on_a_dead_endpoint_are_one_line_and_their_return_another()
     assert (down["event"], down["operation"], down["shard"]) == ("will_retry", "Fetch", "shard-0")
     assert (down["error_type"], down["hint"]) == ("endpoint_unreachable", "start it")
     assert (up["event"], up["operation"], up["shards"]) == ("recovered", "Fetch", 40)
+    assert down["message"] == "cannot read shard shard-0; tries again"
+    assert up["message"] == "can read 40 shards again, after 12 s"
 
 
 def test_a_shard_that_was_given_up_does_not_keep_the_others_from_having_recovered() -> None:
@@ -116,7 +127,10 @@ def test_b_a_stall_of_forty_shards_is_one_warning_that_says_why_and_what_ends_it
     assert entry["ends_when"] == "the call succeeds"
     assert entry["error_message"] == "8 times in a row: no answer"
     assert (entry["error_type"], entry["hint"]) == ("endpoint_unreachable", "start it")
-    assert entry["message"] == "nothing has moved for 32 s: waits for a call that keeps failing"
+    assert entry["message"] == (
+        "40 shards have not moved for 32 s: waits for a call that keeps failing;"
+        " goes on when the call succeeds"
+    )
 
 
 def test_b9_a_handler_that_may_take_its_time_is_information() -> None:
@@ -127,6 +141,7 @@ def test_b9_a_handler_that_may_take_its_time_is_information() -> None:
         observe(waiting(handler, SHARDS[:1]))
     assert [entry["level"] for entry in entries] == ["info", "warning"]
     assert entries[0]["shard"] == "shard-0"
+    assert entries[0]["message"].startswith("shard shard-0 has not moved for 32 s: waits for ")
 
 
 def test_b6_what_is_blocked_is_an_error_with_its_fix() -> None:
@@ -139,3 +154,58 @@ def test_b6_what_is_blocked_is_an_error_with_its_fix() -> None:
     assert (blocked["level"], blocked["event"], blocked["shards"]) == ("error", "blocked", 40)
     assert (blocked["error_message"], blocked["hint"]) == ("no answer", "start it")
     assert (up["level"], up["event"], up["shards"]) == ("info", "recovered", 40)
+    assert blocked["message"] == (
+        "cannot read 40 shards: blocked until somebody acts, tried every 5 minutes"
+    )
+
+
+def test_what_moves_again_without_a_call_is_named_as_far_as_it_is_known() -> None:
+    with written() as entries:
+        observe = EventLog(SystemClock(lambda: 5.0))
+        for shards in ((), SHARDS[:1], SHARDS):
+            observe(events.MovedAgain(ORDERS, tuple(shards), None, 70.0, reported=True))
+    assert [entry["message"] for entry in entries] == [
+        "moved again, after 70 s",
+        "shard shard-0 moved again, after 70 s",
+        "40 shards moved again, after 70 s",
+    ]
+
+
+def of_batch(records: int) -> dict[str, Any]:
+    """What events about a batch have in common."""
+    return {
+        "mapping": ORDERS,
+        "shard": SHARDS[0],
+        "tenure": TENURE,
+        "records": records,
+        "first_sequence_number": "1",
+        "last_sequence_number": str(records),
+        "batch": Batch(0, (), ()),
+    }
+
+
+def test_a_failed_batch_says_how_far_it_came_and_why() -> None:
+    failure = LastFailure("r1", "ValueError", "no")
+    outcomes = [PartlyFailed(7, LastFailure("r2", "", "3 reported")), Failed(failure)]
+    times = {"attempt": 1, "duration_seconds": 0.1, "iterator_age_seconds": 3.0}
+    with written() as entries:
+        observe = EventLog(SystemClock(lambda: 5.0))
+        for outcome in outcomes:
+            observe(events.BatchFailed(**of_batch(10), **times, outcome=outcome))
+    part, whole = entries
+    assert part["message"] == "7 of 10 records done, lag 3 s, shard shard-0"
+    assert (part["done"], part["error_message"], part["request_id"]) == (7, "3 reported", "r2")
+    assert whole["message"] == "10 records not done, lag 3 s, shard shard-0"
+    assert (whole["error_type"], whole["error_message"]) == ("ValueError", "no")
+
+
+def test_what_is_given_up_comes_with_the_command_that_shows_it() -> None:
+    with written() as entries:
+        observe = EventLog(SystemClock(lambda: 5.0), {"notify": lambda request: f"show {request}"})
+        reason = DiscardReason.RETRY_ATTEMPTS_EXHAUSTED
+        observe(
+            events.RecordsDiscarded(**of_batch(1), condition=reason, attempts=2, request_id="r2")
+        )
+    (entry,) = entries
+    assert entry["message"] == "gave up 1 record after 2 attempts: RetryAttemptsExhausted"
+    assert entry["show"] == "show r2"

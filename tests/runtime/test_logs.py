@@ -144,6 +144,16 @@ def test_user_code_that_configures_structlog_does_not_take_our_entries_away() ->
     assert json.loads(theirs.getvalue()) == {"event": "order_seen"}
 
 
+def test_any_event_that_user_code_logs_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    for log_format in ("json", "pretty"):
+        stream = io.StringIO()
+        with logging_to(stream, format=log_format), inside_a_call():
+            for event in ("seen", ["a", "list"], {"a": "dict"}, None, 7, b"bytes"):
+                structlog.get_logger().info(event)
+        assert len(stream.getvalue().splitlines()) == 6
+
+
 def failing() -> None:
     raise ValueError("bad order")
 
@@ -163,7 +173,7 @@ def test_an_exception_is_told_with_its_traceback() -> None:
     for entry in told:
         assert entry["level"] == "error"
         assert entry["exception"].startswith("Traceback (most recent call last):")
-        assert entry["exception"].endswith("ValueError: bad order\n")
+        assert entry["exception"].endswith("ValueError: bad order")
     assert "exception" not in without
 
 
@@ -389,7 +399,7 @@ class Untouchable(io.StringIO):
 def test_a_program_that_configures_nothing_gets_warnings_and_is_left_alone_otherwise(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(logs._current, "sink", None)
+    monkeypatch.setattr(logs._Current, "sink", None)
     stream = Untouchable()
     monkeypatch.setattr(sys, "stderr", stream)
     get_logger().info("batch_done", records=3)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from runtime.test_log_json import ODD_VALUES
 
-from triggerkit.runtime.tallies import Tallies, counted, in_time
 from triggerkit.runtime.terminal_lines import TerminalLines
+from triggerkit.runtime.words import counted, in_time
 
-STAMP = "2026-01-31T10:20:30.456+00:00"
+STAMP = "10:20:30"
 TRACEBACK = 'Traceback (most recent call last):\n  File "app.py", line 3\nValueError: no\n'
 
 
@@ -18,6 +19,7 @@ def entry(event: str, level: str = "info", **fields: object) -> dict[str, object
 
 def batch(records: int = 10, lag: float = 0.4, **fields: object) -> dict[str, object]:
     numbers = {"records": records, "iterator_age_seconds": lag, "duration_seconds": 0.012}
+    fields = {"shard": "s-1", **fields}
     return entry("batch_done", **numbers, **fields)
 
 
@@ -50,66 +52,57 @@ def test_a_failure_comes_behind_what_was_counted_before_it() -> None:
     lines = plain()
     lines.lines(batch(), 0.0)
     lines.lines(batch(), 0.1)
-    shown = lines.lines(
-        entry("handler_failed", "error", request_id="r1", attempt=1, exception=TRACEBACK), 0.2
-    )
+    shown = failed(lines, 1)
     assert shown == [
         "10:20:30  bill  10 records done in 12 ms, lag 0.4 s",
-        "10:20:30  bill  FAILED, attempt 1",
-        "          Traceback (most recent call last):",
-        '            File "app.py", line 3',
+        "10:20:30  bill  error: attempt 1 failed\n"
+        "          Traceback (most recent call last):\n"
+        '            File "app.py", line 3\n'
         "          ValueError: no",
     ]
 
 
 def failed(lines: TerminalLines, attempt: int, exception: str | None = TRACEBACK) -> list[str]:
     fields = {"request_id": f"r{attempt}", "attempt": attempt, "error_type": "ValueError"}
-    told = {} if exception is None else {"exception": exception}
-    return lines.lines(
-        entry("handler_failed", "error", error_message="no", **fields, **told), float(attempt)
-    )
+    message = f"attempt {attempt} failed"
+    told = entry("handler_failed", "error", message=message, error_message="no", **fields)
+    return lines.lines(told if exception is None else {**told, "exception": exception}, attempt)
+
+
+def failed_in_full(lines: TerminalLines, attempt: int, exception: str = TRACEBACK) -> bool:
+    (line,) = failed(lines, attempt, exception)
+    return "Traceback" in line
 
 
 def test_the_same_traceback_again_is_one_line_and_another_is_shown() -> None:
     lines = plain()
-    assert len(failed(lines, 1)) == 4
-    assert failed(lines, 2) == ["10:20:30  bill  FAILED, attempt 2, as before: ValueError: no"]
-    assert len(failed(lines, 3, TRACEBACK.replace("3", "4"))) == 4
-    assert failed(lines, 4, None) == ["10:20:30  bill  FAILED, attempt 4: ValueError: no"]
-    assert len(failed(lines, 5)) == 4
+    assert failed_in_full(lines, 1)
+    error = "error_type=ValueError error_message=no"
+    assert failed(lines, 2) == [f"10:20:30  bill  error: attempt 2 failed, as before  {error}"]
+    assert failed_in_full(lines, 3, TRACEBACK.replace("3", "4"))
+    assert failed(lines, 4, None) == [f"10:20:30  bill  error: attempt 4 failed  {error}"]
+    assert failed_in_full(lines, 5)
     lines.lines(entry("records_discarded", "warning", records=1, attempt=5), 6.0)
-    assert len(failed(lines, 1)) == 4  # another batch: its reader may not have seen the first
+    assert failed_in_full(lines, 1)  # another batch: its reader may not have seen the first
 
 
 def test_a_failed_batch_names_its_error_where_no_traceback_did() -> None:
     lines = plain()
     failed(lines, 1)
-    fields = {"records": 2, "shard": "s-1", "iterator_age_seconds": 3.0, "error_type": "Timeout"}
-    told = entry("batch_failed", "warning", request_id="r1", error_message="late", **fields)
-    assert lines.lines(told, 2.0) == ["10:20:30  bill  2 records not done, lag 3 s, shard s-1"]
-    assert lines.lines(told, 2.0)[0].endswith("shard s-1: Timeout: late")
-
-
-def test_a_batch_that_failed_in_part_tells_how_far_it_came() -> None:
-    fields = {"records": 10, "done": 7, "shard": "s-1", "error_message": "3 reported"}
-    told = entry("batch_partly_failed", "warning", request_id="r1", **fields)
-    assert plain().lines(told, 0.0) == [
-        "10:20:30  bill  7 of 10 records done, lag 0 ms, shard s-1: 3 reported"
+    fields = {"records": 2, "shard": "s-1", "error_type": "Timeout", "error_message": "late"}
+    told = entry("batch_failed", "warning", request_id="r1", message="2 not done", **fields)
+    assert lines.lines(told, 2.0) == ["10:20:30  bill  warning: 2 not done"]
+    assert lines.lines(told, 2.0) == [
+        "10:20:30  bill  warning: 2 not done  error_type=Timeout error_message=late"
     ]
 
 
-def test_what_is_given_up_comes_with_the_command_that_shows_it() -> None:
-    given = entry(
-        "records_discarded",
-        "warning",
-        records=1,
-        attempt=2,
-        condition="RetryAttemptsExhausted",
-        hint="triggerkit failures show r2 failures.jsonl",
-    )
-    assert plain().lines(given, 0.0) == [
-        "10:20:30  bill  GAVE UP 1 record after 2 attempts: RetryAttemptsExhausted",
-        "          show: triggerkit failures show r2 failures.jsonl",
+def test_a_hint_and_the_command_that_shows_a_record_stand_below() -> None:
+    given = entry("records_discarded", "warning", message="gave up", show="triggerkit failures")
+    assert plain().lines({**given, "hint": "start it"}, 0.0) == [
+        "10:20:30  bill  warning: gave up\n"
+        "          fix: start it\n"
+        "          show: triggerkit failures"
     ]
 
 
@@ -144,11 +137,11 @@ def test_forty_shards_are_taken_in_one_line_before_the_first_batch() -> None:
     lines.lines(entry("lease_taken", shard="shardId-0000-1a2b3c4d", position="123"), 0.2)
     lines.lines(entry("shard_finished", shard="s-1"), 0.2)
     lines.lines(entry("lease_released", shard="s-2"), 0.2)
-    assert lines.lines(entry("draining", trigger=None, timeout_seconds=25.0), 0.3) == [
+    assert lines.lines(entry("draining", trigger=None, message="draining"), 0.3) == [
         "10:20:30  bill  reads shard ~1a2b3c4d on from where it stood",
         "10:20:30  bill  read shard s-1 to the end",
         "10:20:30  bill  let go of shard s-2",
-        "10:20:30  draining: running handlers get up to 25 s",
+        "10:20:30  draining",
     ]
 
 
@@ -172,13 +165,12 @@ def test_the_opening_is_one_screen_and_says_unlimited_retries_once() -> None:
     assert opening == [
         "triggerkit 1   app shop   state memory:",
         "",
-        "  bill   <-  dynamodb://orders   app.bill",
-        "         batch_size=7  on_failure=file:a b.jsonl",
-        '         filters=[{"a": 1}]',
+        "  bill   <-  dynamodb://orders   app.bill  batch_size=7",
+        '             on_failure=file:a b.jsonl  filters=[{"a": 1}]',
         "  count  <-  dynamodb://o   (disabled)",
         "",
         "  unlimited retries (bill, count): it is so so so so so so",
-        "    so so so so so so so so so so so so so so",
+        "  so so so so so so so so so so so so so so",
         "",
         "10:20:30  running",
     ]
@@ -193,7 +185,7 @@ def test_many_triggers_have_a_line_each() -> None:
         found = entry("trigger", trigger=name, source="dynamodb://o", options=options)
         shown += lines.lines(found, 0.0)
     assert len(shown) == 42
-    assert shown[-1] == "  t39  <-  dynamodb://o   batch_size=7 isolation=none"
+    assert shown[-1] == "  t39  <-  dynamodb://o  batch_size=7  isolation=none"
 
 
 def test_triggers_without_a_title_begin_behind_an_empty_line() -> None:
@@ -204,54 +196,53 @@ def test_triggers_without_a_title_begin_behind_an_empty_line() -> None:
     assert lines.lines(found, 0.0) == ["  bill  <-  dynamodb://o"]
 
 
-def test_a_call_that_fails_for_many_shards_is_a_sentence() -> None:
-    fields = {"operation": "Fetch", "error_message": "no answer", "hint": "start it"}
-    first, fix = (
-        plain()
-        .lines(entry("will_retry", "warning", shards=40, error_type="x", **fields), 0.0)[0]
-        .splitlines()
+def other(**fields: object) -> str:
+    """The line of an entry of user code."""
+    (line,) = plain().others({"event": "x", "level": "info", "timestamp": STAMP, **fields})
+    return line.removeprefix("10:20:30  ")
+
+
+@pytest.mark.parametrize("value", ODD_VALUES)
+def test_any_value_can_be_rendered(value: object) -> None:
+    assert other(value=value).split()[0] == "x"
+
+
+def test_a_line_is_short() -> None:
+    entry = {"shard": "shardId-00000001764085640000-1a2b3c4d", "records": 3, "extra": "two words"}
+    assert other(**entry, attempt=1, lag=0.0031416, app="shop") == (
+        'x  shard=~1a2b3c4d records=3 extra="two words" lag=0.00314'
     )
-    assert first == (
-        '10:20:30  bill  warning: cannot read 40 shards; tries again  error_message="no answer"'
-    )
-    assert fix.strip() == "fix: start it"
-    again = entry("recovered", operation="Fetch", shard="shard-000001a2b", after=12.4)
-    assert plain().lines(again, 0.0) == [
-        "10:20:30  bill  can read shard ~00001a2b again, after 12 s"
-    ]
-    survey = entry("recovered", operation="Survey", after=0.02)
-    assert plain().lines(survey, 0.0) == [
-        "10:20:30  bill  can list shards and leases again, after 20 ms"
+    assert other(attempt=2, nothing=None) == "x  attempt=2"
+
+
+def test_a_level_is_shown_where_it_is_not_the_usual_one() -> None:
+    assert other() == "x"
+    for level in ("debug", "warning", "error", "critical"):
+        assert other(level=level) == f"{level}: x"
+
+
+def test_long_sentences_stand_below_the_line() -> None:
+    first, *below = other(error_message="no answer " * 10, hint="start it").splitlines()
+    assert first == "x"
+    assert [line.strip() for line in below] == [("no answer " * 10).strip(), "fix: start it"]
+    assert other(error_message="no") == "x  error_message=no"
+
+
+def test_a_traceback_stands_below_its_line_which_does_not_repeat_its_end() -> None:
+    shown = other(error_type="X", error_message="no", exception="Traceback\n  x\nX: no\n")
+    assert shown.splitlines() == [
+        "x",
+        "          Traceback",
+        "            x",
+        "          X: no",
     ]
 
 
-def test_a_stall_is_one_sentence_with_its_cause_and_what_ends_it() -> None:
-    stall = {"waited_seconds": 32.0, "cause": "the handler", "ends_when": "the handler returns"}
-    call = entry("waiting", operation="Invoke", shard="shard-000001a2b", **stall)
-    assert plain().lines({**call, "error_message": "call 12 has not returned"}, 0.0) == [
-        "10:20:30  bill  shard ~00001a2b has not moved for 32 s: waits for the handler;"
-        ' goes on when the handler returns  error_message="call 12 has not returned"'
-    ]
-    (many,) = plain().lines(entry("waiting", "warning", shards=40, **stall), 0.0)
-    assert "warning: 40 shards have not moved for 32 s" in many
-    (none,) = plain().lines(entry("waiting", "warning", operation="Beat", **stall), 0.0)
-    assert "warning: nothing has moved for 32 s" in none
-    assert plain().lines(entry("recovered", shards=2, after=70), 0.0) == [
-        "10:20:30  bill  2 shards have moved again, after 70 s"
-    ]
-    assert plain().lines(entry("recovered", after=70), 0.0) == [
-        "10:20:30  bill  moves again, after 70 s"
-    ]
-
-
-def test_what_is_blocked_says_so_with_the_fix() -> None:
-    blocked = entry("blocked", "error", operation="Fetch", shards=3, hint="check the locator")
-    assert plain().lines(blocked, 0.0) == [
-        "10:20:30  bill  error: cannot read 3 shards: blocked until somebody acts, tried every 5 minutes\n"
-        "          fix: check the locator"
-    ]
-    (row,) = plain().lines(entry("blocked", "error", shard="shard-000001a2b"), 0.0)
-    assert "cannot go on with shard ~00001a2b" in row
+def test_no_field_of_user_code_can_pose_as_a_line_of_ours() -> None:
+    forged = "a\n10:20:30  bill  forged"
+    for name in ("stack", "message", "hint", "error_message", "show", "triggers", "anything"):
+        shown = other(**{name: forged, "trigger": "bill"})
+        assert not any(line.startswith("10:20:30") for line in shown.splitlines()), name
 
 
 def test_verbose_tells_every_batch() -> None:
@@ -288,10 +279,3 @@ def test_counts_agree_with_their_noun() -> None:
         "1 record",
         "2,000 records",
     ]
-
-
-@pytest.mark.parametrize("field", ["records", "iterator_age_seconds", "duration_seconds"])
-def test_a_field_of_another_kind_harms_no_count(field: str) -> None:
-    tallies = Tallies()
-    tallies.count({"event": "batch_done", "trigger": "bill", field: "many"}, 0.0)
-    assert len(tallies.take_due(0.0)) == 1

@@ -50,7 +50,7 @@ from triggerkit.ports import Services, Source
 from triggerkit.registry import open_source
 from triggerkit.runtime.clock import SystemClock
 from triggerkit.runtime.pools import ThreadRunner
-from triggerkit.runtime.tallies import counted
+from triggerkit.runtime.words import counted
 from triggerkit.sources.dynamodb.source import describe_stream
 from triggerkit.sources.dynamodb.streams_api import StreamShape
 

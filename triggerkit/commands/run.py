@@ -19,8 +19,8 @@ from triggerkit.errors import (
     HandlerError,
 )
 from triggerkit.runtime.clock import SystemClock
-from triggerkit.runtime.logs import settle
-from triggerkit.runtime.process import announce, own_streams, tell_ready, tell_stopped, worker_pools
+from triggerkit.runtime.logs import own_streams, settle
+from triggerkit.runtime.process import announce, tell_ready, tell_stopped, worker_pools
 from triggerkit.runtime.worker import RunFlags, RunningWorker
 from triggerkit.settings import container_sign, refuse_implicit_state
 

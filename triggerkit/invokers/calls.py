@@ -283,6 +283,7 @@ class Callee:
         failure = outcome.failure
         self.log.error(
             "handler_failed",
+            message=f"attempt {invocation.attempt} failed",
             error_type=failure.error_type,
             error_message=failure.error_message,
             **fields,

@@ -6,10 +6,11 @@ Field names are those of the public log fields; no item contents.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 from triggerkit.core import events
-from triggerkit.core.model import Batch, Lease, ShardId, shard_name
+from triggerkit.core.events import Operation
+from triggerkit.core.model import ShardId, shard_name
 from triggerkit.core.outcome import (
     Failed,
     GivenUp,
@@ -22,10 +23,31 @@ from triggerkit.errors import TriggerkitError
 from triggerkit.ports import Clock
 from triggerkit.runtime.logs import get_logger
 from triggerkit.runtime.repeated_failures import RepeatedFailures
+from triggerkit.runtime.words import counted, in_time, short_name
 
 log = get_logger()
 
-HandlerEvent = events.BatchDone | events.BatchFailed
+Fields: TypeAlias = dict[str, object]
+
+WORDS: Mapping[Operation | None, str] = {
+    None: "go on with",
+    Operation.BEAT: "renew this worker's session",
+    Operation.CANCEL: "cancel a call",
+    Operation.CREATE: "write down new shards",
+    Operation.DISCARD: "send a failure record",
+    Operation.EXPIRE: "expire a silent worker",
+    Operation.FETCH: "read",
+    Operation.FIND_CHILDREN: "find what comes after",
+    Operation.FINISH: "finish",
+    Operation.FORGET: "forget",
+    Operation.INVOKE: "call the handler for",
+    Operation.PIN: "store where to start",
+    Operation.RELEASE: "let go of",
+    Operation.SAVE: "save the position of",
+    Operation.SURVEY: "list shards and leases",
+    Operation.TAKE: "take",
+}
+"""What an operation is for a person; those that a shard may follow end so that it can."""
 
 
 class EventLog:
@@ -41,12 +63,18 @@ class EventLog:
     def __call__(self, event: events.Event) -> None:
         """Write the line of one event, if it has one."""
         match event:
-            case events.BatchStarted() | events.BatchDone() | events.BatchFailed():
-                _log_batch(event)
+            case events.BatchStarted(mapping=mapping, records=records):
+                log.debug("batch_invoked", **_of(mapping), records=records)
+            case events.BatchDone():
+                _log_done(event)
+            case events.BatchFailed():
+                _log_failed(event)
             case events.RecordsDiscarded():
                 self._log_discarded(event)
-            case events.CallFailed() | events.MovedAgain() | events.Waiting() | events.Blocked():
-                self._log_stall(event)
+            case events.CallFailed() | events.MovedAgain():
+                self._log_call(event)
+            case events.Waiting() | events.Blocked():
+                _log_stall(event)
             case (
                 events.ShardTaken()
                 | events.ShardFinished()
@@ -73,14 +101,17 @@ class EventLog:
     def _log_discarded(self, event: events.RecordsDiscarded) -> None:
         shown_by = self._shown_by.get(event.mapping.trigger)
         command = shown_by(event.request_id) if shown_by else ""
+        records, attempts = counted(event.records, "record"), counted(event.attempts, "attempt")
+        condition = event.condition.value
         log.warning(
             "records_discarded",
+            message=f"gave up {records} after {attempts}: {condition}",
             **_of(event.mapping),
-            condition=event.condition.value,
+            condition=condition,
             attempt=event.attempts,
             request_id=event.request_id,
-            **({"hint": command} if command else {}),
-            **_records(event.shard, event.batch),
+            **({"show": command} if command else {}),
+            **_records(event),
         )
 
     def _log_shard(
@@ -92,55 +123,92 @@ class EventLog:
         | events.GapFound
         | events.CheckpointSaved,
     ) -> None:
-        told = {**_of(event.mapping), "shard": shard_name(event.shard)}
+        fields = {**_of(event.mapping), "shard": shard_name(event.shard)}
+        if isinstance(event, events.ShardFinished | events.ShardReleased | events.LeaseLost):
+            self._failures.forget(event.mapping, event.shard)
         match event:
             case events.ShardTaken(position=position):
                 number = position.sequence_number or position.kind.value
-                log.info("lease_taken", **told, position=number)
+                log.info("lease_taken", **fields, position=number)
             case events.ShardFinished(children=children, taken=taken):
-                self._failures.forget(event.mapping, event.shard)
-                _log_finished(told, children or (), taken)
+                names = [shard_name(child) for child in children or ()]
+                log.info("shard_finished", **fields, children=names, taken=len(taken))
             case events.ShardReleased():
-                self._failures.forget(event.mapping, event.shard)
-                log.info("lease_released", **told)
+                log.info("lease_released", **fields)
             case events.LeaseLost():
-                self._failures.forget(event.mapping, event.shard)
-                log.warning("lease_lost", **told)
+                log.warning("lease_lost", **fields)
             case events.GapFound():
-                _log_gap(told, event)
+                _log_gap(fields, event)
             case events.CheckpointSaved(position=position):
                 number = position.sequence_number or position.kind.value
-                log.debug("checkpoint_saved", **told, position=number)
+                log.debug("checkpoint_saved", **fields, position=number)
             case _:
                 assert_never(event)
 
-    def _log_stall(
-        self, event: events.CallFailed | events.MovedAgain | events.Waiting | events.Blocked
-    ) -> None:
-        told = _of(event.mapping)
-        operation = event.operation.value if event.operation else None
-        if operation:
-            told["operation"] = operation
+    def _log_call(self, event: events.CallFailed | events.MovedAgain) -> None:
+        operation = (event.mapping, event.operation)
         match event:
             case events.CallFailed(shard=shard, error=error):
-                key, now_seconds = (event.mapping, operation), self._clock.now().monotonic_seconds
-                count = self._failures.failed(key, shard, _code(error), now_seconds)
+                now_seconds = self._clock.now().monotonic_seconds
+                count = self._failures.failed(operation, shard, _code(error), now_seconds)
+                shards = (shard,) if shard else ()
                 if count:
-                    about = _about((shard,) if shard else (), count)
-                    log.warning("will_retry", **told, **about, **_error(error))
+                    log.warning(
+                        "will_retry",
+                        message=f"cannot {_doing(event, shards, count)}; tries again",
+                        **_call(event, shards, count),
+                        **_error(error),
+                    )
             case events.MovedAgain(shards=shards, after_seconds=after_seconds, reported=reported):
-                count = self._failures.moved((event.mapping, operation), shards)
+                count = self._failures.moved(operation, shards)
                 if count or reported:
-                    about = _about(shards, max(count, len(shards)))
-                    log.info("recovered", **told, **about, after=after_seconds)
-            case events.Waiting():
-                _log_waiting(told, event)
-            case events.Blocked(shards=shards, cause=cause, fix=fix, error=error):
-                code = {"error_type": _code(error)} if error is not None else {}
-                about = _about(shards, len(shards))
-                log.error("blocked", **told, **about, **code, error_message=cause, hint=fix)
+                    count = max(count, len(shards))
+                    can = f"can {_doing(event, shards, count)}"
+                    if event.operation is None:
+                        can = f"{_shards(shards, count)} moved" if shards else "moved"
+                    log.info(
+                        "recovered",
+                        message=f"{can} again, after {in_time(after_seconds)}",
+                        **_call(event, shards, count),
+                        after=after_seconds,
+                    )
             case _:
                 assert_never(event)
+
+
+def _log_stall(event: events.Waiting | events.Blocked) -> None:
+    shards, error = event.shards, event.error
+    fields = _call(event, shards, len(shards))
+    code = {"error_type": _code(error)} if error is not None else {}
+    match event:
+        case events.Waiting():
+            hint = error.hint if isinstance(error, TriggerkitError) else ""
+            cause, waited = event.cause.value, in_time(event.waited_seconds)
+            # a handler without a timeout may take its time: that it does is no warning
+            write = log.info if event.expected else log.warning
+            write(
+                "waiting",
+                message=f"{_not_moved(shards)} for {waited}: waits for {cause}; goes on when {event.ends_when}",
+                **fields,
+                waited_seconds=round(event.waited_seconds, 1),
+                cause=cause,
+                **code,
+                error_message=event.detail,
+                ends_when=event.ends_when,
+                **({"hint": hint} if hint else {}),
+            )
+        case events.Blocked(cause=reason, fix=fix):
+            log.error(
+                "blocked",
+                message=f"cannot {_doing(event, shards, len(shards))}: blocked until somebody acts,"
+                " tried every 5 minutes",
+                **fields,
+                **code,
+                error_message=reason,
+                hint=fix,
+            )
+        case _:
+            assert_never(event)
 
 
 def _log_worker(event: events.SessionLost | events.Draining | events.DrainExpired) -> None:
@@ -150,11 +218,15 @@ def _log_worker(event: events.SessionLost | events.Draining | events.DrainExpire
                 "session_lost",
                 session=session,
                 fresh_session=fresh,
-                message="the other workers took this one for dead: it lets go of its shards"
+                message="the other workers have expired this one's session: it lets go of its shards"
                 " and joins again",
             )
         case events.Draining(timeout_seconds=timeout_seconds):
-            log.info("draining", timeout_seconds=timeout_seconds)
+            log.info(
+                "draining",
+                message=f"draining: running handlers get up to {in_time(timeout_seconds)}",
+                timeout_seconds=timeout_seconds,
+            )
         case events.DrainExpired():
             log.warning(
                 "drain_expired",
@@ -165,45 +237,126 @@ def _log_worker(event: events.SessionLost | events.Draining | events.DrainExpire
             assert_never(event)
 
 
-def _log_batch(event: events.BatchStarted | HandlerEvent) -> None:
-    match event:
-        case events.BatchStarted():
-            log.debug("batch_invoked", **_of(event.mapping), records=event.records)
-        case events.BatchDone():
-            _log_done(event)
-        case events.BatchFailed():
-            _log_failed(event)
+def _log_gap(fields: Fields, event: events.GapFound) -> None:
+    gap = event.gap
+    known = gap.from_seconds > 0.0 and gap.to_seconds > 0.0
+    log.error(
+        "records_lost",
+        **fields,
+        last_sequence_number=gap.last_seen or "TRIM_HORIZON",
+        first_sequence_number=gap.resumed_at or "SHARD_END",
+        gap_seconds=gap.to_seconds - gap.from_seconds if known else None,
+        error_message=event.reason,
+    )
+
+
+def _log_done(event: events.BatchDone) -> None:
+    match event.outcome:
+        case RecordsEnded(done=done) if len(done) < event.records:
+            # what was not tried waits for a failed record of its key, or for the next owner
+            log.info("batch_partly_done", outcome="stopped", done=len(done), **_batch(event))
         case _:
-            assert_never(event)
+            log.info("batch_done", outcome="succeeded", **_batch(event))
 
 
-def _of(mapping: events.MappingId | None) -> dict[str, object]:
+def _log_failed(event: events.BatchFailed) -> None:
+    match event.outcome:
+        case PartlyFailed(index=index, failure=failure):
+            name, outcome = "batch_partly_failed", "partly_failed"
+            fields: Fields = {"done": index}
+        case RecordsEnded(done=done, failed=failed, discarded=discarded, invalid=invalid):
+            name, outcome = "batch_partly_failed", "partly_failed"
+            failure = (*failed, *discarded, *invalid)[0].failure
+            fields = {
+                "done": len(done),
+                "failed": len(failed),
+                "discarded": len(discarded),
+                "invalid": len(invalid),
+            }
+        case Failed(failure=failure):
+            name, outcome, fields = "batch_failed", "failed", {}
+        case GivenUp(failure=failure):
+            name, outcome, fields = "batch_failed", "given_up", {}
+        case NotInvoked(reason=reason):
+            log.warning("batch_not_invoked", outcome="not_invoked", reason=reason, **_batch(event))
+            return
+        case Succeeded():
+            raise AssertionError("a call that succeeded has not failed")
+        case _:
+            assert_never(event.outcome)
+    done_records, records = fields.get("done"), counted(event.records, "record")
+    what = f"{done_records:,} of {records} done" if done_records else f"{records} not done"
+    log.warning(
+        name,
+        message=f"{what}, lag {in_time(event.iterator_age_seconds)},"
+        f" shard {short_name(shard_name(event.shard))}",
+        outcome=outcome,
+        **fields,
+        request_id=failure.request_id,
+        **({"error_type": failure.error_type} if failure.error_type else {}),
+        error_message=failure.error_message,
+        **_batch(event),
+    )
+
+
+def _batch(event: events.BatchDone | events.BatchFailed) -> Fields:
+    return {
+        **_of(event.mapping),
+        "attempt": event.attempt,
+        "duration_seconds": round(event.duration_seconds, 6),
+        "iterator_age_seconds": round(event.iterator_age_seconds, 3),
+        **_records(event),
+    }
+
+
+def _records(event: events.BatchDone | events.BatchFailed | events.RecordsDiscarded) -> Fields:
+    return {
+        "shard": shard_name(event.shard),
+        "records": event.records,
+        "first_sequence_number": event.first_sequence_number,
+        "last_sequence_number": event.last_sequence_number,
+    }
+
+
+def _of(mapping: events.MappingId | None) -> Fields:
     if mapping is None:
         return {}
     return {"trigger": mapping.trigger, "source": mapping.source}
 
 
-def _about(shards: tuple[ShardId, ...], count: int) -> dict[str, object]:
-    """What a call was about: one shard, so many, or none in particular."""
+CallEvent: TypeAlias = events.CallFailed | events.MovedAgain | events.Waiting | events.Blocked
+
+
+def _call(event: CallEvent, shards: tuple[ShardId, ...], count: int) -> Fields:
+    """What a call was about: an operation, and one shard, so many, or none in particular."""
+    fields = _of(event.mapping)
+    if event.operation:
+        fields["operation"] = event.operation.value
+    if count > 1 and shards:
+        return {**fields, "shards": count}
+    return {**fields, "shard": shard_name(shards[0])} if shards else fields
+
+
+def _doing(event: CallEvent, shards: tuple[ShardId, ...], count: int) -> str:
+    words = WORDS[event.operation]
+    return f"{words} {_shards(shards, count)}" if shards else words
+
+
+def _not_moved(shards: tuple[ShardId, ...]) -> str:
     if not shards:
-        return {}
-    return {"shards": count} if count > 1 else {"shard": shard_name(shards[0])}
+        return "nothing has moved"
+    return f"{_shards(shards, len(shards))} {'have' if len(shards) > 1 else 'has'} not moved"
 
 
-def _records(shard: ShardId, batch: Batch) -> dict[str, object]:
-    return {
-        "shard": shard_name(shard),
-        "records": len(batch),
-        "first_sequence_number": batch.records[0].sequence_number,
-        "last_sequence_number": batch.records[-1].sequence_number,
-    }
+def _shards(shards: tuple[ShardId, ...], count: int) -> str:
+    return counted(count, "shard") if count > 1 else f"shard {short_name(shard_name(shards[0]))}"
 
 
 def _code(error: Exception) -> str:
     return error.code if isinstance(error, TriggerkitError) else type(error).__name__
 
 
-def _error(error: Exception) -> dict[str, object]:
+def _error(error: Exception) -> Fields:
     """A fault of an adapter itself is shown with its traceback."""
     known = isinstance(error, TriggerkitError)
     return {
@@ -212,104 +365,3 @@ def _error(error: Exception) -> dict[str, object]:
         "hint": error.hint if isinstance(error, TriggerkitError) else "",
         "exc_info": None if known else error,
     }
-
-
-def _log_finished(
-    told: dict[str, object], children: tuple[ShardId, ...], taken: tuple[Lease, ...]
-) -> None:
-    names = [shard_name(child) for child in children]
-    log.info("shard_finished", **told, children=names, taken=len(taken))
-
-
-def _log_gap(told: dict[str, object], event: events.GapFound) -> None:
-    gap = event.gap
-    known = gap.from_seconds > 0.0 and gap.to_seconds > 0.0
-    log.error(
-        "records_lost",
-        **told,
-        last_sequence_number=gap.last_seen or "TRIM_HORIZON",
-        first_sequence_number=gap.resumed_at or "SHARD_END",
-        gap_seconds=gap.to_seconds - gap.from_seconds if known else None,
-        error_message=event.reason,
-    )
-
-
-def _log_waiting(told: dict[str, object], event: events.Waiting) -> None:
-    """A handler without a timeout may take its time: that it does is no warning."""
-    write = log.info if event.expected else log.warning
-    code = {"error_type": _code(event.error)} if event.error is not None else {}
-    hint = event.error.hint if isinstance(event.error, TriggerkitError) else ""
-    write(
-        "waiting",
-        **told,
-        **_about(event.shards, len(event.shards)),
-        waited_seconds=round(event.waited_seconds, 1),
-        cause=event.cause.value,
-        **code,
-        error_message=event.detail,
-        ends_when=event.ends_when,
-        **({"hint": hint} if hint else {}),
-        message=f"nothing has moved for {event.waited_seconds:.0f} s: waits for {event.cause.value}",
-    )
-
-
-def _facts(event: HandlerEvent) -> dict[str, object]:
-    return {
-        **_of(event.mapping),
-        "attempt": event.attempt,
-        "duration_seconds": round(event.duration_seconds, 6),
-        "iterator_age_seconds": round(event.iterator_age_seconds, 3),
-        **_records(event.shard, event.batch),
-    }
-
-
-def _log_done(event: events.BatchDone) -> None:
-    match event.outcome:
-        case RecordsEnded(done=done) if len(done) < event.records:
-            # what was not tried waits for a failed record of its key, or for the next owner
-            log.info("batch_partly_done", outcome="stopped", done=len(done), **_facts(event))
-        case _:
-            log.info("batch_done", outcome="succeeded", **_facts(event))
-
-
-def _log_failed(event: events.BatchFailed) -> None:
-    facts = _facts(event)
-    match event.outcome:
-        case PartlyFailed(index=index, failure=failure):
-            log.warning(
-                "batch_partly_failed",
-                outcome="partly_failed",
-                done=index,
-                request_id=failure.request_id,
-                error_message=failure.error_message,
-                **facts,
-            )
-        case RecordsEnded(done=done, failed=failed, discarded=discarded, invalid=invalid):
-            first = (*failed, *discarded, *invalid)[0].failure
-            log.warning(
-                "batch_partly_failed",
-                outcome="partly_failed",
-                done=len(done),
-                failed=len(failed),
-                discarded=len(discarded),
-                invalid=len(invalid),
-                request_id=first.request_id,
-                error_type=first.error_type,
-                error_message=first.error_message,
-                **facts,
-            )
-        case Failed(failure=failure) | GivenUp(failure=failure):
-            log.warning(
-                "batch_failed",
-                outcome="given_up" if isinstance(event.outcome, GivenUp) else "failed",
-                request_id=failure.request_id,
-                error_type=failure.error_type,
-                error_message=failure.error_message,
-                **facts,
-            )
-        case NotInvoked(reason=reason):
-            log.warning("batch_not_invoked", outcome="not_invoked", reason=reason, **facts)
-        case Succeeded():
-            raise AssertionError("a call that succeeded has not failed")
-        case _:
-            assert_never(event.outcome)

@@ -1,4 +1,4 @@
-"""Where log entries go: all to one stream, one whole line at a time, whoever logs.
+"""Where log entries go: all to one stream, one whole line at a time.
 
 Entries come from our own loggers (`get_logger`), from structlog as user code finds it, and from the standard
 `logging` module. All get the fields of the call that is under way, which nothing that user code adds can
@@ -8,7 +8,7 @@ The root logger has one handler before the user's module is imported, as on Lamb
 then makes of loggers, levels and handlers holds. A record counts from the level that user code gave its
 logger or the root logger. Where it gave none, it counts from the level of the log inside of calls, and
 from WARNING on elsewhere, where third parties log. A record that a handler of the user's writes to a
-standard stream is a line of output already and is not told again.
+standard stream is a line of output already and is not logged again.
 """
 
 from __future__ import annotations
@@ -16,17 +16,28 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import traceback
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal, NoReturn, TextIO, TypeAlias, cast
+from typing import Literal, NoReturn, Protocol, TextIO, TypeAlias, cast
 
 import structlog
-from structlog.typing import FilteringBoundLogger
+from structlog.contextvars import get_contextvars, merge_contextvars
+from structlog.processors import add_log_level, format_exc_info
+from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
-from triggerkit.invokers.capture import ScopedStream, call_here, is_captured, real_stream
+from triggerkit.core.masking import masked_value
+from triggerkit.core.safe_text import safe
+from triggerkit.invokers.capture import (
+    ScopedStream,
+    call_here,
+    capture_streams,
+    is_captured,
+    real_stream,
+)
 from triggerkit.runtime.colours import is_terminal, wants_colours
-from triggerkit.runtime.log_sinks import OUTPUT, JsonSink, LogSink, TerminalSink, keep_beside
+from triggerkit.runtime.log_json import JsonSink
+from triggerkit.runtime.terminal import TerminalSink
 
 LogFormat: TypeAlias = Literal["auto", "pretty", "json"]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error", "critical"]
@@ -35,6 +46,25 @@ _NUMBERS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _NOISY = ("asyncio", "boto3", "botocore", "s3transfer", "urllib3")
 _PLAIN_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _PROCESS_FIELDS = frozenset({"timestamp", "level", "app", "env", "worker", "exception"})
+_HANDLERS_OWN = frozenset({"handler_printed", "handler_logged"})
+"""Events whose message is the handler's own: no secret is looked for in it."""
+
+
+class LogSink(Protocol):
+    """Writes entries; called on any thread, never blocks."""
+
+    @property
+    def always_shown(self) -> frozenset[str]:
+        """Events of our own that are written whatever the level of the log."""
+        ...
+
+    def write(self, entry: dict[str, object], *, ours: bool, keep: bool) -> None:
+        """Write one entry. `ours`: an event of triggerkit's own. `keep`: it must not be dropped to make room."""
+        ...
+
+    def close(self) -> None:
+        """Write what waits; entries may still come."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +85,13 @@ _UNCONFIGURED = LogSettings(level="warning")
 """Until `configure_logging`, and in a program that logs by itself."""
 
 
+class _Current:
+    """What is configured; before that, warnings go to stderr."""
+
+    sink: LogSink | None = None
+    threshold: int = _NUMBERS[_UNCONFIGURED.level]
+
+
 def configure_logging(settings: LogSettings, stream: TextIO) -> Callable[[], None]:
     """Send every log entry of the process to `stream`.
 
@@ -65,26 +102,28 @@ def configure_logging(settings: LogSettings, stream: TextIO) -> Callable[[], Non
     Returns:
         What brings the former configuration back.
     """
-    former_sink, former_structlog = _current.sink, structlog.get_config()
-    sink = _current.sink = _make_sink(settings, stream)
+    former_sink, former_threshold = _Current.sink, _Current.threshold
+    former_structlog = structlog.get_config()
+    sink = _Current.sink = _make_sink(settings, stream)
+    _Current.threshold = _NUMBERS[settings.level]
     if former_sink is not None:
-        former_sink.close()  # writes what it holds back
+        former_sink.close()
     else:
         structlog.configure(
-            processors=_PROCESSORS,
+            processors=_USER_STEPS,
             wrapper_class=_WRAPPER,
             context_class=dict,
             logger_factory=structlog.PrintLoggerFactory(),  # for processors of the user's that render
             cache_logger_on_first_use=False,
         )
-    restore_root = _take_root(_NUMBERS[settings.level], first=former_sink is None)
+    restore_root = _take_root(_Current.threshold, first=former_sink is None)
 
     def restore() -> None:
         restore_root()
         if former_sink is None:
             structlog.configure(**former_structlog)
         sink.close()
-        _current.sink = former_sink
+        _Current.sink, _Current.threshold = former_sink, former_threshold
 
     return restore
 
@@ -97,78 +136,62 @@ def get_logger() -> FilteringBoundLogger:
     return cast(FilteringBoundLogger, logger)
 
 
-class _Current:
-    """The sink in use; before any configuration, warnings go to stderr."""
-
-    sink: LogSink | None = None
-
-
-_current = _Current()
-
-
-def share_terminal() -> Callable[[], None]:
-    """Keep the status line apart from what others write to the terminal; before `capture_streams`.
-
-    Returns:
-        What puts the streams back.
-    """
-    return keep_beside(_current.sink)
+@contextmanager
+def own_streams() -> Iterator[None]:
+    """What is printed becomes log entries; at the end all is written, and no status line is shown any more."""
+    restore = capture_streams(get_logger())
+    try:
+        yield
+    finally:
+        settle()
+        restore()
 
 
 def settle() -> None:
     """Write what is still held back, and show no status line any more."""
-    if _current.sink is not None:
-        _current.sink.close()
+    if _Current.sink is not None:
+        _Current.sink.close()
 
 
 def _make_sink(settings: LogSettings, stream: TextIO) -> LogSink:
-    terminal, threshold = is_terminal(stream), _NUMBERS[settings.level]
-    real = real_stream(stream)
+    terminal, real = is_terminal(stream), real_stream(stream)
     if settings.format == "json" or (settings.format == "auto" and not terminal):
-        return JsonSink(real, threshold, settings.fields)
+        return JsonSink(real, settings.fields)
     can_move = terminal and os.environ.get("TERM", "dumb") != "dumb"
     return TerminalSink(
         real,
-        threshold,
         colours=wants_colours(real),
+        everything=settings.level == "debug",
         live=settings.live and can_move and settings.level == "info",
     )
 
 
-def _write(
-    level: str, entry: MutableMapping[str, object], *, ours: bool = False, chosen: bool = False
-) -> None:
-    """Write an entry; one whose level user code has `chosen` counts at every level of the log."""
-    number = 50 if chosen else _NUMBERS.get(level, 50)
-    is_quiet = number < _NUMBERS[_UNCONFIGURED.level] and entry.get("event") != OUTPUT
-    if _current.sink is None and is_quiet:
-        return  # without a look at stderr, which is the program's own
+def _write(entry: EventDict, number: int, *, ours: bool) -> None:
+    """Write an entry if its level, as a number, counts."""
+    event, sink = entry.get("event"), _Current.sink
+    always = ours and event in (JsonSink if sink is None else sink).always_shown
+    if number < _Current.threshold and not always:
+        return  # in a program that configures nothing, without a look at its stderr
+    sink = sink or _make_sink(_UNCONFIGURED, sys.stderr)
     entry.update(call_here())
-    error = entry.pop("exc_info", None)
-    if error is not None and error is not False:
-        shown = _exception_of(error)
-        if shown is not None:
-            entry["exception"] = "".join(traceback.format_exception(shown))
-    sink = _current.sink or _make_sink(_UNCONFIGURED, sys.stderr)
-    sink.write(level, number, entry, ours=ours)
+    unmasked = {"message", "shown_records"} if event in _HANDLERS_OWN else {"shown_records"}
+    shown = {name: one if name in unmasked else masked_value(one) for name, one in entry.items()}
+    sink.write(shown, ours=ours, keep=number >= logging.WARNING or event == "stopped")
 
 
-def _exception_of(given: object) -> BaseException | None:
-    match given:
-        case BaseException():
-            return given
-        case (_, BaseException() as error, _):
-            return error
-        case _:
-            return sys.exc_info()[1]
-
-
-def _relay(_: object, method: str, entry: MutableMapping[str, Any]) -> NoReturn:
-    _write(_LEVEL_OF_METHOD.get(method, method), _beside_ours(entry))
+def _write_ours(_: object, __: str, entry: EventDict) -> NoReturn:
+    _write(entry, _NUMBERS.get(entry["level"], 50), ours=True)
     raise structlog.DropEvent
 
 
-def _beside_ours(given: Mapping[str, object]) -> dict[str, object]:
+def _write_users(_: object, __: str, entry: EventDict) -> NoReturn:
+    if not isinstance(entry.get("event"), str):
+        entry["event"] = safe(entry.get("event"))
+    _write(entry, _NUMBERS.get(entry["level"], 50), ours=False)
+    raise structlog.DropEvent
+
+
+def _keep_our_fields(_: object, __: str, given: EventDict) -> EventDict:
     """The fields of user code: those that would replace ours are kept under `extra`."""
     call = call_here()
     taken = {
@@ -180,18 +203,15 @@ def _beside_ours(given: Mapping[str, object]) -> dict[str, object]:
     return {**beside, "extra": taken} if taken else beside
 
 
-def _relay_own(_: object, method: str, entry: MutableMapping[str, Any]) -> NoReturn:
-    _write(_LEVEL_OF_METHOD.get(method, method), entry, ours=True)
-    raise structlog.DropEvent
-
-
-_LEVEL_OF_METHOD = {"warn": "warning", "exception": "error", "fatal": "critical"}
-_PROCESSORS: list[structlog.typing.Processor] = [structlog.contextvars.merge_contextvars, _relay]
-_OWN_STEPS: list[structlog.typing.Processor] = [
-    structlog.contextvars.merge_contextvars,
-    _relay_own,
-]
 _WRAPPER = structlog.make_filtering_bound_logger(logging.NOTSET)
+_OWN_STEPS: list[Processor] = [merge_contextvars, add_log_level, format_exc_info, _write_ours]
+_USER_STEPS: list[Processor] = [
+    merge_contextvars,
+    _keep_our_fields,
+    add_log_level,
+    format_exc_info,
+    _write_users,
+]
 
 
 class _RootHandler(logging.Handler):
@@ -212,15 +232,16 @@ class _RootHandler(logging.Handler):
             self.handleError(record)
             return
         extra = {name: value for name, value in vars(record).items() if name not in _PLAIN_RECORD}
-        context = structlog.contextvars.get_contextvars()
-        entry: dict[str, object] = {
-            **_beside_ours({**context, **extra}),
+        entry = {
+            **_keep_our_fields(None, "", {**get_contextvars(), **extra}),
             "event": "handler_logged" if inside else "logged",
             "message": message,
             "logger": record.name,
+            "level": _level_of(record.levelno),
             "exc_info": error,
         }
-        _write(_level_of(record.levelno), entry, chosen=chosen)
+        number = logging.CRITICAL if chosen else _NUMBERS[entry["level"]]
+        _write(format_exc_info(None, "", entry), number, ours=False)
 
 
 _root_handler = _RootHandler()
@@ -228,7 +249,7 @@ _root_handler = _RootHandler()
 
 
 class _OwnLevel(int):
-    """A level that we have set, to be told from one that user code has set."""
+    """A level that we have set, which differs so from one that user code has set."""
 
 
 def _take_root(threshold: int, *, first: bool) -> Callable[[], None]:
@@ -256,7 +277,7 @@ def _take_root(threshold: int, *, first: bool) -> Callable[[], None]:
 
 def _has_chosen_level(name: str) -> bool:
     """Whether user code has set the level from which on records of this logger count."""
-    for logger in _line_of(name):
+    for logger in _with_parents(name):
         if logger.level:
             return not isinstance(logger.level, _OwnLevel)
     return False
@@ -264,7 +285,7 @@ def _has_chosen_level(name: str) -> bool:
 
 def _is_printed(record: logging.LogRecord) -> bool:
     """Whether a handler of the user's writes the record to a standard stream."""
-    for logger in _line_of(record.name):
+    for logger in _with_parents(record.name):
         if any(_prints(handler, record) for handler in logger.handlers):
             return True
         if not logger.propagate:
@@ -281,7 +302,7 @@ def _prints(handler: logging.Handler, record: logging.LogRecord) -> bool:
     return is_standard and bool(handler.filter(record))
 
 
-def _line_of(name: str) -> Iterator[logging.Logger]:
+def _with_parents(name: str) -> Iterator[logging.Logger]:
     """A logger and those above it, the root logger last."""
     logger: logging.Logger | None = logging.getLogger(name)
     while logger is not None:
@@ -291,8 +312,5 @@ def _line_of(name: str) -> Iterator[logging.Logger]:
 
 def _level_of(number: int) -> str:
     """The highest level at or below `number`; loggers may use numbers of their own."""
-    return max((name for name in _NUMBERS if _NUMBERS[name] <= number), key=_rank, default="debug")
-
-
-def _rank(level: str) -> int:
-    return _NUMBERS[level]
+    levels = reversed(_NUMBERS)
+    return next((level for level in levels if _NUMBERS[level] <= number), "debug")

@@ -1,4 +1,4 @@
-"""What a worker needs of its process, and says about itself: pools, standard streams, first and last lines."""
+"""The pools of a worker, and the first and last lines that it logs."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from contextlib import contextmanager
 
 from triggerkit import __version__
 from triggerkit.core.options import read_options
-from triggerkit.invokers.capture import capture_streams
 from triggerkit.runtime.counts import Counts
 from triggerkit.runtime.log_writer import lines_dropped
-from triggerkit.runtime.logs import get_logger, settle, share_terminal
+from triggerkit.runtime.logs import get_logger, settle
 from triggerkit.runtime.opening import Pools
 from triggerkit.runtime.pools import ThreadRunner
+from triggerkit.runtime.words import counted
 from triggerkit.settings import MappingPlan, Settings
 
 log = get_logger()
@@ -35,19 +35,6 @@ def worker_pools() -> Iterator[Pools]:
     finally:
         for pool in pools:
             pool.close()
-
-
-@contextmanager
-def own_streams() -> Iterator[None]:
-    """What handlers print becomes log lines; the terminal is shared with the status line."""
-    restore_terminal = share_terminal()
-    restore_streams = capture_streams(log)
-    try:
-        yield
-    finally:
-        settle()
-        restore_streams()
-        restore_terminal()
 
 
 def announce(plans: Sequence[MappingPlan], settings: Settings | None = None) -> None:
@@ -99,12 +86,16 @@ def tell_ready(settings: Settings, *, burst: bool) -> None:
 
 def tell_stopped(counts: Counts) -> None:
     """The last line: what was done since the start."""
+    done, discarded, dropped = counts.records_done, counts.records_discarded, lines_dropped()
     log.info(
         "stopped",
-        records_done=counts.records_done,
-        records_discarded=counts.records_discarded,
+        message=f"stopped: {counted(done, 'record')} done"
+        + (f", {discarded:,} given up" if discarded else "")
+        + (f", {counted(dropped, 'log line')} dropped" if dropped else ""),
+        records_done=done,
+        records_discarded=discarded,
         **({"gaps": counts.gaps} if counts.gaps else {}),
-        **({"log_lines_dropped": lost} if (lost := lines_dropped()) else {}),
+        **({"log_lines_dropped": dropped} if dropped else {}),
     )
     settle()
 

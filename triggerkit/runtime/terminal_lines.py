@@ -1,345 +1,374 @@
-"""The log as a person reads it. Rule: a failure always shows, with its traceback; routine is counted.
+"""The log as a person reads it: a failure always shows, with its traceback; routine is counted.
 
-Entries go in, finished lines come out. All of it is told by the entries alone, so what a terminal shows is
-what JSON lines tell.
+Entries go in, finished lines come out. All of it comes from the entries alone, so a terminal shows what
+JSON lines have.
 """
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from io import StringIO
+from typing import Any, TypeAlias
 
-from triggerkit.core.safe_text import safe, without_colours
-from triggerkit.runtime.log_lines import (
-    INDENT,
-    as_option,
-    message_of,
-    painted,
-    pretty_line,
-    safe_entry,
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+from structlog.dev import Column, ConsoleRenderer, KeyValueColumnFormatter, plain_traceback
+
+from triggerkit.core.safe_text import (
+    safe,
+    safe_block,
+    safe_lines,
+    safe_with_colours,
 )
-from triggerkit.runtime.tallies import COUNTED, Tallies, counted, in_time, short_name
+from triggerkit.runtime.log_json import FIELD_ORDER, message_of
+from triggerkit.runtime.words import counted, in_time, short_name
 
+INDENT = " " * 10
 WIDEST = 110
 """Sentences are wrapped there in a wider terminal; what handlers print never is."""
 WIDEST_NAME = 24
-MANY_TRIGGERS = 12
-"""Of more than these each has one line, options and all, so that a screen holds them."""
 OPENING = frozenset({"starting", "trigger", "unlimited_retries"})
-KEEPS_TALLIES = frozenset({"handler_printed", "handler_logged"})
-"""What a handler says in the middle of many batches is no reason to tell their count."""
-TRIGGER_COLOURS = ("36", "35", "34", "32", "33")
+BATCH_SECONDS = 1.0
+SHARD_SECONDS = 0.25
+"""Shards are taken and let go together; this gathers them."""
+COUNTED = frozenset({"batch_done", "lease_taken", "lease_released", "shard_finished"})
+HANDLERS_OWN = frozenset({"handler_printed", "handler_logged"})
+"""A handler's own words keep their colours, and are no reason to write the counts before them."""
+
+_RESET, _DIM = "\x1b[0m", "\x1b[2m"
+_TRIGGER_STYLES = tuple(f"\x1b[{number}m" for number in (36, 35, 34, 32, 33))
+_LEVEL_STYLES = {
+    "debug": _DIM,
+    "warning": "\x1b[33m",
+    "error": "\x1b[31m",
+    "critical": "\x1b[1;31m",
+}
+_LONGEST_INLINE = 60
+_BELOW = {"error_message": "", "hint": "fix: ", "show": "show: "}
+_LEFT_OUT = frozenset(
+    {"timestamp", "trigger", "level", "message", "event", "app", "env", "worker", "exception"}
+)
+_SEQUENCE_NUMBERS = frozenset({"first_sequence_number", "last_sequence_number"})
+_FAILED = _SEQUENCE_NUMBERS | {
+    "outcome", "records", "done", "iterator_age_seconds", "shard", "request_id", "duration_seconds",
+}  # fmt: skip
+_STALLED = frozenset({"operation", "shard", "shards", "error_type"})
+_LEFT_OUT_OF: Mapping[str, frozenset[str]] = {
+    "handler_printed": frozenset({"shard", "request_id", "attempt", "stream"}),
+    "handler_logged": frozenset({"source", "shard", "request_id", "attempt", "logger"}),
+    "handler_failed": frozenset({"attempt", "shard", "request_id"}),
+    "batch_done": _SEQUENCE_NUMBERS | {"outcome"},
+    "batch_failed": _FAILED,
+    "batch_partly_failed": _FAILED | {"failed", "discarded", "invalid"},
+    "records_discarded": _FAILED | {"attempt", "condition"},
+    "will_retry": _STALLED,
+    "recovered": _STALLED | {"after"},
+    "waiting": _STALLED | {"waited_seconds", "cause", "ends_when"},
+    "blocked": _STALLED,
+    "draining": frozenset({"timeout_seconds"}),
+    "started": frozenset({"state"}),
+    "stopped": frozenset({"records_done", "records_discarded", "gaps", "log_lines_dropped"}),
+    "table_made": frozenset({"table", "key"}),
+    "state_created": frozenset({"state"}),
+    "state_empty": frozenset({"state"}),
+}
+"""Fields that the message of an event says, or that a person does not look for; JSON lines have them."""
+
+_Key: TypeAlias = tuple[str, str, str]
+"""Trigger, event, and the position of shards that were taken."""
 
 
 @dataclass(slots=True)
-class Seen:
-    """What was said before, and bears on how the next is said."""
+class _Count:
+    """Of one kind of event, since its last line; `due_seconds`: when it is written."""
 
-    width: int = 0
-    opening: bool = False
-    """The last line belonged to the opening: an empty line follows it."""
-    colours: dict[str, str] = field(default_factory=dict)
-    raised: dict[str, str] = field(default_factory=dict)
-    """By trigger: the traceback that was shown last."""
-    failed_requests: set[str] = field(default_factory=set)
+    due_seconds: float
+    shards: list[str] = field(default_factory=list)
+    batches: int = 0
+    records: int = 0
+    lag_seconds: float = 0.0
+    duration_seconds: float = 0.0
+
+    def text(self, event: str, position: str) -> str:
+        """What was counted, in words."""
+        if event != "batch_done":
+            many = len(self.shards) > 1
+            shards = f"{len(self.shards)} shards" if many else f"shard {short_name(self.shards[0])}"
+            return {
+                "lease_taken": f"reads {shards} "
+                + (f"from {position}" if position.isupper() else "on from where it stood"),
+                "lease_released": f"let go of {shards}",
+                "shard_finished": f"read {shards} to the end",
+            }[event]
+        took = f"in {in_time(self.duration_seconds)}"
+        if self.batches > 1:
+            took = f"in {self.batches:,} batches"
+        return f"{counted(self.records, 'record')} done {took}, lag {in_time(self.lag_seconds)}"
 
 
 class TerminalLines:
-    """Renders entries, one after the other; `columns` is how wide the terminal is."""
+    """Renders entries, one after the other; `columns` is how wide the terminal is.
+
+    Many batches flow in a second, and a worker takes many shards at once. So the first batch after a pause has a
+    line at once, and what follows is counted in one line a second.
+    """
 
     def __init__(self, *, colours: bool, everything: bool, columns: int = 100) -> None:
         self._colours = colours
         self._everything = everything
-        self._columns = max(40, min(columns, WIDEST))
-        self._tallies = Tallies()
-        self._seen = Seen()
+        self._counts: dict[_Key, _Count] = {}
+        self._batches_shown_seconds: dict[str, float] = {}
+        self._name_width = 0
+        self._styles: dict[str, str] = {}
+        self._in_opening = False
+        self._tracebacks: dict[str, str] = {}
+        """By trigger: the traceback that was shown last."""
+        self._explained_requests: set[str] = set()
+        """Failed requests whose error was shown."""
+        self._renderer = self._make_renderer()
+        self._console = Console(
+            file=StringIO(),
+            width=max(40, min(columns, WIDEST)),
+            color_system="standard" if colours else None,
+            force_terminal=colours,
+            no_color=not colours,
+            highlight=False,
+        )
 
     @property
     def due_seconds(self) -> float:
         """When `due` will have something; infinity when nothing waits."""
-        return self._tallies.due_seconds
+        return min((count.due_seconds for count in self._counts.values()), default=float("inf"))
 
-    def lines(self, entry: Mapping[str, object], now_seconds: float) -> list[str]:
-        """What to write for an entry; it needs `event`, `level` and `timestamp`."""
-        entry = safe_entry(entry, colours=self._colours)
-        event = str(entry.get("event"))
+    def lines(self, entry: Mapping[str, Any], now_seconds: float) -> list[str]:
+        """What to write for an entry of our own; it has `event`, `level` and `timestamp`."""
+        event, trigger = entry["event"], entry.get("trigger", "")
         self._learn(entry)
-        clock = str(entry.get("timestamp", ""))[11:19]
+        clock = entry["timestamp"]
         if event in COUNTED and not self._everything:
-            self._tallies.count(entry, now_seconds)
+            self._count(entry, now_seconds)
             return self.due(now_seconds, clock)
         if event == "batch_invoked" and not self._everything:
-            shards = self._tallies.take_shards(str(entry.get("trigger", "")))
-            return [self._headed(clock, *line) for line in shards]
+            return self._take(
+                now_seconds, clock, lambda key, _: key[0] == trigger and key[1] != "batch_done"
+            )
         before: list[str] = []
-        if event not in KEEPS_TALLIES:
-            trigger = str(entry.get("trigger", ""))
-            taken = self._tallies.take(trigger, now_seconds) if trigger else None
-            told = self._tallies.take_all(now_seconds) if taken is None else taken
-            before = [self._headed(clock, *line) for line in told]
-        return [*before, *self._told(event, clock, entry)]
+        if event not in HANDLERS_OWN:
+            before = self._take(now_seconds, clock, lambda key, _: trigger in ("", key[0]))
+        return [*before, *self._rendered(event, trigger, dict(entry))]
 
-    def others(self, entry: Mapping[str, object]) -> list[str]:
-        """The same for an entry of somebody else's, whatever its event is called."""
-        entry = safe_entry(entry, colours=self._colours)
+    def others(self, entry: Mapping[str, Any]) -> list[str]:
+        """The same for an entry of user code, whatever its event is called."""
         self._learn(entry)
-        return [self._plain(entry)]
+        return [self._line(entry)]
 
     def due(self, now_seconds: float, clock: str) -> list[str]:
         """Counts whose time has come."""
-        return [self._headed(clock, *line) for line in self._tallies.take_due(now_seconds)]
+        return self._take(now_seconds, clock, lambda _, count: count.due_seconds <= now_seconds)
 
     def rest(self, now_seconds: float, clock: str) -> list[str]:
         """All counts, at the end."""
-        return [self._headed(clock, *line) for line in self._tallies.take_all(now_seconds)]
+        return self._take(now_seconds, clock, lambda _, __: True)
 
-    def _learn(self, entry: Mapping[str, object]) -> None:
-        several = entry.get("triggers")
+    # --- counts ----------------------------------------------------------------------------------
+
+    def _count(self, entry: Mapping[str, Any], now_seconds: float) -> None:
+        trigger, event = entry["trigger"], entry["event"]
+        key = (trigger, event, entry["position"] if event == "lease_taken" else "")
+        last_seconds = self._batches_shown_seconds.get(trigger, float("-inf"))
+        is_batch = event == "batch_done"
+        due = max(now_seconds, last_seconds + BATCH_SECONDS)
+        count = self._counts.setdefault(
+            key, _Count(due if is_batch else now_seconds + SHARD_SECONDS)
+        )
+        count.shards.append(entry["shard"])
+        if is_batch:
+            count.batches += 1
+            count.records += entry["records"]
+            count.lag_seconds = max(count.lag_seconds, entry["iterator_age_seconds"])
+            count.duration_seconds += entry["duration_seconds"]
+
+    def _take(
+        self, now_seconds: float, clock: str, is_wanted: Callable[[_Key, _Count], bool]
+    ) -> list[str]:
+        taken = [key for key, count in self._counts.items() if is_wanted(key, count)]
+        lines = []
+        for key in taken:
+            trigger, event, position = key
+            message = self._counts.pop(key).text(event, position)
+            if event == "batch_done":
+                self._batches_shown_seconds[trigger] = now_seconds
+            lines.append(self._line({"timestamp": clock, "trigger": trigger, "message": message}))
+        return lines
+
+    # --- lines -----------------------------------------------------------------------------------
+
+    def _learn(self, entry: Mapping[str, Any]) -> None:
+        """Give each trigger its colour, and the column of names its width."""
+        several = entry.get("triggers", ())
         for trigger in (entry.get("trigger"), *(several if isinstance(several, list) else ())):
-            if isinstance(trigger, str) and trigger not in self._seen.colours:
-                number = len(self._seen.colours) % len(TRIGGER_COLOURS)
-                self._seen.colours[trigger] = TRIGGER_COLOURS[number]
-                self._seen.width = max(self._seen.width, min(len(trigger), WIDEST_NAME))
+            if isinstance(trigger, str) and trigger not in self._styles:
+                number = len(self._styles) % len(_TRIGGER_STYLES)
+                self._styles[trigger] = _TRIGGER_STYLES[number]
+                self._name_width = max(self._name_width, min(len(trigger), WIDEST_NAME))
 
-    def _told(self, event: str, clock: str, entry: Mapping[str, object]) -> list[str]:
-        if event in OPENING and not self._seen.opening:
-            self._seen.opening = True
-            told = self._told(event, clock, entry)
-            return told if event == "starting" else ["", *told]
-        if event not in OPENING and self._seen.opening:
-            self._seen.opening = False
-            return ["", *self._told(event, clock, entry)]
-        if self._everything and event not in OPENING:
-            return [self._plain(entry)]
-        tell = {
-            "starting": self._starting,
-            "trigger": self._trigger,
-            "unlimited_retries": self._unlimited,
-            "handler_failed": self._raised,
-            "batch_failed": self._batch_failed,
-            "batch_partly_failed": self._batch_failed,
-            "records_discarded": self._discarded,
-            "handler_printed": self._printed,
-            "stopped": self._stopped,
-        }.get(event)
-        return [self._plain(_in_words(entry))] if tell is None else tell(clock, entry)
+    def _rendered(self, event: str, trigger: str, entry: dict[str, Any]) -> Iterator[str]:
+        if self._in_opening != (event in OPENING):  # an empty line on either side
+            self._in_opening = event in OPENING
+            if event != "starting":
+                yield ""
+        if event in OPENING:
+            yield from self._opening(event, entry)
+            return
+        match event:
+            case "handler_printed":  # without what user code has bound to its own entries
+                shown = ("timestamp", "event", "trigger", "message")
+                entry = {name: entry[name] for name in shown if name in entry}
+            case "handler_failed":
+                self._explained_requests.add(entry.get("request_id", ""))
+                traceback = entry.get("exception", "")
+                if traceback and self._tracebacks.get(trigger) == traceback:
+                    entry |= {"exception": None, "message": f"{message_of(entry)}, as before"}
+                self._tracebacks[trigger] = traceback
+            case "batch_failed" | "batch_partly_failed":
+                if entry["request_id"] in self._explained_requests:
+                    self._explained_requests.discard(entry["request_id"])
+                    entry |= {"error_type": None, "error_message": None}
+            case "records_discarded":
+                self._tracebacks.pop(trigger, None)
+        yield self._line(entry)
 
-    # --- the opening -----------------------------------------------------------------------------
+    def _opening(self, event: str, entry: Mapping[str, Any]) -> list[str]:
+        match event:
+            case "starting":
+                facts = [
+                    f"{what} {entry[what]}" for what in ("app", "env", "state") if what in entry
+                ]
+                title = Text(f"triggerkit {entry['version']}", style="bold")
+                return [*self._wrapped(Text("   ").join([title, *map(Text, map(safe, facts))])), ""]
+            case "trigger":
+                text = Text(safe(entry["source"]))
+                text.append(f"   {safe(entry['handler'])}" if "handler" in entry else "", "dim")
+                text.append("   (disabled)" if entry.get("enabled") is False else "")
+                for option, value in entry["options"].items():
+                    text.append(f"  {option}={_as_option(value)}")
+                table = Table.grid(padding=(0, 2))
+                name = Text.from_ansi(self._name("", entry["trigger"])[:-1])
+                table.add_row("", name, "<-", text)
+                return self._wrapped(table)
+            case _:
+                names = ", ".join(map(safe, entry["triggers"]))
+                text = Text(
+                    f"unlimited retries ({names}): {safe(entry['message'])}", style="yellow"
+                )
+                return ["", *self._wrapped(Padding(text, (0, 0, 0, 2)))]
 
-    def _starting(self, _: str, entry: Mapping[str, object]) -> list[str]:
-        name = self._paint(f"triggerkit {entry.get('version', '')}".rstrip(), "1")
-        facts = [f"{what} {entry[what]}" for what in ("app", "env", "state") if entry.get(what)]
-        return ["   ".join([name, *facts]), ""]
+    def _wrapped(self, renderable: RenderableType) -> list[str]:
+        with self._console.capture() as captured:
+            self._console.print(renderable)
+        return [line.rstrip() for line in captured.get().splitlines()]
 
-    def _trigger(self, _: str, entry: Mapping[str, object]) -> list[str]:
-        trigger = str(entry.get("trigger", ""))
-        handler = entry.get("handler")
-        line = f"  {self._name(trigger)}  <-  {entry.get('source')}"
-        if handler:
-            line += self._paint(f"   {handler}", "2")
-        if entry.get("enabled") is False:
-            line += "   (disabled)"
-        options = entry.get("options")
-        if not isinstance(options, Mapping) or not options:
-            return [line]
-        if len(self._seen.colours) > MANY_TRIGGERS:
-            said = " ".join(f"{name}={as_option(value)}" for name, value in options.items())
-            return [f"{line}   {said}"]
-        indent = " " * (self._seen.width + 4)
-        words = "  ".join(
-            f"{name}={as_option(value)}".replace(" ", "\0") for name, value in options.items()
-        )
-        wrapped = textwrap.wrap(
-            words,
-            self._columns,
-            initial_indent=indent,
-            subsequent_indent=indent,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        return [line, *(part.replace("\0", " ") for part in wrapped)]
-
-    def _unlimited(self, _: str, entry: Mapping[str, object]) -> list[str]:
-        names = entry.get("triggers")
-        listed = ", ".join(map(safe, names)) if isinstance(names, list | tuple) else ""
-        return [
-            "",
-            *self._wrapped(f"unlimited retries ({listed}): {message_of(entry)}", "  ", "33"),
-        ]
-
-    # --- calls --------------------------------------------------------------------------------
-
-    def _printed(self, clock: str, entry: Mapping[str, object]) -> list[str]:
-        trigger = str(entry.get("trigger", ""))
-        return [self._headed(clock, trigger, line) for line in message_of(entry).split("\n")]
-
-    def _raised(self, clock: str, entry: Mapping[str, object]) -> list[str]:
-        trigger = str(entry.get("trigger", ""))
-        self._seen.failed_requests.add(str(entry.get("request_id", "")))
-        error = f"{entry.get('error_type')}: {entry.get('error_message')}"
-        traceback = str(entry.get("exception", ""))
-        title = f"FAILED, attempt {entry.get('attempt', 1)}"
-        same = bool(traceback) and self._seen.raised.get(trigger) == traceback
-        self._seen.raised[trigger] = traceback
-        if same or not traceback:
-            again = ", as before" if same else ""
-            lines = [self._headed(clock, trigger, f"{self._paint(title, '31')}{again}: {error}")]
+    def _line(self, entry: Mapping[str, Any]) -> str:
+        """Time, trigger, message, fields; below it long sentences and a traceback."""
+        message = message_of(entry)
+        if entry.get("event") in HANDLERS_OWN:
+            message = safe_with_colours(message, colours=self._colours).replace("\n", f"\n{INDENT}")
         else:
-            lines = [self._headed(clock, trigger, self._paint(title, "31"))]
-            lines += traceback.split("\n")
-        shown = entry.get("shown_records")
-        if isinstance(shown, list | tuple):
-            lines += [f"{INDENT}{as_option(one)}" for one in shown]
-        return lines
+            message = safe_lines(message, INDENT)
+        below = list(_below(entry))
+        columns = {name: entry[name] for name in ("timestamp", "trigger", "level") if name in entry}
+        fields = dict(_shown_fields(entry, {name for name, _ in below}))
+        lines = {"exception": "\n".join(text for _, text in below)} if below else {}
+        columns["message"] = f"{message} " if fields else message
+        return self._renderer(None, "", {**columns, **fields, **lines})
 
-    def _batch_failed(self, clock: str, entry: Mapping[str, object]) -> list[str]:
-        records, done = _whole(entry.get("records")), _whole(entry.get("done"))
-        request = str(entry.get("request_id", ""))
-        lag = in_time(_seconds(entry.get("iterator_age_seconds")))
-        shard = short_name(str(entry.get("shard", "")))
-        what = f"{done:,} of {counted(records, 'record')} done" if done else ""
-        what = what or f"{counted(records, 'record')} not done"
-        text = f"{what}, lag {lag}, shard {shard}"
-        if request not in self._seen.failed_requests:  # no traceback has told why
-            parts = (entry.get("error_type"), entry.get("error_message"))
-            text += "".join(f": {part}" for part in parts if part)
-        self._seen.failed_requests.discard(request)
-        return [self._headed(clock, str(entry.get("trigger", "")), self._paint(text, "33"))]
+    def _name(self, key: str, value: object) -> str:  # noqa: ARG002
+        name = safe(value)
+        return self._styled(f"{name:<{self._name_width}}", self._styles.get(name, "")) + " "
 
-    def _discarded(self, clock: str, entry: Mapping[str, object]) -> list[str]:
-        trigger = str(entry.get("trigger", ""))
-        records = counted(_whole(entry.get("records")), "record")
-        calls = counted(_whole(entry.get("attempt")), "attempt")
-        self._seen.raised.pop(trigger, None)
-        text = self._paint(f"GAVE UP {records} after {calls}", "31")
-        lines = [self._headed(clock, trigger, f"{text}: {entry.get('condition')}")]
-        if hint := entry.get("hint"):
-            lines.append(f"{INDENT}show: {self._paint(str(hint), '1')}")
-        return lines
-
-    # --- the end ---------------------------------------------------------------------------------
-
-    def _stopped(self, clock: str, entry: Mapping[str, object]) -> list[str]:
-        done = counted(_whole(entry.get("records_done")), "record")
-        given_up = _whole(entry.get("records_discarded"))
-        text = f"stopped: {done} done"
-        if given_up:
-            text += f", {self._paint(f'{given_up:,} given up', '31')}"
-        if dropped := _whole(entry.get("log_lines_dropped")):
-            text += f", {counted(dropped, 'log line')} dropped"
-        return [self._headed(clock, "", text)]
-
-    # --- how a line is put together --------------------------------------------------------------
-
-    def _plain(self, entry: Mapping[str, object]) -> str:
-        trigger = str(entry.get("trigger", ""))
-        name = self._name(trigger) if trigger else ""
-        return pretty_line(entry, colours=self._colours, name=name)
-
-    def _headed(self, clock: str, trigger: str, text: str) -> str:
-        parts = [self._paint(clock, "2"), self._name(trigger) if trigger else "", text]
-        line = "  ".join(part for part in parts if part)
-        return line if self._colours else without_colours(line)
-
-    def _name(self, trigger: str) -> str:
-        padded = f"{trigger:<{self._seen.width}}"
-        return self._paint(padded, self._seen.colours.get(trigger, "0"))
-
-    def _wrapped(self, text: str, indent: str, colour: str) -> list[str]:
-        lines = textwrap.wrap(
-            text, self._columns, initial_indent=indent, subsequent_indent=f"{indent}  "
+    def _level(self, key: str, value: object) -> str:  # noqa: ARG002
+        return (
+            "" if value == "info" else self._styled(f"{value}:", _LEVEL_STYLES.get(str(value), ""))
         )
-        return [self._paint(line, colour) for line in lines]
 
-    def _paint(self, text: str, colour: str) -> str:
-        return painted(text, colour, self._colours)
+    def _styled(self, text: str, style: str) -> str:
+        return f"{style}{text}{_RESET}" if self._colours else text
 
-
-WAITING_FIELDS = frozenset({"waited_seconds", "cause", "ends_when"})
-"""Those of a `waiting` entry that its sentence tells."""
-OPERATIONS: Mapping[str, str] = {
-    "Beat": "renew this worker's session",
-    "Cancel": "cancel a call",
-    "Create": "write down new shards",
-    "Discard": "send a failure record",
-    "Fetch": "read",
-    "FindChildren": "find what comes after",
-    "Finish": "finish",
-    "Forget": "forget",
-    "Invoke": "call the handler for",
-    "Pin": "store where to start",
-    "Release": "let go of",
-    "Save": "save the position of",
-    "Survey": "list shards and leases",
-    "Take": "take",
-    "Expire": "expire a silent worker",
-}
-"""What a decision is for a person; those behind which a shard may stand end so that it can."""
+    def _make_renderer(self) -> ConsoleRenderer:
+        dim, reset = (_DIM, _RESET) if self._colours else ("", "")
+        columns = [
+            Column("", KeyValueColumnFormatter(dim, "", reset, str)),
+            Column("timestamp", KeyValueColumnFormatter(None, dim, reset, str, postfix=" ")),
+            Column("trigger", self._name),
+            Column("level", self._level),
+            Column("message", KeyValueColumnFormatter(None, "", "", str)),
+        ]
+        return ConsoleRenderer(
+            columns=columns, sort_keys=False, exception_formatter=plain_traceback
+        )
 
 
-def _in_words(entry: Mapping[str, object]) -> Mapping[str, object]:
-    """Events whose fields say less than a sentence."""
-    match entry.get("event"):
-        case "will_retry":
-            told = f"cannot {_operation(entry)}; tries again"
-            gone = {"operation", "shard", "shards", "error_type"}
-        case "recovered":
-            after = in_time(_seconds(entry.get("after")))
-            told = f"{_moves_again(entry)}, after {after}"
-            gone = {"operation", "shard", "shards", "after"}
-        case "waiting":
-            told = _waiting(entry)
-            gone = {"operation", "shard", "shards", "error_type", *WAITING_FIELDS}
-        case "blocked":
-            told = f"cannot {_operation(entry)}: blocked until somebody acts, tried every 5 minutes"
-            gone = {"operation", "shard", "shards", "error_type"}
-        case "draining":
-            limit = in_time(_seconds(entry.get("timeout_seconds")))
-            told, gone = f"draining: running handlers get up to {limit}", {"timeout_seconds"}
+def _as_option(value: object) -> str:
+    """A value as a configuration would spell it."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case list() | tuple() | dict():
+            try:
+                return safe(json.dumps(value, ensure_ascii=False, default=str))
+            except (TypeError, ValueError):
+                return safe(value)
+        case float():
+            return f"{value:g}"
         case _:
-            return entry
-    return {**{name: entry[name] for name in _kept(entry, gone)}, "message": told}
+            return safe(value)
 
 
-def _waiting(entry: Mapping[str, object]) -> str:
-    waited = in_time(_seconds(entry.get("waited_seconds")))
-    cause, ends_when = entry.get("cause"), entry.get("ends_when")
-    shards = _shards(entry)
-    moved = f"{shards} not moved" if shards else "nothing has moved"
-    return f"{moved} for {waited}: waits for {cause}; goes on when {ends_when}"
+def _below(entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Field and text of what stands below the line: sentences that would make a wall of it, and the traceback."""
+    exception, records = entry.get("exception"), entry.get("shown_records")
+    for name, label in _BELOW.items():
+        text = safe(entry.get(name) or "")
+        is_long = len(text) > _LONGEST_INLINE and not exception
+        if text and (name != "error_message" or is_long):
+            yield name, f"{INDENT}{label}{text}"
+    for name in ("stack", "exception"):  # structlog's names for texts of several lines
+        if value := entry.get(name):
+            yield name, safe_block(value if isinstance(value, str) else safe(value), INDENT)
+    for one in records if isinstance(records, list) else ():
+        yield "shown_records", f"{INDENT}{_as_option(one)}"
 
 
-def _moves_again(entry: Mapping[str, object]) -> str:
-    if "operation" in entry:
-        return f"can {_operation(entry)} again"
-    return f"{_shards(entry)} moved again" if _shards(entry) else "moves again"
+def _shown_fields(entry: Mapping[str, Any], below: set[str]) -> Iterator[tuple[str, str]]:
+    names = [name for name in FIELD_ORDER if name in entry]
+    names += [name for name in entry if name not in FIELD_ORDER]
+    left_out = _LEFT_OUT | below | _LEFT_OUT_OF.get(str(entry.get("event")), frozenset())
+    if entry.get("exception"):  # it ends with them
+        left_out |= {"error_type", "error_message"}
+    for name in names:
+        value = entry[name]
+        if name in left_out or value is None:
+            continue
+        if (name == "source" and "trigger" in entry) or (name == "attempt" and value == 1):
+            continue
+        text = _as_field(value)
+        if name in {"shard", "request_id"}:
+            text = short_name(text)
+        yield safe(name), text
 
 
-def _shards(entry: Mapping[str, object]) -> str:
-    """The subject of a sentence that goes on with a participle; empty when no shard is named."""
-    if shards := _whole(entry.get("shards")):
-        return f"{counted(shards, 'shard')} have"
-    shard = str(entry.get("shard", ""))
-    return f"shard {short_name(shard)} has" if shard else ""
-
-
-def _operation(entry: Mapping[str, object]) -> str:
-    operation = str(entry.get("operation", "go on with"))
-    words = OPERATIONS.get(operation, operation)
-    if shards := _whole(entry.get("shards")):
-        return f"{words} {counted(shards, 'shard')}"
-    shard = str(entry.get("shard", ""))
-    return f"{words} shard {short_name(shard)}" if shard else words
-
-
-def _kept(entry: Mapping[str, object], gone: Iterable[str]) -> list[str]:
-    return [name for name in entry if name not in set(gone)]
-
-
-def _whole(value: object) -> int:
-    return value if isinstance(value, int) else 0
-
-
-def _seconds(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0
+def _as_field(value: object) -> str:
+    match value:
+        case float() if abs(value) < 1000:
+            text = f"{value:.3g}"
+        case list() | tuple():
+            text = ",".join(map(safe, value))
+        case _:
+            text = safe(value)
+    if text and not any(character.isspace() or character in '"=' for character in text):
+        return text
+    return '"{}"'.format(text.replace('"', '\\"'))

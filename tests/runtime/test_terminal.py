@@ -1,23 +1,25 @@
-"""The line at the bottom: shown while nothing happens, gone before anybody writes."""
+"""The log in a terminal: its status line is shown while nothing happens, and gone before anybody writes."""
 
 from __future__ import annotations
 
 import io
+import re
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from rich.text import Text
 
 from triggerkit.runtime.logs import (
     LogSettings,
     configure_logging,
     get_logger,
+    own_streams,
     settle,
-    share_terminal,
 )
-from triggerkit.runtime.status_line import ERASE, StatusLine
+from triggerkit.runtime.terminal import ERASE, StatusLine
 
 PATIENCE_SECONDS = 10.0
 WAITING = "waiting for records"
@@ -51,8 +53,13 @@ def _can_move(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
 
 
+def batch(records: int) -> None:
+    numbers = {"records": records, "iterator_age_seconds": 0.1, "duration_seconds": 0.1}
+    get_logger().info("batch_done", trigger="bill", shard="s-1", **numbers)
+
+
 def note(status: StatusLine, event: str, **fields: object) -> None:
-    status.note({"event": event, "trigger": "bill", "timestamp": "2026-01-31T10:20:30", **fields})
+    status.note({"event": event, "trigger": "bill", "timestamp": "10:20:30", **fields})
 
 
 def test_it_tells_what_was_done_given_up_and_tried_again() -> None:
@@ -65,11 +72,13 @@ def test_it_tells_what_was_done_given_up_and_tried_again() -> None:
     note(status, "batch_done", records=1234)
     assert status.text(100) == "waiting for records  1,234 records done  last call 10:20:30"
     note(status, "batch_invoked")
-    note(status, "batch_failed", attempt=1, records=1)
+    note(status, "batch_failed", records=1)
     assert status.text(100).startswith("tries again: bill  ")
     note(status, "records_discarded", records=1)
     assert "waiting for records  1,234 records done  1 given up" in status.text(100)
-    assert len(status.text(40)) == 39
+    assert status.text(40) == "waiting for records  1,234 records don…"
+    status.failing.add("账单" * 20)  # each character takes two columns
+    assert Text(status.text(40)).cell_len <= 39
     note(status, "draining")
     assert not status.may_show
 
@@ -77,7 +86,7 @@ def test_it_tells_what_was_done_given_up_and_tried_again() -> None:
 def test_many_failing_triggers_are_counted() -> None:
     status = StatusLine()
     for number in range(5):
-        status.note({"event": "batch_failed", "trigger": f"t{number}"})
+        note(status, "batch_failed", trigger=f"t{number}")
     assert status.text(100).startswith("tries again: t0, t1, t2 and 2 more  ")
 
 
@@ -103,24 +112,23 @@ def test_it_is_gone_while_a_handler_runs() -> None:
         assert terminal.getvalue().endswith(ERASE)
 
 
-def test_who_prints_meanwhile_is_neither_torn_nor_swallowed(
+def test_what_is_printed_meanwhile_is_a_line_of_its_own_and_is_not_torn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
     with live(terminal):
-        restore = share_terminal()
-        get_logger().info("started", message="running")
-        terminal.shows(WAITING)
-        print("half a line, ", end="")
-        print("and the rest")
-        after = terminal.shows(f"the rest\n{WAITING}")
-        print("open", end="")
-        get_logger().warning("lease_lost")
-        restore()
-    assert f"{ERASE}half a line, and the rest\n" in after
-    assert f"{ERASE}open\n" in terminal.getvalue()
-    assert sys.stdout is terminal
+        with own_streams():
+            get_logger().info("started", message="running")
+            terminal.shows(WAITING)
+            print("half a line, ", end="")
+            print("and the rest")
+            after = terminal.shows(f"the rest\n{WAITING}")
+            print("open", end="")
+            get_logger().warning("lease_lost")
+        assert re.search(f"{re.escape(ERASE)}[0-9:]+  half a line, and the rest\n", after)
+        assert re.search("[0-9:]+  open\n", terminal.getvalue())
+        assert sys.stdout is terminal
 
 
 def test_settling_takes_it_away_for_good_and_tells_what_was_counted() -> None:
@@ -128,7 +136,7 @@ def test_settling_takes_it_away_for_good_and_tells_what_was_counted() -> None:
     with live(terminal):
         get_logger().info("started")
         for _ in range(3):
-            get_logger().info("batch_done", trigger="bill", records=2)
+            batch(2)
         settle()
         settled = terminal.getvalue()
         assert "2 records done" in settled
@@ -145,10 +153,7 @@ def test_quiet_verbose_and_simple_terminals_have_none(
     monkeypatch.setenv("TERM", term)
     terminal = Terminal()
     with live(terminal, level):
-        restore = share_terminal()
-        assert sys.stdout is not terminal
         get_logger().info("started")
-        restore()
     assert ERASE not in terminal.getvalue()
     assert WAITING not in terminal.getvalue()
 
@@ -157,8 +162,8 @@ def test_counts_that_wait_are_written_by_themselves() -> None:
     terminal = Terminal()
     restore = configure_logging(LogSettings("auto"), terminal)
     try:
-        get_logger().info("batch_done", trigger="bill", records=2)
-        get_logger().info("batch_done", trigger="bill", records=3)
+        batch(2)
+        batch(3)
         assert "3 records" not in terminal.getvalue()
         terminal.shows("3 records done")
     finally:
