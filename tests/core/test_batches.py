@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from triggerkit.core.batches import (
     EVENT_OVERHEAD_BYTES,
+    NEVER,
     PAYLOAD_LIMIT_BYTES,
     Lane,
     Run,
@@ -35,13 +36,13 @@ def add(lane: Lane, given: range, now_seconds: float = 0.0, size_bytes: int = 2)
     lane.add(split_into_lanes(mine, given, 1)[0], now_seconds)
 
 
-def ready_at(lane: Lane, given: MappingOptions, *, ended: bool = False) -> float | None:
+def ready_at(lane: Lane, given: MappingOptions, *, ended: bool = False) -> float:
     return lane.ready_at(given, ended=ended)
 
 
 def drained(lane: Lane, given: MappingOptions) -> list[list[int]]:
     taken = []
-    while ready_at(lane, given) is not None:
+    while ready_at(lane, given) < NEVER:
         taken.append(numbers(lane.take(given)))
     return taken
 
@@ -50,8 +51,8 @@ def drained(lane: Lane, given: MappingOptions) -> list[list[int]]:
 
 
 def test_an_empty_lane_has_no_batch() -> None:
-    assert ready_at(Lane(0), options()) is None
-    assert ready_at(Lane(0), options(), ended=True) is None
+    assert ready_at(Lane(0), options()) == NEVER
+    assert ready_at(Lane(0), options(), ended=True) == NEVER
 
 
 def test_b1_a_batch_closes_at_its_size_whatever_the_window() -> None:
@@ -76,9 +77,7 @@ def test_b1_a_batch_closes_at_the_end_of_the_shard() -> None:
 
 def test_b2_without_a_window_a_batch_is_what_was_read_cut_at_its_size() -> None:
     lane, given = filled(5, now_seconds=7.0), options(batch_size=2)
-    due = ready_at(lane, given)
-    assert due is not None
-    assert due <= 7.0
+    assert ready_at(lane, given) <= 7.0
     assert drained(lane, given) == [[0, 1], [2, 3], [4]]
 
 
@@ -113,7 +112,7 @@ def test_b3_a_call_long_ago_opens_no_window_for_a_record_of_now() -> None:
 def test_b3_five_records_with_batches_of_two_and_a_window_of_five_seconds() -> None:
     given = options(batch_size=2, maximum_batching_window_in_seconds=5)
     lane, seconds, seen = filled(5, now_seconds=10.0), 10.0, []
-    while (due := ready_at(lane, given)) is not None:
+    while (due := ready_at(lane, given)) < NEVER:
         seconds = max(seconds, due)
         seen.append((numbers(lane.take(given)), round(seconds, 3)))
         seconds += 0.004
@@ -145,9 +144,10 @@ def test_b8_order_is_kept_inside_a_lane() -> None:
 
 def test_one_lane_takes_a_page_as_one_run() -> None:
     page = records(1, 2, 3)
-    runs = split_into_lanes(page, range(4, 7), 1)
-    assert runs == {0: Run(page, range(4, 7), 3 * (2 + EVENT_OVERHEAD_BYTES))}
-    assert runs[0].records is page
+    ((lane, run),) = split_into_lanes(page, range(4, 7), 1).items()
+    assert (lane, run.records, run.ordinals) == (0, page, range(4, 7))
+    assert run.size_bytes(0, 3) == 3 * (2 + EVENT_OVERHEAD_BYTES)
+    assert run.records is page
     assert split_into_lanes((), range(0), 1) == {}
     assert split_into_lanes((), range(0), 4) == {}
 
@@ -160,8 +160,8 @@ def test_a_batch_of_neighbours_has_one_interval_of_ordinals() -> None:
 
 def test_a_batch_with_holes_names_each_ordinal() -> None:
     lane = Lane(2)
-    lane.add(Run(records(0, 2), (0, 2), 4), 0.0)
-    lane.add(Run(records(5), (5,), 2), 0.0)
+    lane.add(Run(records(0, 2), (0, 2)), 0.0)
+    lane.add(Run(records(5), (5,)), 0.0)
     taken = lane.take(options())
     assert (taken.lane, list(taken.ordinals)) == (2, [0, 2, 5])
 
@@ -222,7 +222,7 @@ def test_a_lane_tells_what_it_is_at_and_where_it_begins() -> None:
     assert lane.head == held
     lane.under_way = running
     assert lane.head == running
-    assert (Lane(0).head, Lane(0).first_ordinal) == (None, None)
+    assert (Lane(0).head, Lane(0).first_ordinal) == (None, NEVER)
 
 
 def test_a_batch_that_is_held_is_remembered_with_its_reason() -> None:
@@ -260,7 +260,7 @@ def test_a_lane_keeps_order_and_loses_nothing(
                 added[number] += numbers(run.records)
         else:
             lane = queues[data.draw(st.integers(0, lanes - 1))]
-            if lane.ready_at(given_options, ended=False) is None:
+            if lane.ready_at(given_options, ended=False) == NEVER:
                 continue
             taken = lane.take(given_options)
             _check(taken, lane, batch_size)

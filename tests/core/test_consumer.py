@@ -32,8 +32,6 @@ from core.builders import (
 
 from triggerkit.core.batches import lane_of
 from triggerkit.core.consumer import (
-    BUFFER_LIMIT_BYTES,
-    CHILDREN_TRIES,
     ConsumerSettings,
     ShardConsumer,
 )
@@ -48,6 +46,8 @@ from triggerkit.core.decisions import (
     Release,
     Save,
 )
+from triggerkit.core.ending import CHILDREN_TRIES
+from triggerkit.core.lanes import BUFFER_LIMIT_BYTES
 from triggerkit.core.model import (
     LATEST,
     TRIM_HORIZON,

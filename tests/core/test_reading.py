@@ -145,7 +145,7 @@ def test_two_losses_are_told_apart() -> None:
 def test_a_pin_is_unsaved_until_it_is_the_checkpoint() -> None:
     reading = started(LATEST)
     assert not reading.pin_unsaved(latest(5.0)), "nothing is pinned yet"
-    reading.pinned(latest(8.0))
+    assert reading.pinned(8.0, latest(5.0)) == latest(8.0)
     assert reading.position == latest(8.0)
     assert reading.pin_unsaved(latest(5.0))
     assert not reading.pin_unsaved(latest(8.0))

@@ -1,4 +1,4 @@
-"""Lanes and batch assembly. Rule: a lane's records leave in the order they came.
+"""One lane and how its batches are cut: records leave in the order in which they came.
 
 A lane is one of ParallelizationFactor ordered slices of a shard; all records of one item or partition key
 share a lane (B-8). Pages are admitted as runs: with one lane a page is one run, whatever its length.
@@ -7,26 +7,41 @@ share a lane (B-8). Pages are admitted as runs: with one lane a page is one run,
 from __future__ import annotations
 
 import zlib
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from triggerkit.core.model import Batch, DiscardReason, Record
 from triggerkit.core.options import MappingOptions
 
+NEVER = float("inf")
 PAYLOAD_LIMIT_BYTES = 6 * 1024 * 1024
 """Lambda's limit for a synchronous request (B-1)."""
 EVENT_OVERHEAD_BYTES = 256
 """What an event adds to a record's own JSON: eventSourceARN and separators, rounded up."""
 
 
-@dataclass(frozen=True, slots=True)
 class Run:
-    """Consecutive records of one lane out of one page. `size_bytes` counts their JSON in an event."""
+    """Consecutive records of one lane out of one page."""
 
-    records: Sequence[Record]
-    ordinals: Sequence[int]
-    size_bytes: int
+    __slots__ = ("_sizes", "ordinals", "records")
+
+    def __init__(self, records: Sequence[Record], ordinals: Sequence[int]) -> None:
+        self.records = records
+        self.ordinals = ordinals
+        each = [len(record.raw) + EVENT_OVERHEAD_BYTES for record in records]
+        self._sizes = list(accumulate(each, initial=0))
+        """The size of the first 0, 1, 2 ... records as JSON in an event."""
+
+    def size_bytes(self, start: int, stop: int) -> int:
+        """What these records take as JSON in an event."""
+        return self._sizes[stop] - self._sizes[start]
+
+    def end_within(self, start: int, stop: int, room_bytes: int) -> int:
+        """The highest index up to `stop` before which all records from `start` fit into `room_bytes`."""
+        return bisect_right(self._sizes, self._sizes[start] + room_bytes, start, stop + 1) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +61,17 @@ def lane_of(key: bytes, lanes: int) -> int:
 def split_into_lanes(records: Sequence[Record], ordinals: range, lanes: int) -> dict[int, Run]:
     """Cut a page into one run a lane; stream order is kept inside each."""
     if lanes == 1:
-        return {0: Run(records, ordinals, _size_bytes(records))} if records else {}
+        return {0: Run(records, ordinals)} if records else {}
     members: list[tuple[list[Record], list[int]]] = [([], []) for _ in range(lanes)]
     for record, ordinal in zip(records, ordinals, strict=True):
         mine, numbers = members[lane_of(record.key, lanes)]
         mine.append(record)
         numbers.append(ordinal)
     return {
-        lane: Run(tuple(mine), tuple(numbers), _size_bytes(mine))
+        lane: Run(tuple(mine), tuple(numbers))
         for lane, (mine, numbers) in enumerate(members)
         if mine
     }
-
-
-def _size_bytes(records: Sequence[Record]) -> int:
-    # a list is made and measured in C: twice as fast as a generator
-    return sum(map(len, [record.raw for record in records])) + EVENT_OVERHEAD_BYTES * len(records)
 
 
 class Lane:
@@ -104,7 +114,7 @@ class Lane:
             self._opened_seconds = max(self._opened_seconds, now_seconds)
         self._runs.append(run)
         self.waiting += len(run.records)
-        self.waiting_bytes += run.size_bytes
+        self.waiting_bytes += run.size_bytes(0, len(run.records))
 
     def put_back(self, batches: Sequence[Batch]) -> None:
         """Queue what a verdict gave back, in this order, before everything else."""
@@ -124,13 +134,13 @@ class Lane:
         return self.under_way is not None
 
     @property
-    def first_ordinal(self) -> int | None:
-        """Of the oldest record that is not accounted for; None when there is none."""
+    def first_ordinal(self) -> float:
+        """Of the oldest record that is not accounted for; infinite when there is none."""
         started = [self.head, *self._again]
         begins = [batch.ordinals[0] for batch in started if batch is not None]
         if begins:  # a record that is given up goes before older ones that are tried again
             return min(begins)
-        return self._runs[0].ordinals[self._offset] if self._runs else None
+        return self._runs[0].ordinals[self._offset] if self._runs else NEVER
 
     @property
     def head(self) -> Batch | None:
@@ -141,19 +151,19 @@ class Lane:
             return self.held.batch
         return self._again[0] if self._again else None
 
-    def ready_at(self, options: MappingOptions, *, ended: bool) -> float | None:
-        """When the head batch may go (monotonic; in the past: now), or None without records."""
+    def ready_at(self, options: MappingOptions, *, ended: bool) -> float:
+        """When the head batch may go (monotonic; in the past: now), or never without records."""
         if self._again:
             return self._again[0].not_before_seconds
         if not self.waiting:
-            return None
+            return NEVER
         full = self.waiting >= options.batch_size or self.waiting_bytes >= PAYLOAD_LIMIT_BYTES
         if full or ended:
             return 0.0
         return self._opened_seconds + options.maximum_batching_window_in_seconds
 
     def take(self, options: MappingOptions) -> Batch:
-        """Remove and return the head batch. Only when `ready_at` is not None."""
+        """Remove and return the head batch, where there is one."""
         if self._again:
             return self._again.popleft()
         records, ordinals = self._cut(options.batch_size)
@@ -178,12 +188,10 @@ class Lane:
         The first record of a batch always fits; a room of 0 means that the batch is full.
         """
         head, start = self._runs[0], self._offset
-        stop = min(start + limit, len(head.records))
-        size_bytes = _size_bytes(head.records[start:stop])
-        full = size_bytes > room
-        while size_bytes > room and stop > start + first:
-            stop -= 1
-            size_bytes -= len(head.records[stop].raw) + EVENT_OVERHEAD_BYTES
+        most = min(start + limit, len(head.records))
+        stop = max(head.end_within(start, most, room), start + first)
+        size_bytes = head.size_bytes(start, stop)
+        full = stop < most or size_bytes > room
         if stop == len(head.records):
             self._runs.popleft()
             self._offset = 0

@@ -104,15 +104,8 @@ class EventSourceMapping:
         self._stop: StopReason | None = None
         self._paused = False
         self._fit = Fit()
-        self._wished_at_seconds = NEVER
-
-    @property
-    def wake_at_seconds(self) -> float:
-        """When something changes by itself at the earliest (monotonic): a level, not an event."""
-        first = min(self._due[0] if self._due else NEVER, self._watchdog.wake_at_seconds)
-        if self._stop is not None:
-            return first
-        return min(first, self.coordinator.wake_at_seconds)
+        self.wake_at_seconds = self._next_wake_seconds()
+        """When something changes by itself at the earliest (monotonic)."""
 
     @property
     def stopped(self) -> bool:
@@ -134,17 +127,21 @@ class EventSourceMapping:
     def react(self, report: Report, now: Now) -> Reaction:
         """Absorb one report; answer what should be under way and is not, and what happened."""
         decisions: list[Decision] = []
-        self._watchdog.excuse(self._wished_at_seconds, now)
+        self._watchdog.excuse(self.wake_at_seconds, now)
         self._watchdog.lease_store_is_reported = self._deadline_seconds <= now.monotonic_seconds
         self._absorb(report, now, decisions)
         self._wake_due(now, decisions)
         if self._stop is None:
             decisions += self.coordinator.derive(now, self._is_blocked, len(self.consumers))
         self._watch(decisions, now)
-        self._wished_at_seconds = self.wake_at_seconds
+        self.wake_at_seconds = self._next_wake_seconds()
         events = tuple(self._events)
         self._events.clear()
         return Reaction(tuple(decisions), events)
+
+    def _next_wake_seconds(self) -> float:
+        first = min(self._due[0] if self._due else NEVER, self._watchdog.wake_at_seconds)
+        return first if self._stop is not None else min(first, self.coordinator.wake_at_seconds)
 
     def _watch(self, decisions: list[Decision], now: Now) -> None:
         watchdog = self._watchdog

@@ -19,6 +19,9 @@ from triggerkit.core.model import (
     after,
 )
 
+NEVER = float("inf")
+LATE_TIP_SECONDS = 10.0
+"""A tip that is so much younger than the start is not used: what was written between would be lost."""
 BUSY_POLL_SECONDS = 0.25
 """Lambda's base rate (B-11)."""
 IDLE_AFTER_SECONDS = 10.0
@@ -38,6 +41,7 @@ class Reading:
         "_refusals",
         "empty_pages",
         "ended",
+        "fetching",
         "gaps",
         "last_record_seconds",
         "next_at_seconds",
@@ -47,6 +51,7 @@ class Reading:
     def __init__(self, position: Position) -> None:
         self.position = position
         self.ended = False
+        self.fetching = False
         self.next_at_seconds = 0.0
         self.empty_pages = 0
         """In a row: how sure it is that the tip was reached."""
@@ -57,10 +62,23 @@ class Reading:
         self._refusals = 0  # of the trim horizon, in a row
         self._empty_since_seconds: float | None = None
 
-    def pinned(self, position: Position) -> None:
-        """LATEST has a time now."""
-        self.position = position
+    def fetch_at_seconds(self, saved: Position) -> float:
+        """When the next page may be asked for (monotonic); `saved` is the checkpoint as stored."""
+        if self.ended or self.fetching or self.pin_unsaved(saved):
+            return NEVER
+        return self.next_at_seconds
+
+    def fetch(self) -> None:
+        """A page is asked for."""
+        self.fetching = True
+
+    def pinned(self, at_seconds: float, saved: Position) -> Position:
+        """The shard was opened at its tip, which has a time now; the position to read from."""
+        self.fetching = False
+        late = at_seconds - saved.at_seconds > LATE_TIP_SECONDS
+        self.position = saved if late else Position(PositionKind.LATEST, at_seconds=at_seconds)
         self.next_at_seconds = 0.0
+        return self.position
 
     def pin_unsaved(self, saved: Position) -> bool:
         """Whether the pin must be saved before anything is read (I18)."""
@@ -69,6 +87,7 @@ class Reading:
 
     def failed(self, next_at_seconds: float) -> None:
         """Come back later."""
+        self.fetching = False
         self.next_at_seconds = next_at_seconds
 
     def trimmed(self, now: Now) -> None:
@@ -77,6 +96,7 @@ class Reading:
         What was read before is not lost, so the gap begins after the read position. The trim horizon itself
         can be refused while retention moves on, or for ever by a faulty endpoint: then wait, ever longer.
         """
+        self.fetching = False
         if self._gap_from is None:
             self._gap_from = self.position
         if self.position == TRIM_HORIZON:
@@ -94,6 +114,7 @@ class Reading:
 
     def gone(self) -> Gap:
         """The shard is there no more: what came after the read position is lost, if there was anything."""
+        self.fetching = False
         self.ended = True
         return self._close_gap(self._gap_from or self.position, None)
 
@@ -101,6 +122,7 @@ class Reading:
         self, page: Page, now: Now, fetch_limit: int, idle_poll_seconds: float
     ) -> Gap | None:
         """Move past the page and decide when to read on; the gap that the page closes, if any."""
+        self.fetching = False
         self.ended = page.ended
         self._refusals = 0
         gap = None

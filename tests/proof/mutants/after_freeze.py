@@ -54,8 +54,8 @@ MUTANTS = (
     Mutant(
         "a stop leaves the checkpoint where the last save put it",
         "core/consumer.py",
-        "self._saving.last = self._saving.last or self.position",
-        "self._saving.last = self._saving.last or self._saving.position",
+        "self._writer.release(self.position)",
+        "self._writer.release(self.lease.checkpoint)",
         "every deployment delivers the tail of each shard twice",
     ),
     Mutant(
@@ -75,8 +75,8 @@ MUTANTS = (
     Mutant(
         "a failed search for children is the last",
         "core/consumer.py",
-        "            case FindChildren():\n                self._under_way.discard(_Work.CHILDREN)\n",
-        "            case FindChildren():\n",
+        "                self._children.failed(now, wait_seconds)\n",
+        "                pass\n",
         "one throttled DescribeStream at a shard's end, and nothing behind that shard is read",
     ),
     Mutant(
@@ -213,14 +213,14 @@ MUTANTS = (
     # --- behind the thirty-six --------------------------------------------------------------------
     Mutant(
         "the lane that holds the checkpoint waits, too",
-        "core/pacing.py",
+        "core/lanes.py",
         "if starts and room < options.batch_size and lane is not in_order[0]:",
         "if starts and room < options.batch_size:",
         "lanes that ran ahead stop the one that everything waits for",
     ),
     Mutant(
         "lanes run ahead without a limit",
-        "core/pacing.py",
+        "core/lanes.py",
         "    if len(lanes) == 1:\n        return lanes",
         "    if lanes:\n        return lanes",
         "a crash delivers again all that faster lanes did",

@@ -49,9 +49,9 @@ MUTANTS = (
     ),
     Mutant(
         "LATEST on a child that its parent's end finds",
-        "core/consumer.py",
-        "tuple(new_lease(prefix, child, TRIM_HORIZON) for child",
-        'tuple(new_lease(prefix, child, Position(PositionKind("LATEST"))) for child',
+        "core/ending.py",
+        "new_lease(prefix, child, TRIM_HORIZON)",
+        'new_lease(prefix, child, type(TRIM_HORIZON)(type(TRIM_HORIZON.kind)("LATEST")))',
         "the first records behind every split are skipped",
     ),
     Mutant(

@@ -12,8 +12,8 @@ MUTANTS = (
     Mutant(
         "page dropped at shard end",
         CONSUMER,
-        "if not page.records:\n            return\n        ordinals",
-        "if not page.records or page.ended:\n            return\n        ordinals",
+        "        if page.records:\n            self.lanes.admit",
+        "        if page.records and not page.ended:\n            self.lanes.admit",
         "the last records of every shard are lost",
     ),
     Mutant(
@@ -33,10 +33,8 @@ MUTANTS = (
     Mutant(
         "a failed read is the last",
         CONSUMER,
-        "            case Fetch():\n"
-        "                self._under_way.discard(_Work.FETCH)\n"
-        "                self.reading.failed",
-        "            case Fetch():\n                self.reading.failed",
+        "                self.reading.failed(at_seconds)\n",
+        "                pass\n",
         "one throttled call stops a shard for good",
     ),
     Mutant(
@@ -55,9 +53,9 @@ MUTANTS = (
     ),
     Mutant(
         "pin not saved first",
-        CONSUMER,
-        "if reading.pin_unsaved(self._saving.position) or not self._is_hungry():",
-        "if not self._is_hungry():",
+        "core/reading.py",
+        "if self.ended or self.fetching or self.pin_unsaved(saved):",
+        "if self.ended or self.fetching:",
         "a crash before the first checkpoint opens LATEST at a later tip: records are skipped",
     ),
     Mutant(
@@ -71,8 +69,8 @@ MUTANTS = (
     Mutant(
         "lane not busy",
         CONSUMER,
-        "        if lane.busy:\n            return\n        if lane.held is None:",
-        "        if lane.held is None:",
+        "        if lane.busy:\n            return\n",
+        "",
         "two calls of one lane run at once: the order of a key is gone",
     ),
     Mutant(
@@ -98,9 +96,9 @@ MUTANTS = (
     ),
     Mutant(
         "a failure record does not hold its lane",
-        CONSUMER,
-        "        if lane.held is None:\n            self._derive_call(",
-        "        if lane.held is None or lane.waiting:\n            self._derive_call(",
+        "core/lanes.py",
+        "return NEVER if lane.held is not None else",
+        "return NEVER if lane.held is not None and not lane.waiting else",
         "a key's next record is delivered before the one before it is disposed of",
     ),
     # --- what became of a call --------------------------------------------------------------------
@@ -170,16 +168,16 @@ MUTANTS = (
     ),
     Mutant(
         "discard without destination loses the lane",
-        CONSUMER,
+        "core/lanes.py",
         "        self._lanes[batch.lane].under_way = None\n",
         "",
         "behind a record that was given up nothing moves any more",
     ),
     Mutant(
         "a destination that is down loses the record",
-        CONSUMER,
-        "lane.hold(batch, reason, at_seconds)",
-        "self._progress.account(batch.ordinals)",
+        "core/lanes.py",
+        "lane.hold(batch, reason, not_before_seconds)",
+        "self.progress.account(batch.ordinals)",
         "failure records are lost while the destination is away",
     ),
     # --- the checkpoint ---------------------------------------------------------------------------
@@ -200,23 +198,23 @@ MUTANTS = (
     Mutant(
         "SHARD_END with work outstanding",
         CONSUMER,
-        "if self.outstanding or _Work.WRITE in self._under_way:",
-        "if _Work.WRITE in self._under_way:",
+        "elif not self.outstanding and self._is_due(",
+        "elif self._is_due(",
         "children start before the last records of their parent are done",
     ),
     Mutant(
         "string comparison of sequence numbers, before a save",
         CONSUMER,
-        "if self.position == self._saving.position or _Work.WRITE in self._under_way:",
-        "goes_back = self.position.sequence_number < self._saving.position.sequence_number\n"
-        "        if goes_back or self.position == self._saving.position or _Work.WRITE in self._under_way:",
+        "        if moved and self._is_due(self._writer.save_at_seconds, now):",
+        "        goes_back = self.position.sequence_number < self.lease.checkpoint.sequence_number\n"
+        "        if moved and not goes_back and self._is_due(self._writer.save_at_seconds, now):",
         "behind record 999 nothing is saved up to record 9991",
     ),
     Mutant(
         "a failed write is the last",
-        CONSUMER,
-        "                self._under_way.discard(_Work.WRITE)\n                self._saving.retry_seconds",
-        "                self._saving.retry_seconds",
+        "core/checkpoints.py",
+        "        self.writing = False\n        self._retry_seconds = retry_seconds",
+        "        self._retry_seconds = retry_seconds",
         "one error of the lease table, and nothing is saved any more",
     ),
     Mutant(
@@ -229,8 +227,8 @@ MUTANTS = (
     Mutant(
         "no deadline",
         CONSUMER,
-        "        if now.monotonic_seconds >= deadline_seconds:\n            return  # paused",
-        "        if False:\n            return  # paused",
+        "is_late = now.monotonic_seconds >= deadline_seconds",
+        "is_late = False",
         "a worker that was frozen calls beside its successor",
     ),
     # --- letting go -------------------------------------------------------------------------------
@@ -244,28 +242,28 @@ MUTANTS = (
     Mutant(
         "drain saves a position it has not done",
         CONSUMER,
-        "self._saving.last = self._saving.last or self.position",
-        "self._saving.last = self._saving.last or self.reading.position",
+        "self._writer.release(self.position)",
+        "self._writer.release(self.reading.position)",
         "every restart loses what was read and not done",
     ),
     Mutant(
         "a stop does not wait for its calls",
         CONSUMER,
-        "if calls_run and self._stop is StopReason.REQUESTED:",
+        "if self.lanes.are_busy and self._stop is StopReason.REQUESTED:",
         "if False:",
         "every restart delivers batches twice",
     ),
     Mutant(
         "a stop leaves what lanes did ahead",
         CONSUMER,
-        "if self._stop is StopReason.REQUESTED and self._saving.last is None:",
+        "if self._stop is StopReason.REQUESTED and not self._writer.is_releasing:",
         "if False:",
         "every restart delivers again what faster lanes had done",
     ),
     Mutant(
         "a call begins behind a release",
         CONSUMER,
-        "if self._stop is StopReason.REQUESTED and self._saving.last is None:",
+        "if self._stop is StopReason.REQUESTED and not self._writer.is_releasing:",
         "if self._stop is StopReason.REQUESTED:",
         "the next owner and this one deliver the same records",
     ),

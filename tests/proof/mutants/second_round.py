@@ -52,8 +52,8 @@ NEW = (
     Mutant(
         "a save counts for what was done meanwhile",
         "core/consumer.py",
-        "self._saving = _Saving(lease.checkpoint, now.monotonic_seconds + interval)",
-        "self._saving = _Saving(self.position, now.monotonic_seconds + interval)",
+        "self.lease = replace(lease, lost_reason=self.lease.lost_reason)",
+        "self.lease = replace(lease, checkpoint=self.position)",
         "the last records before a pause are never saved, and a crash delivers them again",
     ),
     # --- leases -----------------------------------------------------------------------------------

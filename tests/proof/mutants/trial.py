@@ -21,15 +21,17 @@ LONGEST_SECONDS = 300.0
 
 TESTS_OF = {
     "core/batches.py": ("core/test_batches.py",),
+    "core/checkpoints.py": ("core/test_consumer.py", "core/test_drain.py"),
     "core/consumer.py": ("core/test_consumer.py", "core/test_drain.py"),
     "core/coordinator.py": ("core/test_coordinator.py", "core/test_regressions.py"),
+    "core/ending.py": ("core/test_consumer.py",),
     "core/failure.py": ("core/test_failure.py",),
+    "core/lanes.py": ("core/test_lanes.py", "core/test_consumer.py", "core/test_drain.py"),
     "core/leases.py": ("core/test_leases.py", "core/test_regressions.py"),
     "core/lineage.py": ("core/test_lineage.py", "core/test_leases.py"),
     "core/mapping.py": ("core/test_mapping.py",),
     "core/membership.py": ("core/test_membership.py",),
     "core/outcome.py": ("core/test_outcome.py",),
-    "core/pacing.py": ("core/test_pacing.py", "core/test_consumer.py"),
     "core/progress.py": ("core/test_progress.py",),
     "core/reading.py": ("core/test_reading.py", "core/test_consumer.py"),
     "lease_stores/_rows.py": ("contracts/test_lease_stores.py",),

@@ -7,8 +7,8 @@ import math
 from core.builders import at, options, record
 
 from triggerkit.core.batches import Lane, Run
+from triggerkit.core.lanes import lanes_to_move
 from triggerkit.core.model import Batch, DiscardReason
-from triggerkit.core.pacing import lanes_to_move
 
 OPTIONS = options(parallelization_factor=2, batch_size=2)
 
@@ -16,7 +16,7 @@ OPTIONS = options(parallelization_factor=2, batch_size=2)
 def lane(number: int, ordinals: tuple[int, ...]) -> Lane:
     made = Lane(number)
     if ordinals:
-        made.add(Run(tuple(record(n) for n in ordinals), ordinals, 1), 0.0)
+        made.add(Run(tuple(record(n) for n in ordinals), ordinals), 0.0)
     return made
 
 
