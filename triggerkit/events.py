@@ -34,6 +34,7 @@ from triggerkit.core.events import (
     ShardTaken,
     Started,
     Stopped,
+    StreamReplaced,
     WaitCause,
     Waiting,
 )
@@ -70,6 +71,7 @@ __all__ = [
     "ShardTaken",
     "Started",
     "Stopped",
+    "StreamReplaced",
     "WaitCause",
     "Waiting",
 ]

@@ -24,6 +24,8 @@ from triggerkit.core.events import (
     MovedAgain,
     Operation,
     PageRead,
+    ShardTaken,
+    StreamReplaced,
     WaitCause,
     Waiting,
 )
@@ -646,6 +648,27 @@ def test_b2_a_table_that_is_made_anew_is_followed_within_fifteen_seconds_without
         assert sum(page.records for _, page in world.said(PageRead)) - read == 10
         world.run(600.0)
         assert not world.stalls()
+
+
+def test_a_table_that_is_made_anew_under_a_worker_is_one_event_and_one_line() -> None:
+    stream = io.StringIO()
+    restore = configure_logging(LogSettings("json", "info"), stream)
+    try:
+        with StallWorld(shards=2) as world:
+            world.start()
+            world.run(60.0)
+            assert not world.said(StreamReplaced)
+            world.make_anew()
+            world.run(60.0)
+            ((_, event),) = world.said(StreamReplaced)
+            shards = [taken.shard for _, taken in world.said(ShardTaken)]
+            assert shards[-1].startswith(f"{event.stream}:")
+            assert not shards[0].startswith(f"{event.stream}:")
+    finally:
+        restore()
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    (line,) = [line for line in lines if line["event"] == "stream_replaced"]
+    assert (line["level"], line["trigger"], line["stream"]) == ("info", "notify", event.stream)
 
 
 # --- handlers ------------------------------------------------------------------------------------

@@ -66,6 +66,17 @@ class ShardTaken:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamReplaced:
+    """The table, or its stream, was made anew while this worker ran: it reads the new stream from now on.
+
+    `stream` is what the ids of the new shards begin with. Comes once, before its first `ShardTaken`.
+    """
+
+    mapping: MappingId
+    stream: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReadStarted:
     """A page after `position` was asked for."""
 
@@ -347,6 +358,7 @@ class Stopped:
 
 Event: TypeAlias = (
     ShardTaken
+    | StreamReplaced
     | ReadStarted
     | PageRead
     | GapFound

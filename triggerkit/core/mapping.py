@@ -29,7 +29,7 @@ from triggerkit.core.decisions import (
     Survey,
     Take,
 )
-from triggerkit.core.events import Event, Operation, ShardTaken, WaitCause
+from triggerkit.core.events import Event, Operation, ShardTaken, StreamReplaced, WaitCause
 from triggerkit.core.fit import Fit, held_up
 from triggerkit.core.model import (
     SHARD_END,
@@ -101,6 +101,7 @@ class EventSourceMapping:
         self._scheduled: dict[ShardId, float] = {}  # the earliest entry of each shard
         self._calls: Counter[ShardId] = Counter()  # running, of any tenure
         self._sessions: Sessions | None = None
+        self._stream = ""  # that of the shard that was taken last
         self._stop: StopReason | None = None
         self._paused = False
         self._fit = Fit()
@@ -346,9 +347,11 @@ class EventSourceMapping:
         self.consumers[lease.shard] = consumer
         self._watchdog.ended(Subject(None, lease.shard, cause=WaitCause.OWNER), now)
         self._watchdog.ended(Subject(None, lease.shard, cause=WaitCause.PARENT), now)
-        self._events.append(
-            ShardTaken(self.settings.mapping, lease.shard, tenure, lease.checkpoint)
-        )
+        stream = lease.shard.partition(":")[0]
+        if self._stream not in ("", stream):
+            emit(StreamReplaced(self.settings.mapping, stream))
+        self._stream = stream
+        emit(ShardTaken(self.settings.mapping, lease.shard, tenure, lease.checkpoint))
         if self._stop is not None:
             decisions += consumer.ask_to_stop(self._stop)
         elif self._sessions is not None and owner != self._sessions.me:

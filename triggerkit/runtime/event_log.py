@@ -84,8 +84,13 @@ class EventLog:
                 | events.CheckpointSaved()
             ):
                 self._log_shard(event)
-            case events.SessionLost() | events.Draining() | events.DrainExpired():
-                _log_worker(event)
+            case (
+                events.StreamReplaced()
+                | events.SessionLost()
+                | events.Draining()
+                | events.DrainExpired()
+            ):
+                _log_rare(event)
             case (
                 events.ReadStarted()
                 | events.PageRead()
@@ -211,8 +216,13 @@ def _log_stall(event: events.Waiting | events.Blocked) -> None:
             assert_never(event)
 
 
-def _log_worker(event: events.SessionLost | events.Draining | events.DrainExpired) -> None:
+def _log_rare(
+    event: events.StreamReplaced | events.SessionLost | events.Draining | events.DrainExpired,
+) -> None:
     match event:
+        case events.StreamReplaced(mapping=mapping, stream=stream):
+            message = "the stream was made anew: goes on at the beginning of the new one"
+            log.info("stream_replaced", message=message, **_of(mapping), stream=stream)
         case events.SessionLost(session=session, fresh=fresh):
             log.warning(
                 "session_lost",
