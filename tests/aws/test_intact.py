@@ -56,7 +56,7 @@ def test_a_listing_that_comes_damaged_is_asked_for_anew(operation: str, how: Dam
         emulator.faults.damage(operation, how, times=2)
         again = await source.list_shards()
         assert (again.shards, again.complete) == (intact.shards, True)
-        assert emulator.faults.planned_damage(operation) is None, "the fault was not met"
+        assert emulator.faults.calls.damage(operation) is None, "the fault was not met"
 
     reading(scenario)
 

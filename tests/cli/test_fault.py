@@ -15,7 +15,7 @@ from e2e.harness import CommandServer, Place, serving
 from triggerkit.cli.fault_verbs import DAMAGES, FAULTS
 from triggerkit.cli.main import cli
 from triggerkit.emulator import Damage, EmulatorError
-from triggerkit.emulator.control_verbs import VERBS
+from triggerkit.emulator.control import VERBS
 from triggerkit.errors import TriggerkitError
 
 
@@ -43,7 +43,7 @@ def test_expire_and_throttle_and_ttl_say_what_they_did(endpoint: Endpoint) -> No
     assert endpoint.emulator.faults.iterator_generation == before + 1
     done = endpoint.place.run("fault", "throttle", "--times", "2")
     assert done.stdout == "the next 2 calls of GetRecords are throttled\n"
-    assert endpoint.emulator.faults.planned_error("GetRecords") is not None
+    assert endpoint.emulator.faults.calls.error("GetRecords") is not None
     endpoint.emulator.call("PutItem", {"TableName": "orders", "Item": {"id": {"S": "1"}}})
     done = endpoint.place.run("fault", "ttl", "orders", '{"id": "1"}')
     assert done.stdout == "removed the item from orders as Time to Live does\n", done.stderr
@@ -149,10 +149,10 @@ def test_each_plan_says_what_will_happen_and_clear_ends_it(shared: Endpoint) -> 
     ]
     faults = shared.emulator.faults
     assert faults.listings.lag_spread_seconds == 20
-    assert faults.planned_damage("UpdateItem") is Damage.RESET
+    assert faults.calls.damage("UpdateItem") is Damage.RESET
     assert run(shared, "clear")[1] == "nothing is planned, hidden or held any more\n"
     assert (faults.listings.lag_seconds, faults.reads.empty) == (0, {})
-    assert faults.planned_error("GetRecords", shard) is None
+    assert faults.calls.error("GetRecords", shard) is None
 
 
 def test_the_log_shows_the_newest_calls(shared: Endpoint) -> None:

@@ -154,6 +154,6 @@ def test_whoever_peeks_meets_no_fault_takes_no_plan_and_leaves_no_trace() -> Non
     (record,) = orders.emulator.peek("GetRecords", iterator)["Records"]
     assert record["eventVersion"] == "1.1"
     assert (orders.emulator.calls, len(orders.emulator.log())) == before
-    assert faults.planned_error("GetRecords") is not None
+    assert faults.calls.error("GetRecords") is not None
     with pytest.raises(EmulatorError, match="does not have Nonsense"):
         orders.emulator.peek("Nonsense", {})

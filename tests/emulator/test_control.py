@@ -118,10 +118,10 @@ def test_expire_ends_every_iterator_given_so_far(server: Server) -> None:
 def test_throttle_refuses_so_many_calls(server: Server) -> None:
     assert ask(server, "throttle", {"operation": "PutItem", "times": 2})[0] == 200
     for _ in range(2):
-        planned = server.emulator.faults.planned_error("PutItem")
+        planned = server.emulator.faults.calls.error("PutItem")
         assert planned is not None
         assert planned.type == "ThrottlingException"
-    assert server.emulator.faults.planned_error("PutItem") is None
+    assert server.emulator.faults.calls.error("PutItem") is None
 
 
 def test_ttl_removes_an_item_as_the_service_does(server: Server) -> None:

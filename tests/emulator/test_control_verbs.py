@@ -16,8 +16,7 @@ from components import dummy_client
 from emulator.clicks import Clicks
 from emulator.kit import START_SECONDS, TABLE, stream_on
 from triggerkit.emulator import Emulator, VirtualClock, serve
-from triggerkit.emulator.control import TOKEN_HEADER, Control
-from triggerkit.emulator.control_verbs import VERBS
+from triggerkit.emulator.control import TOKEN_HEADER, VERBS, Control
 
 TOKEN = "a-token"
 LIMIT_SECONDS = 10.0

@@ -239,7 +239,7 @@ def test_a_shard_takes_so_many_bytes_a_second_only() -> None:
     clicks = Clicks()
     clicks.emulator.faults.limit_writes(bytes_per_second=1000)
     clicks.put("a", "x" * 2000)
-    with pytest.raises(EmulatorError, match="more than 1000 bytes of this shard are written"):
+    with pytest.raises(EmulatorError, match="this shard is written more than 1000 bytes a second"):
         clicks.put("b")
     clicks.emulator.faults.clear()
     clicks.put("b")

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from triggerkit.emulator import Faults
-from triggerkit.emulator.control_verbs import VERBS
+from triggerkit.emulator.control import VERBS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "emulator.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ROW = re.compile(r"^\| (.*?) \| ?(.*?) ?\|$", re.MULTILINE)
-FOR_WHO_ANSWERS = {"delay_seconds", "hides", "planned_damage", "planned_error"}
+FOR_WHO_ANSWERS = {"delay_seconds"}
 """Methods of `Faults` that the engine calls."""
 
 

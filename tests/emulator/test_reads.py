@@ -200,7 +200,7 @@ def test_a_shard_gives_so_many_bytes_a_second_only(stream: AnyStream) -> None:
     stream.write(*(letter * 200 for letter in "abc"))
     stream.emulator.faults.limit_reads(None, 100)
     iterator = stream.page(stream.start(only_shard(stream)))["NextShardIterator"]
-    with pytest.raises(EmulatorError, match="more than 100 bytes of this shard"):
+    with pytest.raises(EmulatorError, match="read more than 100 bytes a second"):
         stream.page(iterator)
     stream.emulator.advance(1)
     stream.page(iterator)

@@ -127,7 +127,7 @@ class Wire:
         return asked
 
     def transmit(self, body: bytes) -> bytes:
-        damaged = self._emulator.faults.planned_damage("GetRecords") is not None
+        damaged = self._emulator.faults.calls.damage("GetRecords") is not None
         return body[: len(body) // 2] if damaged else body
 
 

@@ -33,7 +33,7 @@ from triggerkit.core.model import LastFailure
 from triggerkit.core.options import MappingOptions
 from triggerkit.core.outcome import Failed, NotInvoked, Outcome, Succeeded
 from triggerkit.emulator import EmulatorError
-from triggerkit.emulator.control_verbs import VERBS
+from triggerkit.emulator.control import VERBS
 from triggerkit.emulator.faults import Damage
 from triggerkit.errors import (
     CredentialsError,

@@ -1,20 +1,19 @@
 """BatchWriteItem and BatchGetItem.
 
-Rule: a batch is checked whole before its first write; its writes are single commits in the order of
-the request. Source: DynamoDB API reference, BatchWriteItem and BatchGetItem.
+A batch is checked whole before its first write; its writes are single commits in the order of the request.
+Source: DynamoDB API reference, BatchWriteItem and BatchGetItem.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from triggerkit.emulator.changes import commit
-from triggerkit.emulator.errors import validation
-from triggerkit.emulator.expressions.placeholders import read_placeholders
-from triggerkit.emulator.expressions.projections import projected, read_projection
+from triggerkit.emulator.errors import EmulatorError, validation
+from triggerkit.emulator.expressions.projections import asked_view
 from triggerkit.emulator.items import Write, plan_delete, plan_put, refuse_legacy
 from triggerkit.emulator.keys import given_key, item_key, table_of
 from triggerkit.emulator.model import Table
@@ -22,8 +21,8 @@ from triggerkit.emulator.requests import (
     Request,
     mistyped,
     optional_list,
-    optional_text,
     required_map,
+    violated,
 )
 from triggerkit.emulator.site import Site
 from triggerkit.emulator.sizes import consumed_by_all, item_size_bytes, read_units, write_units
@@ -72,14 +71,27 @@ class BatchesApi:
             MAX_READS
         ):
             raise validation("Too many items requested for the BatchGetItem call")
-        reads = [self._read(name, _entry(entry)) for name, entry in asked.items()]
-        answer = _Answer()
-        for name, read in zip(asked, reads, strict=True):
-            answer.add(self.site, name, read)
+        reads = {name: self._read(name, _entry(entry)) for name, entry in asked.items()}
+        responses: dict[str, list[Item]] = {name: [] for name in reads}
+        unprocessed: dict[str, Request] = {}
+        units: defaultdict[str, float] = defaultdict(float)
+        size_bytes = 0
+        for name, read in reads.items():
+            for index, key in enumerate(read.keys):
+                item = self.site.store.item(read.table.name, item_key(read.table, key))
+                item_bytes = item_size_bytes(item or {})
+                units[read.table.name] += read_units(item_bytes, read.entry)
+                if item is None:
+                    continue
+                size_bytes += item_bytes
+                if size_bytes > ANSWER_LIMIT_BYTES:
+                    unprocessed[name] = {**read.entry, "Keys": read.keys[index:]}
+                    break
+                responses[name].append(read.view(item))
         return {
-            "Responses": answer.responses,
-            "UnprocessedKeys": answer.unprocessed,
-            **consumed_by_all(request, answer.units),
+            "Responses": responses,
+            "UnprocessedKeys": unprocessed,
+            **consumed_by_all(request, units),
         }
 
     def _write(self, name: str, entry: Request) -> Write:
@@ -102,18 +114,14 @@ class BatchesApi:
     def _read(self, name: str, entry: Request) -> _Read:
         refuse_legacy(entry)
         table = table_of(self.site, {"TableName": name})
-        projection = optional_text(entry, "ProjectionExpression")
-        placeholders = read_placeholders(entry, {"ProjectionExpression": projection})
-        paths = None if projection is None else read_projection(projection, placeholders)
-        placeholders.require_all_used()
+        view = asked_view(entry)
         listed = optional_list(entry, "Keys")
         if not listed:
             raise _no_requests()
         keys = [given_key(table, {"Key": key}) for key in listed]
         if len({item_key(table, key) for key in keys}) < len(keys):
             raise validation(_DUPLICATES)
-        show = (lambda item: item) if paths is None else (lambda item: projected(item, paths))
-        return _Read(table, entry, keys, show)
+        return _Read(table, entry, keys, view)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,33 +131,7 @@ class _Read:
     table: Table
     entry: Request
     keys: list[Item]
-    show: Callable[[Item], Item]
-
-
-class _Answer:
-    __slots__ = ("responses", "size_bytes", "units", "unprocessed")
-
-    def __init__(self) -> None:
-        self.responses: dict[str, list[Item]] = {}
-        self.unprocessed: dict[str, dict[str, Any]] = {}
-        self.units: dict[str, float] = {}
-        self.size_bytes = 0
-
-    def add(self, site: Site, name: str, read: _Read) -> None:
-        """Put the items of one table into the answer as long as they fit."""
-        found = self.responses.setdefault(name, [])
-        for index, key in enumerate(read.keys):
-            item = site.store.item(read.table.name, item_key(read.table, key))
-            size_bytes = item_size_bytes(item or {})
-            units = read_units(size_bytes, read.entry)
-            self.units[read.table.name] = self.units.get(read.table.name, 0.0) + units
-            if item is None:
-                continue
-            self.size_bytes += size_bytes
-            if self.size_bytes > ANSWER_LIMIT_BYTES:
-                self.unprocessed[name] = {**read.entry, "Keys": read.keys[index:]}
-                return
-            found.append(read.show(item))
+    view: Callable[[Item], Item]
 
 
 def _requests(asked: Mapping[str, Any]) -> Iterator[tuple[str, Request]]:
@@ -170,8 +152,5 @@ def _entry(entry: object) -> Request:
     return entry
 
 
-def _no_requests() -> Exception:
-    return validation(
-        "1 validation error detected: Value '{}' at 'requestItems' failed to satisfy constraint: "
-        "Member must have length greater than or equal to 1"
-    )
+def _no_requests() -> EmulatorError:
+    return violated("{}", "RequestItems", "Member must have length greater than or equal to 1")

@@ -280,7 +280,7 @@ class Emulator:
         dialect = self.dialect
         with self._turn():
             self.calls[operation] += 1
-            planned = self.faults.planned_error(operation, shard, self.clock.now_seconds())
+            planned = self.faults.calls.error(operation, shard, self.clock.now_seconds())
             if planned is not None:
                 raise planned
             if dialect is None:

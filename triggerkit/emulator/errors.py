@@ -1,8 +1,8 @@
 """What the embedded endpoint answers when it refuses a request.
 
-Rule: an `EmulatorError` is an answer on the wire, never a fault of triggerkit. Its type is AWS's name
-of the error and its text is AWS's text where that is known, so that clients meet what they will meet
-in production. Faults of our own code stay ordinary exceptions.
+An `EmulatorError` is an answer on the wire, never a fault of triggerkit. Its type is AWS's name of the error and
+its text is AWS's where that is known, so that clients see what they will see in production. Faults of our own code
+stay ordinary exceptions.
 """
 
 from __future__ import annotations
@@ -57,11 +57,6 @@ def invalid_parameter(message: str) -> EmulatorError:
 def not_found(message: str) -> EmulatorError:
     """Return a ResourceNotFoundException."""
     return EmulatorError("ResourceNotFoundException", message)
-
-
-def no_table() -> EmulatorError:
-    """Return what item operations answer when the table does not exist."""
-    return not_found("Requested resource not found")
 
 
 def condition_failed(item: Mapping[str, Any] | None) -> EmulatorError:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from triggerkit.emulator.barriers import Barrier
 from triggerkit.emulator.errors import EmulatorError
 from triggerkit.emulator.listings import ListingPlans
-from triggerkit.emulator.plans import CallPlans, Damage, Delay, Rate
-from triggerkit.emulator.reading import ReadPlans, ShardRates
+from triggerkit.emulator.plans import CallPlans, Damage, Delay
+from triggerkit.emulator.reading import Rates, ReadPlans
 
 __all__ = ["Damage", "Faults"]
 
@@ -39,7 +39,7 @@ class Faults:
     limits_page_bytes: bool = True
     calls: CallPlans = field(default_factory=CallPlans)
     reads: ReadPlans = field(default_factory=ReadPlans)
-    writes: ShardRates = field(default_factory=lambda: ShardRates("written"))
+    writes: Rates = field(default_factory=lambda: Rates("this shard is written"))
     listings: ListingPlans = field(default_factory=ListingPlans)
 
     # --- calls --------------------------------------------------------------------------------------
@@ -60,7 +60,8 @@ class Faults:
             self.calls.rates.pop(operation, None)
         else:
             error = EmulatorError(type or THROTTLED, _TOO_MUCH)
-            self.calls.rates[operation] = Rate(calls_per_second, error)
+            rates = Rates("this operation is called", calls_per_second)
+            self.calls.rates[operation] = rates, error
 
     def fail(self, operation: str, error: EmulatorError, times: int = 1, shard: str = "") -> None:
         """Answer the next `times` calls of `operation` with `error`; nothing is carried out."""
@@ -118,7 +119,7 @@ class Faults:
         bytes_per_second: float | None = 2_000_000,
     ) -> None:
         """Refuse reads of one shard above these rates, which are those of Kinesis; None is no limit."""
-        self.reads.rates = ShardRates("read", calls_per_second, bytes_per_second)
+        self.reads.rates = Rates("this shard is read", calls_per_second, bytes_per_second)
 
     def limit_writes(
         self,
@@ -129,7 +130,7 @@ class Faults:
 
         PutRecords refuses each record by itself, as AWS does.
         """
-        self.writes = ShardRates("written", records_per_second, bytes_per_second)
+        self.writes = Rates("this shard is written", records_per_second, bytes_per_second)
 
     def expire_iterators(self) -> None:
         """Make every shard iterator handed out so far answer ExpiredIteratorException."""
@@ -173,26 +174,10 @@ class Faults:
         self.calls.release_all()
         self.calls = CallPlans(barriers_made=self.calls.barriers_made)
         self.reads = ReadPlans(opened=self.reads.opened)
-        self.writes = ShardRates("written")
+        self.writes = Rates("this shard is written")
         self.listings = ListingPlans(self.listings.seed)
 
-    # --- for who answers ----------------------------------------------------------------------------
-
-    def planned_error(
-        self, operation: str, shard: str = "", now_seconds: float = 0.0
-    ) -> EmulatorError | None:
-        """Take what the next call of an operation is refused with."""
-        return self.calls.error(operation, shard, now_seconds)
-
-    def planned_damage(self, operation: str) -> Damage | None:
-        """Take the next planned damage of an operation."""
-        return self.calls.damage(operation)
-
-    def hides(self, shard_id: str) -> bool:
-        """Tell whether listings leave this shard out."""
-        return shard_id in self.listings.hidden
-
     def delay_seconds(self, operation: str) -> float:
-        """Take how long an answer of `operation` is held back."""
+        """Return how long the next answer of `operation` is held back, and count it."""
         always_seconds = 0.0 if self.latency_seconds is None else self.latency_seconds(operation)
         return always_seconds + self.calls.delay_seconds(operation)

@@ -1,7 +1,7 @@
 """Operations on one item: PutItem, GetItem, UpdateItem, DeleteItem.
 
-Rule: a request is read and checked whole (`plan_*`) before the item is looked at; then the condition
-is judged, the new item computed, and `commit` alone writes.
+A request is read and checked whole (`plan_*`) before the item is looked at; then the condition is evaluated, the
+new item computed, and `commit` alone writes.
 Source: DynamoDB API reference.
 """
 
@@ -18,7 +18,7 @@ from triggerkit.emulator.expressions.conditions import read_condition
 from triggerkit.emulator.expressions.evaluate import holds
 from triggerkit.emulator.expressions.nodes import Action, Condition
 from triggerkit.emulator.expressions.placeholders import read_placeholders
-from triggerkit.emulator.expressions.projections import projected, read_projection
+from triggerkit.emulator.expressions.projections import asked_view, projected
 from triggerkit.emulator.expressions.updates import read_update
 from triggerkit.emulator.keys import (
     check_item_key,
@@ -103,36 +103,23 @@ class ItemsApi:
         """Answer GetItem."""
         refuse_legacy(request)
         table = table_of(self.site, request)
-        projection = optional_text(request, "ProjectionExpression")
-        placeholders = read_placeholders(request, {"ProjectionExpression": projection})
-        paths = None if projection is None else read_projection(projection, placeholders)
-        placeholders.require_all_used()
+        view = asked_view(request)
         item = self.site.store.item(table.name, item_key(table, given_key(table, request)))
         units = read_units(item_size_bytes(item or {}), request)
         capacity = consumed(request, table.name, units)
-        if item is None:
-            return capacity
-        return {"Item": item if paths is None else projected(item, paths), **capacity}
+        return capacity if item is None else {"Item": view(item), **capacity}
 
     def _perform(self, request: Request, write: Write, returned: str) -> dict[str, Any]:
-        old, new = carry_out(self.site, write)
-        attributes = returned_attributes(write, returned, old, new)
+        old = self.site.store.item(write.table.name, write.key)
+        new = write.result(old)
+        commit(self.site, write.table, write.key, new)
+        attributes = _attributes(write, returned, old, new)
         capacity = consumed(request, write.table.name, write_units(old, new))
         return {"Attributes": attributes, **capacity} if attributes else capacity
 
 
-def carry_out(site: Site, write: Write) -> tuple[Item | None, Item | None]:
-    """Judge and commit one write; return the item before and after it."""
-    old = site.store.item(write.table.name, write.key)
-    new = write.result(old)
-    commit(site, write.table, write.key, new)
-    return old, new
-
-
-def returned_attributes(
-    write: Write, returned: str, old: Item | None, new: Item | None
-) -> Item | None:
-    """Return what a ReturnValues asks for."""
+def _attributes(write: Write, returned: str, old: Item | None, new: Item | None) -> Item | None:
+    """Return what ReturnValues asks for."""
     paths = [action.path for action in write.actions]
     match returned:
         case "ALL_OLD":
@@ -174,20 +161,7 @@ def plan_update(table: Table, request: Request) -> Write:
     required_map(request, "Key")
     condition, actions = _expressions(request, with_update=True)
     key_attributes = given_key(table, request)
-    return update_write(table, key_attributes, condition, actions, _wants_old(request))
-
-
-def update_write(
-    table: Table,
-    key_attributes: Item,
-    condition: Condition | None,
-    actions: Sequence[Action],
-    return_old_on_failure: bool,
-) -> Write:
-    """Return the write that carries out `actions` on the item of a checked key."""
-    in_key = [
-        path[0] for path in (action.path for action in actions) if path[0] in table.key_names()
-    ]
+    in_key = [action.path[0] for action in actions if action.path[0] in table.key_names()]
 
     def renew(old: Item | None) -> Item:
         if in_key:
@@ -203,7 +177,7 @@ def update_write(
         return new
 
     key = item_key(table, key_attributes)
-    return Write(table, key, condition, actions, renew, return_old_on_failure)
+    return Write(table, key, condition, actions, renew, _wants_old(request))
 
 
 def plan_check(table: Table, request: Request) -> Write:

@@ -1,14 +1,14 @@
 """Keys of items: what a table's schema demands of them.
 
-Rule: a key is checked against the schema before anything else is done with an item, and becomes the
-canonical text under which the store keeps it. Source: DynamoDB guide, naming rules and data types.
+A key is checked against the schema before anything else is done with an item, and becomes the canonical text
+under which the store keeps it. Source: DynamoDB guide, naming rules and data types.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from triggerkit.emulator.errors import EmulatorError, invalid_parameter, no_table, validation
+from triggerkit.emulator.errors import EmulatorError, invalid_parameter, not_found, validation
 from triggerkit.emulator.indexes import Index
 from triggerkit.emulator.model import ItemKey, Table
 from triggerkit.emulator.requests import Request, required_map, table_name
@@ -22,15 +22,36 @@ _MISMATCH = "The provided key element does not match the schema"
 
 
 def table_of(site: Site, request: Request) -> Table:
-    """Return the table that a request names.
+    """Return the table that an operation on items names.
 
     Raises:
         EmulatorError: ResourceNotFoundException.
     """
     table = site.store.table(table_name(request))
     if table is None:
-        raise no_table()
+        raise not_found("Requested resource not found")
     return table
+
+
+def described_table(site: Site, request: Request) -> Table:
+    """Return the table that an operation on tables names; the same as `table_of`, with another text."""
+    name = table_name(request)
+    table = site.store.table(name)
+    if table is None:
+        raise not_found(f"Requested resource not found: Table: {name} not found")
+    return table
+
+
+def empty_key(name: str, kind: str) -> EmulatorError:
+    """Return the answer to a key attribute of type `kind` that is empty."""
+    return validation(
+        "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain "
+        f"an empty {_noun(kind)} value. Key: {name}"
+    )
+
+
+def _noun(kind: str) -> str:
+    return "string" if kind == "S" else "binary"
 
 
 def given_key(table: Table, request: Request, member: str = "Key") -> Item:
@@ -70,11 +91,11 @@ def check_updated_index_keys(table: Table, item: Item) -> None:
                     "unsupported type"
                 )
             if value is not None and not next(iter(value.values())):
-                noun = "string" if table.key_types[name] == "S" else "binary"
                 raise validation(
                     "One or more parameter values are not valid. The update expression attempted "
                     "to update a secondary index key to a value that is not supported. The "
-                    f"AttributeValue for a key attribute cannot contain an empty {noun} value."
+                    f"AttributeValue for a key attribute cannot contain an empty "
+                    f"{_noun(table.key_types[name])} value."
                 )
             _check_index_key(table, index, name, value)
 
@@ -89,11 +110,10 @@ def _check_index_key(table: Table, index: Index, name: str, value: Value | None)
             f"IndexName: {index.name}"
         )
     if not value[kind]:
-        noun = "string" if kind == "S" else "binary"
         raise validation(
             "One or more parameter values are not valid. A value specified for a secondary index "
             "key is not supported. The AttributeValue for a key attribute cannot contain an empty "
-            f"{noun} value. IndexName: {index.name}, IndexKey: {name}"
+            f"{_noun(kind)} value. IndexName: {index.name}, IndexKey: {name}"
         )
     limit = HASH_KEY_LIMIT_BYTES if name == index.hash_key else SORT_KEY_LIMIT_BYTES
     if value_size_bytes(value) > limit:
@@ -104,7 +124,7 @@ def _check_index_key(table: Table, index: Index, name: str, value: Value | None)
 
 
 def breaks_schema(error: EmulatorError) -> bool:
-    """Tell whether an error says that a key attribute is of another type than its schema's."""
+    """Return whether an error says that a key attribute is of another type than its schema's."""
     return error.message == _MISMATCH or "Type mismatch for" in error.message
 
 
@@ -131,11 +151,7 @@ def _check(
         if value is None or kind not in value:
             raise wrong(name, value)
         if not value[kind]:
-            noun = "string" if kind == "S" else "binary"
-            raise validation(
-                "One or more parameter values are not valid. The AttributeValue for a key "
-                f"attribute cannot contain an empty {noun} value. Key: {name}"
-            )
+            raise empty_key(name, kind)
         _check_length(name == table.hash_key, value)
 
 

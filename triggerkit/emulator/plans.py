@@ -1,7 +1,6 @@
 """What is planned for calls: errors, limits by rate, delays, damage, barriers.
 
-Rule: a plan is taken once for each call that it meets, in the order in which plans were made; a plan for
-one shard comes before one for all.
+A plan counts for one call, in the order in which plans were made; a plan for one shard comes before one for all.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from typing import TypeVar
 
 from triggerkit.emulator.barriers import Barrier
 from triggerkit.emulator.errors import EmulatorError
+from triggerkit.emulator.reading import Rates
 
 Key = TypeVar("Key", bound=Hashable)
 Planned = TypeVar("Planned")
@@ -33,24 +33,6 @@ class Damage(Enum):
 
 
 @dataclass(slots=True)
-class Rate:
-    """How often an operation may be called within one second, and with what it is refused above."""
-
-    calls_per_second: float
-    error: EmulatorError
-    _admitted: deque[float] = field(default_factory=deque)
-
-    def refuses(self, now_seconds: float) -> bool:
-        """Tell whether one more call is too many; count it if it is not."""
-        while self._admitted and now_seconds - self._admitted[0] >= 1.0:
-            self._admitted.popleft()
-        if len(self._admitted) >= self.calls_per_second:
-            return True
-        self._admitted.append(now_seconds)
-        return False
-
-
-@dataclass(slots=True)
 class Delay:
     """How long answers are held back; `times` is None for all of them."""
 
@@ -65,20 +47,25 @@ class CallPlans:
     errors: dict[tuple[str, str], deque[EmulatorError]] = field(default_factory=dict)
     damages: dict[str, deque[Damage]] = field(default_factory=dict)
     delays: dict[str, Delay] = field(default_factory=dict)
-    rates: dict[str, Rate] = field(default_factory=dict)
+    rates: dict[str, tuple[Rates, EmulatorError]] = field(default_factory=dict)
     barriers: list[Barrier] = field(default_factory=list)
     barriers_made: int = 0
     by_shard: bool = False
     """Whether any plan is for one shard, so that it is worth looking which one a call is about."""
 
-    def error(self, operation: str, shard: str, now_seconds: float) -> EmulatorError | None:
-        """Take what the next call is refused with, if anything."""
+    def error(
+        self, operation: str, shard: str = "", now_seconds: float = 0.0
+    ) -> EmulatorError | None:
+        """Return what the next call is refused with, if anything, and count it."""
         planned = _taken(self.errors, (operation, shard)) if shard else None
         planned = planned or _taken(self.errors, (operation, ""))
         if planned is not None:
             return planned
-        rate = self.rates.get(operation)
-        return rate.error if rate is not None and rate.refuses(now_seconds) else None
+        rates, error = self.rates.get(operation, (None, None))
+        if rates is None or rates.excess(operation, now_seconds):
+            return error
+        rates.count(operation, now_seconds)
+        return None
 
     def refuse(self, operation: str, shard: str, error: EmulatorError, times: int) -> None:
         """Refuse the next `times` calls of an operation."""
@@ -86,11 +73,11 @@ class CallPlans:
         self.by_shard |= bool(shard)
 
     def damage(self, operation: str) -> Damage | None:
-        """Take the next damage of an operation's answers."""
+        """Return how the next answer of an operation is spoiled, if it is, and count it."""
         return _taken(self.damages, operation)
 
     def delay_seconds(self, operation: str) -> float:
-        """Take how long an operation's answer is held back."""
+        """Return how long the next answer of an operation is held back, and count it."""
         delay = self.delays.get(operation)
         if delay is None:
             return 0.0
@@ -115,7 +102,7 @@ class CallPlans:
         return next(claimed, None)
 
     def release_all(self) -> None:
-        """Let everybody go on who is held."""
+        """Let every call go on that is held."""
         barriers, self.barriers = self.barriers, []
         for barrier in barriers:
             barrier.release()

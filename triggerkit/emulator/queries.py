@@ -35,7 +35,7 @@ from triggerkit.emulator.expressions.projections import projected, read_projecti
 from triggerkit.emulator.indexes import Index
 from triggerkit.emulator.indexes import projected as index_entry
 from triggerkit.emulator.items import refuse_legacy
-from triggerkit.emulator.keys import item_key, key_text, table_of
+from triggerkit.emulator.keys import empty_key, item_key, key_text, table_of
 from triggerkit.emulator.model import Table
 from triggerkit.emulator.requests import (
     Request,
@@ -84,11 +84,6 @@ class Range:
     def key_types(self) -> Mapping[str, str]:
         """The types of all key attributes, by name."""
         return self.table.key_types
-
-    @property
-    def is_global(self) -> bool:
-        """Tell whether this is a global secondary index."""
-        return self.index is not None and not self.index.is_local
 
     def key_names(self) -> tuple[str, ...]:
         """Return the names of the range's own keys."""
@@ -260,7 +255,7 @@ def _check_select(range_: Range, select: str | None, paths: tuple[Path, ...] | N
 
 
 def _reaches_beyond(range_: Range, select: str | None, paths: tuple[Path, ...] | None) -> bool:
-    """Tell whether a local index must fetch from the table; a global one cannot, and refuses."""
+    """Return whether a local index must fetch from the table; a global one cannot, and refuses."""
     index = range_.index
     if index is None:
         return False
@@ -452,8 +447,4 @@ def _check_types(range_: Range, part: Condition) -> None:
         if kind not in operand.value:
             raise invalid_parameter("Condition parameter type does not match schema type")
         if not operand.value[kind]:
-            noun = "string" if kind == "S" else "binary"
-            raise validation(
-                "One or more parameter values are not valid. The AttributeValue for a key "
-                f"attribute cannot contain an empty {noun} value. Key: {name}"
-            )
+            raise empty_key(name, kind)

@@ -14,6 +14,7 @@ import binascii
 import json
 from bisect import bisect_right
 from collections import deque
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
@@ -83,20 +84,24 @@ ShardKey: TypeAlias = tuple[str, str]
 
 
 @dataclass(slots=True)
-class ShardRates:
-    """The limits of each shard, None for none; `done` is what is done to it, in a refusal's words."""
+class Rates:
+    """How often and how much may be done within a second, for each key of its own; None is no limit.
+
+    What is refused does not count. One page may go over the bytes; the next calls are refused for it. `done` is
+    what is done, in the words of a refusal.
+    """
 
     done: str
     times_per_second: float | None = None
     bytes_per_second: float | None = None
-    _passed: dict[ShardKey, deque[tuple[float, int]]] = field(default_factory=dict)
+    _passed: dict[Hashable, deque[tuple[float, int]]] = field(default_factory=dict)
 
     @property
     def limited(self) -> bool:
         """Whether there is any limit."""
         return self.times_per_second is not None or self.bytes_per_second is not None
 
-    def excess(self, key: ShardKey, now_seconds: float) -> str:
+    def excess(self, key: Hashable, now_seconds: float) -> str:
         """Return why one more is too many, "" if it is not."""
         if not self.limited:
             return ""
@@ -104,16 +109,14 @@ class ShardRates:
         while passed and now_seconds - passed[0][0] >= 1.0:
             passed.popleft()
         if self.times_per_second is not None and len(passed) >= self.times_per_second:
-            return f"this shard is {self.done} more than {self.times_per_second:g} times a second"
+            return f"{self.done} more than {self.times_per_second:g} times a second"
         size_bytes = sum(size for _, size in passed)
         if self.bytes_per_second is not None and size_bytes >= self.bytes_per_second:
-            return (
-                f"more than {self.bytes_per_second:g} bytes of this shard are {self.done} a second"
-            )
+            return f"{self.done} more than {self.bytes_per_second:g} bytes a second"
         return ""
 
-    def count(self, key: ShardKey, now_seconds: float, size_bytes: int) -> None:
-        """Count one that was let pass."""
+    def count(self, key: Hashable, now_seconds: float, size_bytes: int = 0) -> None:
+        """Count one that was not refused."""
         if self.limited:
             self._passed.setdefault(key, deque()).append((now_seconds, size_bytes))
 
@@ -138,7 +141,7 @@ class ReadPlans:
     page_records: int | None = None
     visibility_delay_seconds: float = 0.0
     most_readers: int | None = None
-    rates: ShardRates = field(default_factory=lambda: ShardRates("read"))
+    rates: Rates = field(default_factory=lambda: Rates("this shard is read"))
     opened: int = 0
     empty: dict[str, int] = field(default_factory=dict)
     repeats: dict[str, deque[int]] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 """Tables and their streams: CreateTable, DescribeTable, UpdateTable, DeleteTable, ListTables.
 
-Rule: a change of a table is done when the call returns; nobody waits here. A table without its stream
-keeps the old stream's ARN, and the stream outlives the table.
+A change of a table is done when the call returns. A table without its stream keeps the old stream's ARN, and the
+stream outlives the table.
 Source: DynamoDB API reference.
 """
 
@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from triggerkit.emulator.errors import EmulatorError, not_found, validation
+from triggerkit.emulator.errors import EmulatorError, invalid_parameter, validation
 from triggerkit.emulator.indexes import projected
+from triggerkit.emulator.keys import described_table
 from triggerkit.emulator.model import Billing, Table
 from triggerkit.emulator.requests import (
     Request,
@@ -84,11 +85,11 @@ class TablesApi:
 
     def describe_table(self, request: Request) -> dict[str, Any]:
         """Answer DescribeTable."""
-        return {"Table": self._described(self._table(request))}
+        return {"Table": self._described(described_table(self.site, request))}
 
     def update_table(self, request: Request) -> dict[str, Any]:
         """Answer UpdateTable: stream, capacity, indexes and deletion protection."""
-        table = self._table(request)
+        table = described_table(self.site, request)
         _refuse_features(request)
         members = (
             "StreamSpecification",
@@ -118,7 +119,7 @@ class TablesApi:
 
     def delete_table(self, request: Request) -> dict[str, Any]:
         """Answer DeleteTable; the stream is disabled and stays readable."""
-        table = self._table(request)
+        table = described_table(self.site, request)
         if table.deletion_protected:
             raise validation(
                 "Resource cannot be deleted as it is currently protected against deletion. "
@@ -141,13 +142,6 @@ class TablesApi:
             answer["LastEvaluatedTableName"] = names[limit - 1]
         return answer
 
-    def _table(self, request: Request) -> Table:
-        name = table_name(request)
-        table = self.site.store.table(name)
-        if table is None:
-            raise not_found(f"Requested resource not found: Table: {name} not found")
-        return table
-
     def _switch_stream(self, table: Table, request: Request) -> None:
         view_type = _stream_view(request)
         running = self.site.current_stream(table)
@@ -161,7 +155,7 @@ class TablesApi:
             self.site.begin_stream(table, view_type)
 
     def _described(self, table: Table) -> dict[str, Any]:
-        items = [item for _, item in self.site.store.items(table.name)] if self._kept(table) else []
+        items = [item for _, item in self.site.store.items(table.name)]
         description: dict[str, Any] = {
             "AttributeDefinitions": [
                 {"AttributeName": name, "AttributeType": kind}
@@ -212,9 +206,6 @@ class TablesApi:
             )
         return described
 
-    def _kept(self, table: Table) -> bool:
-        return self.site.store.table(table.name) is table
-
 
 def _stream_view(request: Request) -> str | None:
     """Return the view type that a StreamSpecification asks for, None for no stream."""
@@ -244,14 +235,14 @@ def _billing(request: Request, current_mode: str) -> Billing:
     units = optional_map(request, "ProvisionedThroughput")
     if mode == "PAY_PER_REQUEST":
         if units is not None:
-            raise validation(
-                "One or more parameter values were invalid: Neither ReadCapacityUnits nor "
-                "WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST"
+            raise invalid_parameter(
+                "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when "
+                "BillingMode is PAY_PER_REQUEST"
             )
         return Billing(mode, 0, 0)
     if units is None:
-        raise validation(
-            "One or more parameter values were invalid: ReadCapacityUnits and WriteCapacityUnits "
+        raise invalid_parameter(
+            "ReadCapacityUnits and WriteCapacityUnits "
             "must both be specified when BillingMode is PROVISIONED"
         )
     return Billing(mode, _units(units, "ReadCapacityUnits"), _units(units, "WriteCapacityUnits"))

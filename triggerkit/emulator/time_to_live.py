@@ -1,8 +1,8 @@
 """Time to Live: UpdateTimeToLive, DescribeTimeToLive, and the removal of what has expired.
 
-Rule: expired items go when the next request comes, at most once a second of the emulator's clock; AWS
-takes up to days for it, so a program must filter what has expired itself, here as there. What expired
-more than five years ago stays. Source: DynamoDB guide, Time to Live.
+Expired items are removed when the next request comes, at most once a second of the emulator's clock. AWS takes up
+to days for it, so a program must filter out expired items itself, here as there. What expired more than five years
+ago stays. Source: DynamoDB guide, Time to Live.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from triggerkit.emulator.changes import TTL_IDENTITY, commit
-from triggerkit.emulator.errors import not_found, validation
+from triggerkit.emulator.errors import validation
+from triggerkit.emulator.keys import described_table
 from triggerkit.emulator.model import ItemKey, Table
 from triggerkit.emulator.requests import (
     Request,
@@ -21,7 +22,6 @@ from triggerkit.emulator.requests import (
     missing,
     optional_text,
     required_map,
-    table_name,
 )
 from triggerkit.emulator.site import Site
 from triggerkit.emulator.values import Item
@@ -46,7 +46,7 @@ class TimeToLiveApi:
 
     def update_time_to_live(self, request: Request) -> dict[str, Any]:
         """Answer UpdateTimeToLive; it holds at once."""
-        table = self._table(request)
+        table = described_table(self.site, request)
         asked = required_map(request, "TimeToLiveSpecification")
         if asked.get("Enabled") is None:
             raise missing("timeToLiveSpecification.enabled")
@@ -63,7 +63,7 @@ class TimeToLiveApi:
 
     def describe_time_to_live(self, request: Request) -> dict[str, Any]:
         """Answer DescribeTimeToLive."""
-        name = self._table(request).expiry_attribute
+        name = described_table(self.site, request).expiry_attribute
         if name is None:
             return {"TimeToLiveDescription": {"TimeToLiveStatus": "DISABLED"}}
         described = {"AttributeName": name, "TimeToLiveStatus": "ENABLED"}
@@ -77,13 +77,6 @@ class TimeToLiveApi:
             raise validation(f"TimeToLive is already {'enabled' if enabled else 'disabled'}")
         table.expiry_attribute = name if enabled else None
         self.site.store.save_table(table)
-
-    def _table(self, request: Request) -> Table:
-        name = table_name(request)
-        table = self.site.store.table(name)
-        if table is None:
-            raise not_found(f"Requested resource not found: Table: {name} not found")
-        return table
 
 
 @dataclass(slots=True)

@@ -1,7 +1,7 @@
 """TransactWriteItems and TransactGetItems.
 
-Rule: all actions are judged on the state before the first of them; then all are committed in the order of
-the request, or none. A client token makes a transaction happen once in ten minutes.
+All actions are checked against the state before the first of them; then all are committed in the order of the
+request, or none. A client token makes a transaction happen once in ten minutes.
 Source: DynamoDB API reference, TransactWriteItems and TransactGetItems.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,17 +21,18 @@ from triggerkit.emulator.errors import (
     transaction_cancelled,
     validation,
 )
-from triggerkit.emulator.expressions.placeholders import read_placeholders
-from triggerkit.emulator.expressions.projections import projected, read_projection
+from triggerkit.emulator.expressions.projections import asked_view
 from triggerkit.emulator.items import Write, plan_check, plan_delete, plan_put, plan_update
 from triggerkit.emulator.keys import breaks_schema, given_key, item_key, table_of
 from triggerkit.emulator.model import Table
 from triggerkit.emulator.requests import (
     Request,
+    missing,
     mistyped,
     optional_list,
     optional_text,
     required_map,
+    violated,
 )
 from triggerkit.emulator.site import Site
 from triggerkit.emulator.sizes import consumed_by_all, item_size_bytes, read_units, write_units
@@ -67,10 +68,10 @@ class TransactionsApi:
     def transact_write_items(self, request: Request) -> dict[str, Any]:
         """Answer TransactWriteItems."""
         actions = _members(request, "TransactItems")
-        token = Token(self.site, optional_text(request, "ClientRequestToken"), actions)
+        token = _Token(self.site, optional_text(request, "ClientRequestToken"), actions)
         if token.was_used():
             return {}
-        units = perform(self.site, [_planned(self.site, action) for action in actions])
+        units = _perform(self.site, [_planned(self.site, action) for action in actions])
         token.use()
         return consumed_by_all(request, units)
 
@@ -82,30 +83,28 @@ class TransactionsApi:
             raise validation(_TWICE)
         units: Counter[str] = Counter()
         responses: list[dict[str, Any]] = []
-        for (name, *key), show in reads:
+        for (name, *key), view in reads:
             item = self.site.store.item(name, (key[0], key[1]))
             read = read_units(item_size_bytes(item or {}), {"ConsistentRead": True})
             units[name] += int(2 * read)
-            responses.append({} if item is None else {"Item": show(item)})
+            responses.append({} if item is None else {"Item": view(item)})
         return {"Responses": responses, **consumed_by_all(request, units)}
 
 
-class Token:
+class _Token:
     """The client token of one transaction; without one, nothing is remembered."""
 
     def __init__(self, site: Site, token: str | None, asked: Sequence[Any]) -> None:
         if token is not None and len(token) > MAX_TOKEN_LENGTH:
-            raise validation(
-                f"1 validation error detected: Value '{token}' at 'clientRequestToken' failed to "
-                f"satisfy constraint: Member must have length less than or equal to {MAX_TOKEN_LENGTH}"
-            )
+            bound = f"Member must have length less than or equal to {MAX_TOKEN_LENGTH}"
+            raise violated(token, "ClientRequestToken", bound)
         self._site = site
         self._name = _TOKENS + token if token else None
         text = json.dumps(asked, sort_keys=True)
         self._digest = hashlib.sha256(text.encode()).hexdigest()
 
     def was_used(self) -> bool:
-        """Tell whether this very transaction was carried out in the last ten minutes.
+        """Return whether this very transaction was carried out in the last ten minutes.
 
         Raises:
             EmulatorError: IdempotentParameterMismatchException, another one was.
@@ -129,52 +128,43 @@ class Token:
             self._site.store.save_fact(self._name, fact)
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """One action that was read; `refusal` is why it cannot be done, whatever the item is."""
-
-    write: Write | None
-    refusal: EmulatorError | None = None
-
-
-def perform(site: Site, actions: Sequence[Planned]) -> dict[str, float]:
+def _perform(site: Site, actions: Sequence[Write | EmulatorError]) -> dict[str, float]:
     """Carry out all actions or none; return the capacity used by table.
 
     Raises:
         EmulatorError: TransactionCanceledException with the reasons, ValidationException.
     """
-    places = [(each.write.table.name, each.write.key) for each in actions if each.write]
-    if len(set(places)) < len(places):
+    writes = [each for each in actions if isinstance(each, Write)]
+    if len({(write.table.name, write.key) for write in writes}) < len(writes):
         raise validation(_TWICE)
-    judged = [_judged(site, action) for action in actions]
-    if any(isinstance(each, EmulatorError) for each in judged):
+    results = [_result(site, action) for action in actions]
+    if any(isinstance(each, EmulatorError) for each in results):
         raise transaction_cancelled(
-            [each if isinstance(each, EmulatorError) else None for each in judged]
+            [each if isinstance(each, EmulatorError) else None for each in results]
         )
-    changes = [each for each in judged if not isinstance(each, EmulatorError)]
+    changes = [each for each in results if not isinstance(each, EmulatorError)]
     size_bytes = sum(item_size_bytes(new or {}) for _, new in changes)
     if size_bytes > PAYLOAD_LIMIT_BYTES:
         raise validation(f"Transaction payload size cannot exceed 4MB. Payload Size: {size_bytes}")
-    units: dict[str, float] = {}
+    units: defaultdict[str, float] = defaultdict(float)
     for write, new in changes:
         old = commit(site, write.table, write.key, new)
-        used = 2 * write_units(old, new)
-        units[write.table.name] = units.get(write.table.name, 0.0) + used
+        units[write.table.name] += 2 * write_units(old, new)
     return units
 
 
-def _judged(site: Site, action: Planned) -> tuple[Write, Item | None] | EmulatorError:
-    if action.write is None:
-        assert action.refusal is not None
-        return action.refusal
-    write = action.write
+def _result(site: Site, action: Write | EmulatorError) -> tuple[Write, Item | None] | EmulatorError:
+    """Return an action with the new item, or why it cannot be done."""
+    if isinstance(action, EmulatorError):
+        return action
     try:
-        return write, write.result(site.store.item(write.table.name, write.key))
+        return action, action.result(site.store.item(action.table.name, action.key))
     except EmulatorError as refusal:
         return refusal
 
 
-def _planned(site: Site, action: Request) -> Planned:
+def _planned(site: Site, action: Request) -> Write | EmulatorError:
+    """Return the write that an action asks for, or why it cannot be done whatever the item is."""
     given = [name for name in _PLANS if action.get(name) is not None]
     if len(given) != 1:
         raise validation(
@@ -185,41 +175,29 @@ def _planned(site: Site, action: Request) -> Planned:
     inner = required_map(action, given[0])
     table = table_of(site, inner)
     try:
-        return Planned(_PLANS[given[0]](table, inner))
+        return _PLANS[given[0]](table, inner)
     except EmulatorError as refusal:
         if breaks_schema(refusal):
-            return Planned(None, refusal)
+            return refusal
         raise
 
 
 def _read(site: Site, get: Request) -> tuple[tuple[str, str, str], Callable[[Item], Item]]:
-    table = table_of(site, get)
-    projection = optional_text(get, "ProjectionExpression")
-    placeholders = read_placeholders(get, {"ProjectionExpression": projection})
-    paths = None if projection is None else read_projection(projection, placeholders)
-    placeholders.require_all_used()
+    table, view = table_of(site, get), asked_view(get)
     try:
         key = item_key(table, given_key(table, get))
     except EmulatorError as refusal:
         raise (transaction_cancelled([refusal]) if breaks_schema(refusal) else refusal) from None
-    show = (lambda item: item) if paths is None else (lambda item: projected(item, paths))
-    return (table.name, *key), show
+    return (table.name, *key), view
 
 
 def _members(request: Request, name: str) -> list[Request]:
     listed = optional_list(request, name)
-    if not listed:
-        shown = "null" if listed is None else "'[]'"
-        wanted = "not be null" if listed is None else "have length greater than or equal to 1"
-        raise validation(
-            f"1 validation error detected: Value {shown} at 'transactItems' failed to satisfy "
-            f"constraint: Member must {wanted}"
-        )
-    if len(listed) > MAX_ACTIONS:
-        raise validation(
-            "1 validation error detected: Value at 'transactItems' failed to satisfy constraint: "
-            f"Member must have length less than or equal to {MAX_ACTIONS}"
-        )
+    if listed is None:
+        raise missing(name)
+    if not 1 <= len(listed) <= MAX_ACTIONS:
+        bound = f"less than or equal to {MAX_ACTIONS}" if listed else "greater than or equal to 1"
+        raise violated("[...]" if listed else "[]", name, f"Member must have length {bound}")
     for entry in listed:
         if not isinstance(entry, dict):
             raise mistyped(name, entry, "Map")

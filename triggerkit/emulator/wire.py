@@ -61,7 +61,7 @@ def answer_of(emulator: Emulator, call: Call) -> Answer:
     whole = body.encode()
     headers = _headers(emulator, whole)
     faults = emulator.faults
-    damage = faults.planned_damage(call.operation)
+    damage = faults.calls.damage(call.operation)
     if damage is not None:
         call.spoil(damage)
     delay_seconds = faults.delay_seconds(call.operation)

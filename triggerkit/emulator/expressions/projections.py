@@ -5,17 +5,33 @@ No two paths of one expression overlap or treat one place as both map and list.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations
 from typing import TypeAlias
 
 from triggerkit.emulator.errors import EmulatorError
 from triggerkit.emulator.expressions.nodes import Path, shown
-from triggerkit.emulator.expressions.placeholders import Placeholders
+from triggerkit.emulator.expressions.placeholders import Placeholders, read_placeholders
 from triggerkit.emulator.expressions.reader import Reader, Source
+from triggerkit.emulator.requests import Request, optional_text
 from triggerkit.emulator.values import Item, Value
 
 _Tree: TypeAlias = "dict[str | int, _Tree]"
+
+
+def asked_view(request: Request) -> Callable[[Item], Item]:
+    """Return what cuts items down to the ProjectionExpression of a request, if it has one.
+
+    Raises:
+        EmulatorError: ValidationException.
+    """
+    projection = optional_text(request, "ProjectionExpression")
+    placeholders = read_placeholders(request, {"ProjectionExpression": projection})
+    if projection is None:
+        return lambda item: item
+    paths = read_projection(projection, placeholders)
+    placeholders.require_all_used()
+    return lambda item: projected(item, paths)
 
 
 def read_projection(text: str, placeholders: Placeholders) -> tuple[Path, ...]:
