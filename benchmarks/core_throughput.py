@@ -40,6 +40,7 @@ from triggerkit.core.model import (
 from triggerkit.core.options import MappingOptions, read_options
 from triggerkit.core.outcome import Succeeded
 from triggerkit.core.reports import Fetched, Invoked, Report, Saved, Sessions, Taken
+from triggerkit.sources.dynamodb.service import TRAITS
 
 PAGE_RECORDS = 1000
 KEYS = 500
@@ -118,7 +119,7 @@ def decode(pages: Pages, count: int) -> Measured:
 def drive(pages: Pages, count: int, options: MappingOptions) -> Measured:
     """The core: pages are read, batched, invoked and saved until all of them are done."""
     mapping = EventSourceMapping(
-        TRIM_HORIZON, ConsumerSettings("app@dev:orders:table:", options, 0.0), Cadence()
+        TRIM_HORIZON, ConsumerSettings("app@dev:orders:table:", options, 0.0, TRAITS), Cadence()
     )
     mapping.react(Sessions(ME, frozenset({ME}), frozenset({ME}), frozenset(), 1e9, 0.0), NOW)
     row = Lease(LeaseKey("row"), SHARD, TRIM_HORIZON, owner=ME, counter=1)

@@ -120,7 +120,9 @@ class InstantSource:
 
     async def list_shards(self) -> Listing:
         self.stream.listings += 1
-        return Listing(tuple(self.stream.shards.values()), True, self.clock.now_seconds())
+        now_seconds = self.clock.now_seconds()
+        trim_seconds = now_seconds - TRAITS.retention_seconds
+        return Listing(tuple(self.stream.shards.values()), True, now_seconds, trim_seconds)
 
     async def children(self, shard: ShardId) -> Children:
         self.stream.searches += 1

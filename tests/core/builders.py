@@ -46,6 +46,7 @@ from triggerkit.core.model import (
 )
 from triggerkit.core.options import MappingOptions
 from triggerkit.core.reports import LeaseLost, NotNow, Sessions, Surveyed, Taken
+from triggerkit.sources.dynamodb.service import TRAITS
 
 D = TypeVar("D")
 
@@ -53,6 +54,7 @@ PREFIX = "app@dev:orders:table:"
 ME = SessionId("me")
 HOUR_SECONDS = 3600.0
 SERVICE_SECONDS = 1_000_000_000.0
+TRIM_SECONDS = SERVICE_SECONDS - TRAITS.retention_seconds
 """Service time at monotonic zero: far away, so that a mix-up of the two clocks shows."""
 
 
@@ -140,7 +142,12 @@ def listing(
     service_seconds: float = SERVICE_SECONDS,
 ) -> Listing:
     """A listing of a shape."""
-    return Listing(shards(shape, created=created), complete, service_seconds)
+    return Listing(
+        shards(shape, created=created),
+        complete,
+        service_seconds,
+        service_seconds - TRAITS.retention_seconds,
+    )
 
 
 def lease(
@@ -185,10 +192,11 @@ def settings(
     given: MappingOptions | None = None,
     *,
     checkpoint_interval_seconds: float = 0.0,
-    fetch_limit: int = 1000,
+    fetch_limit: int = TRAITS.page_records,
 ) -> ConsumerSettings:
     """What consumers share."""
-    return ConsumerSettings(PREFIX, given or options(), checkpoint_interval_seconds, fetch_limit)
+    traits = replace(TRAITS, page_records=fetch_limit)
+    return ConsumerSettings(PREFIX, given or options(), checkpoint_interval_seconds, traits)
 
 
 def tenure(counter: int = 1, session: str = ME) -> Tenure:

@@ -30,6 +30,7 @@ from triggerkit.core.decisions import (
 from triggerkit.core.model import Batch, LastFailure, Page, Record, ShardId, StopReason
 from triggerkit.core.outcome import Failed, Outcome, Succeeded
 from triggerkit.core.reports import Fetched, Invoked, NotNow
+from triggerkit.sources.dynamodb.service import TRAITS
 
 SHARD, TENURE = ShardId("a"), tenure()
 RAISED = Failed(LastFailure("id", "ValueError", "no"))
@@ -47,7 +48,7 @@ class Bench:
         given = options(
             parallelization_factor=LANES, batch_size=batch_size, maximum_retry_attempts=retries
         )
-        settings = ConsumerSettings(PREFIX, given, 0.0)
+        settings = ConsumerSettings(PREFIX, given, 0.0, TRAITS)
         self.consumer = ShardConsumer(lease("a", owner="me", counter=1), TENURE, settings)
         self.seconds = 0.0
         self.consumer.derive(at(0.0), 1000.0)

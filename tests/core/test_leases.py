@@ -10,6 +10,7 @@ from core.builders import (
     HOUR_SECONDS,
     PREFIX,
     SERVICE_SECONDS,
+    TRIM_SECONDS,
     after,
     finished,
     latest,
@@ -345,7 +346,7 @@ READY = (
 @pytest.mark.parametrize("case", READY, ids=lambda case: case.rule)
 def test_a_shard_is_ready_when_no_parent_of_it_is_unfinished(case: Readiness) -> None:
     listed = None if case.shape is None else ShardGraph(shards(case.shape))
-    assert names(ready_leases(case.rows, listed, SERVICE_SECONDS)) == case.ready
+    assert names(ready_leases(case.rows, listed, TRIM_SECONDS)) == case.ready
 
 
 def test_only_a_record_or_the_end_starts_a_row() -> None:
@@ -492,7 +493,7 @@ def test_from_an_empty_store_every_shard_is_read_once_behind_its_parents(
     graph = ShardGraph(seen.shards)
     rows = {row.shard: row for row in missing_leases(seen, (), PREFIX, TRIM_HORIZON)}
     order: list[str] = []
-    while ready := ready_leases(rows.values(), graph, SERVICE_SECONDS):
+    while ready := ready_leases(rows.values(), graph, TRIM_SECONDS):
         assert not {p for row in ready for p in row.parents if p in rows} - set(order)
         order.append(str(ready[-1].shard))
         rows[ready[-1].shard] = finished(order[-1], parents=ready[-1].parents)

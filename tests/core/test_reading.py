@@ -18,17 +18,17 @@ from core.builders import (
 from triggerkit.core.model import LATEST, TRIM_HORIZON, Gap, Page, Position
 from triggerkit.core.reading import (
     BUSY_POLL_SECONDS,
-    FULL_PAGE_BYTES,
     Reading,
     first_read_position,
 )
+from triggerkit.sources.dynamodb.service import TRAITS
 
-LIMIT = 1000
+LIMIT = TRAITS.page_records
 IDLE_SECONDS = 1.0
 
 
 def absorb(reading: Reading, read: Page, seconds: float = 0.0) -> None:
-    reading.absorb(read, at(seconds), LIMIT, IDLE_SECONDS)
+    reading.absorb(read, at(seconds), TRAITS, IDLE_SECONDS)
 
 
 def started(position: Position = TRIM_HORIZON) -> Reading:
@@ -52,7 +52,7 @@ def test_b11_a_flowing_shard_is_read_four_times_a_second() -> None:
     ("why", "read"),
     [
         ("full by count", Page(records(*range(LIMIT)))),
-        ("full by size", Page(records(1), size_bytes=FULL_PAGE_BYTES)),
+        ("full by size", Page(records(1), size_bytes=TRAITS.full_page_bytes)),
         ("a backlog", Page((record(1, at_seconds=95.0),), service_seconds=100.5)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

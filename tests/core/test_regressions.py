@@ -7,6 +7,7 @@ from core.builders import (
     ME,
     PREFIX,
     SERVICE_SECONDS,
+    TRIM_SECONDS,
     asked,
     at,
     finished,
@@ -79,12 +80,12 @@ def test_rule_3_nothing_begins_at_latest_while_a_leaf_of_the_listing_misses_its_
 def test_rule_6_a_young_lease_waits_for_a_parent_that_the_listing_does_not_know() -> None:
     row = lease("b", parents="a", created_seconds=YOUNG)
     seen = ShardGraph(shards({"b": "a"}))
-    assert ready_leases((row,), seen, SERVICE_SECONDS) == ()
-    assert ready_leases((row,), seen, YOUNG + 24 * HOUR_SECONDS) == (row,), "it was trimmed"
+    assert ready_leases((row,), seen, TRIM_SECONDS) == ()
+    assert ready_leases((row,), seen, YOUNG) == (row,), "it was trimmed"
 
 
 def test_rule_6_without_times_a_listing_older_than_the_lease_tells_nothing_of_its_parents() -> None:
     row = lease("b", parents="a")
-    assert ready_leases((row,), ShardGraph(shards({"x": ""})), SERVICE_SECONDS) == ()
-    assert ready_leases((row,), ShardGraph(shards({"b": "a"})), SERVICE_SECONDS) == (row,)
-    assert ready_leases((row,), ShardGraph(shards({"c": "b"})), SERVICE_SECONDS) == (row,)
+    assert ready_leases((row,), ShardGraph(shards({"x": ""})), TRIM_SECONDS) == ()
+    assert ready_leases((row,), ShardGraph(shards({"b": "a"})), TRIM_SECONDS) == (row,)
+    assert ready_leases((row,), ShardGraph(shards({"c": "b"})), TRIM_SECONDS) == (row,)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.builders import SERVICE_SECONDS, finished, lease, listing
+from core.builders import TRIM_SECONDS, finished, lease, listing
 from core.test_lineage import acyclic_shapes
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +16,7 @@ from triggerkit.core.rows import LeaseRows
 def opened(*leases: Lease, shape: dict[str, str] | None = None) -> LeaseRows:
     rows = LeaseRows()
     graph = None if shape is None else ShardGraph(listing(shape).shards)
-    rows.replace(leases, graph, SERVICE_SECONDS)
+    rows.replace(leases, graph, TRIM_SECONDS)
     return rows
 
 
@@ -59,7 +59,7 @@ def test_ready_is_what_a_look_at_all_rows_finds(data: st.DataObject, shape: dict
         before = set(rows.ready)
         every[shard] = finished(shard, parents=every[shard].parents)
         freed = rows.put(every[shard])
-        expected = {row.shard for row in ready_leases(every.values(), graph, SERVICE_SECONDS)}
+        expected = {row.shard for row in ready_leases(every.values(), graph, TRIM_SECONDS)}
         assert rows.ready == expected
         assert set(freed) == expected - before
     assert all(row.finished for row in every.values())

@@ -73,7 +73,12 @@ class FakeSource:
 
     async def list_shards(self) -> Listing:
         self._fail()
-        return Listing(tuple(self._shard(name) for name in self.shards), True, EPOCH_SECONDS)
+        return Listing(
+            tuple(self._shard(name) for name in self.shards),
+            True,
+            EPOCH_SECONDS,
+            EPOCH_SECONDS - TRAITS.retention_seconds,
+        )
 
     async def children(self, shard: ShardId) -> Children:
         self._fail()

@@ -35,6 +35,7 @@ from triggerkit.runtime.event_log import EventLog
 from triggerkit.runtime.listings import SharedListing
 from triggerkit.runtime.perform import MappingPorts, MembershipPerformer, Performer
 from triggerkit.sources.dynamodb.opening import Target
+from triggerkit.sources.dynamodb.service import TRAITS
 from triggerkit.sources.dynamodb.source import DynamoDBSource
 from triggerkit.testing.clock import VirtualClock
 from triggerkit.testing.loop import VirtualLoop
@@ -192,7 +193,7 @@ class StallWorld:
         trapped: Any = Trapped(source, self.traps)
         interval_seconds = 0.0
         settings = ConsumerSettings(
-            PREFIX, self.options, interval_seconds, mapping=MappingId("notify", TABLE)
+            PREFIX, self.options, interval_seconds, TRAITS, MappingId("notify", TABLE)
         )
         destination: Any = Trapped(FakeDestination(), self.traps)
         ports = MappingPorts(

@@ -37,7 +37,7 @@ class SlowSource:
         await asyncio.sleep(0)
         if self.fails:
             raise ThrottledError("later", hint="ask again")
-        return Listing((), complete=True, service_seconds=0.0)
+        return Listing((), complete=True, service_seconds=0.0, trim_seconds=0.0)
 
 
 def test_callers_at_the_same_time_share_one_call() -> None:

@@ -23,6 +23,7 @@ from triggerkit.core.model import (
     Shard,
     ShardId,
 )
+from triggerkit.sources.dynamodb.service import TRAITS
 
 OLD_SECONDS = 3600.0
 YOUNG_SECONDS = 10.0
@@ -173,7 +174,9 @@ class SimStream:
         if not complete:
             shards = self._rng.sample(shards, self._rng.randint(0, len(shards)))
         self._rng.shuffle(shards)
-        return Listing(tuple(shards), complete, self._schedule.service_seconds)
+        now_seconds = self._schedule.service_seconds
+        trim_seconds = now_seconds - TRAITS.retention_seconds
+        return Listing(tuple(shards), complete, now_seconds, trim_seconds)
 
     def children(self, shard: ShardId) -> Children:
         born = [self.shards[child] for child in self.shards[shard].children]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, assert_never
 
@@ -65,6 +66,7 @@ from triggerkit.core.reports import (
     Trimmed,
     Woke,
 )
+from triggerkit.sources.dynamodb.service import TRAITS
 
 if TYPE_CHECKING:
     from simulation.world import World
@@ -100,7 +102,10 @@ class SimWorker:
         world.checker.joined(self._session.id, name, self.clock)
         self._membership = Membership(self._session)
         settings = ConsumerSettings(
-            PREFIX, plan.options, plan.checkpoint_interval_seconds, plan.fetch_limit
+            PREFIX,
+            plan.options,
+            plan.checkpoint_interval_seconds,
+            replace(TRAITS, page_records=plan.fetch_limit),
         )
         self.mapping = EventSourceMapping(plan.start, settings, plan.cadence)
         self.calls = world.fakes.calls(self)

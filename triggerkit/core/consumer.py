@@ -29,7 +29,6 @@ from triggerkit.core.decisions import (
 from triggerkit.core.ending import ChildSearch
 from triggerkit.core.events import MappingId
 from triggerkit.core.lanes import Lanes
-from triggerkit.core.leases import RETENTION_SECONDS
 from triggerkit.core.model import (
     LATEST,
     TRIM_HORIZON,
@@ -61,6 +60,7 @@ from triggerkit.core.reports import (
     ShardGone,
     Trimmed,
 )
+from triggerkit.core.traits import SourceTraits
 
 NEVER = float("inf")
 NO_MAPPING = MappingId("", "")
@@ -77,7 +77,7 @@ class ConsumerSettings:
     prefix: str
     options: MappingOptions
     checkpoint_interval_seconds: float
-    fetch_limit: int = 1000
+    traits: SourceTraits
     mapping: MappingId = NO_MAPPING
 
 
@@ -246,10 +246,10 @@ class ShardConsumer:
             ):  # else the stored start stays: it never moves back
                 self.lanes.progress.move_to(pinned)
             return
-        options, fetch_limit = self._settings.options, self._settings.fetch_limit
+        options, traits = self._settings.options, self._settings.traits
         if page.records and self._may_have_lost_its_beginning(page):
             self.reading.lost_beginning()
-        gap = self.reading.absorb(page, now, fetch_limit, options.idle_poll_seconds)
+        gap = self.reading.absorb(page, now, traits, options.idle_poll_seconds)
         if gap is not None:
             self._emit(events.GapFound(*self._about, gap, TRIMMED))
         if page.records or page.ended:
@@ -261,9 +261,10 @@ class ShardConsumer:
     def _may_have_lost_its_beginning(self, page: Page) -> bool:
         """Whether this worker comes so late to the shard that retention may have taken its first records."""
         created_seconds = self.lease.created_seconds
+        retention_seconds = self._settings.traits.retention_seconds
         late = (
             created_seconds is not None
-            and page.service_seconds - created_seconds >= RETENTION_SECONDS
+            and page.service_seconds - created_seconds >= retention_seconds
         )
         return self._follows and late and self.reading.position == TRIM_HORIZON
 
@@ -377,9 +378,8 @@ class ShardConsumer:
         ):
             reading.fetch()
             self._emit(events.ReadStarted(*self._about, reading.position))
-            decisions.append(
-                Fetch(self.lease, self.tenure, reading.position, self._settings.fetch_limit)
-            )
+            limit = self._settings.traits.page_records
+            decisions.append(Fetch(self.lease, self.tenure, reading.position, limit))
 
     def _derive_end(self, now: Now, decisions: list[Decision]) -> None:
         if not self.reading.ended:

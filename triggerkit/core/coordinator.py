@@ -24,11 +24,11 @@ from triggerkit.core.decisions import (
 )
 from triggerkit.core.events import WaitCause
 from triggerkit.core.leases import (
-    TOMBSTONE_SECONDS,
     childless,
     forgettable,
     has_unknown_parent,
     held_back,
+    is_past_retention,
     missing_leases,
     preferred,
 )
@@ -121,13 +121,14 @@ class _Schedule:
 
 @dataclass(frozen=True, slots=True)
 class _Listed:
-    """The last complete listing. `at_seconds` is service time, `seen_at_seconds` monotonic.
+    """The last complete listing. `at_seconds` and `trim_seconds` are service time, `seen_at_seconds` monotonic.
 
     `first_seen_seconds` (monotonic) is when each shard was listed first.
     """
 
     graph: ShardGraph
     at_seconds: float
+    trim_seconds: float
     seen_at_seconds: float
     first_seen_seconds: Mapping[ShardId, float]
     live: bool
@@ -478,8 +479,8 @@ class LeaseCoordinator:
         if listing is not None and listing.complete:
             self._listed = self._take_in(listing, now)
         listed = self._listed
-        graph, at_seconds = (listed.graph, listed.at_seconds) if listed else (None, 0.0)
-        self._rows.replace(leases, graph, at_seconds)
+        graph, trim_seconds = (listed.graph, listed.trim_seconds) if listed else (None, 0.0)
+        self._rows.replace(leases, graph, trim_seconds)
         self._must_offer_all = True
         known = self._childless
         self._childless = frozenset(lease.shard for lease in childless(leases))
@@ -524,7 +525,14 @@ class LeaseCoordinator:
         seen_at = now.monotonic_seconds
         first_seen = {shard.id: before.get(shard.id, seen_at) for shard in listing.shards}
         graph = ShardGraph(listing.shards)
-        return _Listed(graph, listing.service_seconds, seen_at, first_seen, listing.live)
+        return _Listed(
+            graph,
+            listing.service_seconds,
+            listing.trim_seconds,
+            seen_at,
+            first_seen,
+            listing.live,
+        )
 
     def _absorb_listing(self, listing: Listing, now: Now) -> None:
         schedule, cadence = self._schedule, self._cadence
@@ -564,15 +572,13 @@ class LeaseCoordinator:
     def _has_unknown_parent(self) -> bool:
         listed = self._listed
         return listed is not None and has_unknown_parent(
-            (*self.rows, *self._missing), listed.graph, listed.at_seconds
+            (*self.rows, *self._missing), listed.graph, listed.trim_seconds
         )
 
     def _may_have_children(self, lease: Lease, listing: Listing) -> bool:
         if self._listed is not None and lease.shard in self._listed.graph:
             return True
-        if lease.created_seconds is None:
-            return False
-        return listing.service_seconds - lease.created_seconds <= TOMBSTONE_SECONDS
+        return lease.created_seconds is not None and not is_past_retention(lease, listing)
 
     def search_now(self, now: Now) -> None:
         """A shard ended without children: list the shards soon, then ever more rarely."""

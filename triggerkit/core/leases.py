@@ -24,9 +24,8 @@ from triggerkit.core.model import (
     ShardId,
 )
 
-RETENTION_SECONDS = 24 * 3600.0
-TOMBSTONE_SECONDS = 25 * 3600.0
-"""A finished row is kept while its shard could still be listed, or the lineage would be read again."""
+TOMBSTONE_SECONDS = 3600.0
+"""A finished row is kept for so much longer than its shard, which could still be listed and read again."""
 
 
 def lease_key(prefix: str, shard: ShardId) -> LeaseKey:
@@ -59,10 +58,10 @@ def missing_leases(
         return ()
     graph = ShardGraph(listing.shards)
     passed = _passed(rows.values())
-    rule = _StartRule(start, not rows, _is_whole(graph, listing.service_seconds))
+    rule = _StartRule(start, not rows, _is_whole(graph, listing.trim_seconds))
     if rule.must_wait:
         return ()
-    if _lacks_a_link(graph, passed, rows, listing.service_seconds):
+    if _lacks_a_link(graph, passed, rows, listing.trim_seconds):
         return ()  # what comes before it cannot be told from what is needed
     over = graph.ancestors_of(passed)
     planned: set[ShardId] = {*rows, *passed}
@@ -77,7 +76,7 @@ def missing_leases(
         if shard_id in planned or shard_id in over:
             continue
         if not held.isdisjoint(shard.parents) or not _is_consistent(
-            shard, graph, planned, listing.service_seconds
+            shard, graph, planned, listing.trim_seconds
         ):
             held.add(shard_id)
         elif (position := rule.position_of(shard, graph, led_to)) is not None:
@@ -139,37 +138,36 @@ def _passed(leases: Iterable[Lease]) -> frozenset[ShardId]:
 
 
 def _is_consistent(
-    shard: Shard, graph: ShardGraph, planned: set[ShardId], service_seconds: float
+    shard: Shard, graph: ShardGraph, planned: set[ShardId], trim_seconds: float
 ) -> bool:
     """Every parent has a row, is listed, or was trimmed; else the listing is not whole (rule 3)."""
     if all(parent in planned or parent in graph for parent in shard.parents):
         return True
-    return shard.created_seconds is None or _is_older_than_trim(shard, service_seconds)
+    return shard.created_seconds is None or _is_older_than_trim(shard, trim_seconds)
 
 
-def _is_whole(graph: ShardGraph, service_seconds: float) -> bool:
-    return all(_is_consistent(shard, graph, set(), service_seconds) for shard in graph)
+def _is_whole(graph: ShardGraph, trim_seconds: float) -> bool:
+    return all(_is_consistent(shard, graph, set(), trim_seconds) for shard in graph)
 
 
 def _lacks_a_link(
     graph: ShardGraph,
     passed: frozenset[ShardId],
     rows: Mapping[ShardId, Lease],
-    service_seconds: float,
+    trim_seconds: float,
 ) -> bool:
     """Whether the listing leaves out what has started, or a parent of it: what leads there is over already."""
     proofs = [row for row in rows.values() if row.shard in passed and not row.finished]
     hidden = [row for row in proofs if row.created_seconds is not None and row.shard not in graph]
-    if not all(_is_older_than_trim(row, service_seconds) for row in hidden):
+    if not all(_is_older_than_trim(row, trim_seconds) for row in hidden):
         return True
     known, listed = set(rows), (shard for shard in graph if shard.id in passed)
-    return not all(_is_consistent(shard, graph, known, service_seconds) for shard in listed)
+    return not all(_is_consistent(shard, graph, known, trim_seconds) for shard in listed)
 
 
-def _is_older_than_trim(shard: Shard | Lease, service_seconds: float) -> bool:
-    """The trim test (rule 3): a trimmed parent closed more than a day ago, so its child is older still."""
-    created_seconds = shard.created_seconds
-    return created_seconds is not None and service_seconds - created_seconds >= RETENTION_SECONDS
+def _is_older_than_trim(shard: Shard | Lease, trim_seconds: float) -> bool:
+    """The trim test (rule 3): a trimmed parent closed before that time, so its child is as old at least."""
+    return shard.created_seconds is not None and shard.created_seconds <= trim_seconds
 
 
 def has_started(lease: Lease) -> bool:
@@ -187,17 +185,17 @@ class Readiness:
 
     A parent without a row counts as finished when another of its descendants has started, or when it was
     trimmed: only a complete listing that is newer than the lease can tell. `rows` may go on changing: a parent's
-    row is looked up when it is asked about. `listed_at_seconds` is the service time of `listed`.
+    row is looked up when it is asked about. `trim_seconds` is that of the listing `listed`.
     """
 
-    __slots__ = ("_listed", "_listed_at_seconds", "_over", "_rows")
+    __slots__ = ("_listed", "_over", "_rows", "_trim_seconds")
 
     def __init__(
-        self, rows: Mapping[ShardId, Lease], listed: ShardGraph | None, listed_at_seconds: float
+        self, rows: Mapping[ShardId, Lease], listed: ShardGraph | None, trim_seconds: float
     ) -> None:
         self._rows = rows
         self._listed = listed
-        self._listed_at_seconds = listed_at_seconds
+        self._trim_seconds = trim_seconds
         self._over: frozenset[ShardId] = frozenset()
         if listed is not None:
             self._over = listed.ancestors_of(_passed(rows.values()))
@@ -219,15 +217,15 @@ class Readiness:
         listed = self._listed
         if listed is None or parent in listed:
             return parent in self._over
-        return _is_trimmed_before(lease, listed, self._listed_at_seconds)
+        return _is_trimmed_before(lease, listed, self._trim_seconds)
 
 
 def ready_leases(
-    leases: Iterable[Lease], listed: ShardGraph | None, listed_at_seconds: float
+    leases: Iterable[Lease], listed: ShardGraph | None, trim_seconds: float
 ) -> tuple[Lease, ...]:
     """The unfinished leases that may start; see `Readiness`."""
     rows = {lease.shard: lease for lease in leases}
-    readiness = Readiness(rows, listed, listed_at_seconds)
+    readiness = Readiness(rows, listed, trim_seconds)
     return tuple(
         lease
         for lease in rows.values()
@@ -235,23 +233,21 @@ def ready_leases(
     )
 
 
-def _is_trimmed_before(lease: Lease, listed: ShardGraph, listed_at_seconds: float) -> bool:
+def _is_trimmed_before(lease: Lease, listed: ShardGraph, trim_seconds: float) -> bool:
     """Whether an unlisted parent of this lease was trimmed, and not only missed by the listing (rule 6)."""
     if lease.created_seconds is not None:
-        return _is_older_than_trim(lease, listed_at_seconds)
+        return _is_older_than_trim(lease, trim_seconds)
     # no times: the listing is newer than the lease if it names it, or names what came out of it
     return lease.shard in listed or bool(listed.children(lease.shard))
 
 
-def has_unknown_parent(
-    leases: Iterable[Lease], listed: ShardGraph, listed_at_seconds: float
-) -> bool:
+def has_unknown_parent(leases: Iterable[Lease], listed: ShardGraph, trim_seconds: float) -> bool:
     """Whether a lease waits for a parent that has no row and that this listing tells nothing about."""
     rows = {lease.shard: lease for lease in leases}
     return any(
         parent not in rows and parent not in listed
         for lease in rows.values()
-        if not is_past_parents(lease) and not _is_trimmed_before(lease, listed, listed_at_seconds)
+        if not is_past_parents(lease) and not _is_trimmed_before(lease, listed, trim_seconds)
         for parent in lease.parents
     )
 
@@ -277,14 +273,16 @@ def forgettable(leases: Iterable[Lease], listing: Listing) -> tuple[Lease, ...]:
         and lease.shard not in listed
         and lease.shard not in waiting
         and (lease.children or lease.shard in parents)
-        and _is_old(lease, listing.service_seconds)
+        and is_past_retention(lease, listing)
     )
 
 
-def _is_old(lease: Lease, service_seconds: float) -> bool:
-    if lease.created_seconds is None:
-        return False
-    return service_seconds - lease.created_seconds > TOMBSTONE_SECONDS
+def is_past_retention(lease: Lease, listing: Listing) -> bool:
+    """Whether the shard of `lease` is so old that no later listing has it or its children."""
+    created_seconds = lease.created_seconds
+    return (
+        created_seconds is not None and created_seconds < listing.trim_seconds - TOMBSTONE_SECONDS
+    )
 
 
 def childless(leases: Iterable[Lease]) -> tuple[Lease, ...]:

@@ -86,12 +86,14 @@ class Shard:
 class Listing:
     """All shards of a source. Only a complete listing (every page, no error) may justify a deletion.
 
+    `service_seconds` is when it was made; what is older than `trim_seconds` the service may have removed.
     `live` is False when the stream is disabled or gone and will get no new shards.
     """
 
     shards: tuple[Shard, ...]
     complete: bool
     service_seconds: float
+    trim_seconds: float
     live: bool = True
 
 

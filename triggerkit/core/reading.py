@@ -18,6 +18,7 @@ from triggerkit.core.model import (
     Tenure,
     after,
 )
+from triggerkit.core.traits import SourceTraits
 
 NEVER = float("inf")
 LATE_TIP_SECONDS = 10.0
@@ -25,8 +26,6 @@ LATE_TIP_SECONDS = 10.0
 BUSY_POLL_SECONDS = 0.25
 """Lambda's base rate (B-11)."""
 IDLE_AFTER_SECONDS = 10.0
-FULL_PAGE_BYTES = 900_000
-"""A page is cut at 1 MB; behind one of that size there is more."""
 LONGEST_REFUSAL_WAIT_SECONDS = 10.0
 BACKLOG_SECONDS = 5.0
 """A last record older than that shows a backlog, however small its page was."""
@@ -119,7 +118,7 @@ class Reading:
         return self._close_gap(self._gap_from or self.position, None)
 
     def absorb(
-        self, page: Page, now: Now, fetch_limit: int, idle_poll_seconds: float
+        self, page: Page, now: Now, traits: SourceTraits, idle_poll_seconds: float
     ) -> Gap | None:
         """Move past the page and decide when to read on; the gap that the page closes, if any."""
         self.fetching = False
@@ -137,8 +136,8 @@ class Reading:
         self.empty_pages = 0
         self._empty_since_seconds = None
         behind = (
-            len(page.records) >= fetch_limit
-            or page.size_bytes >= FULL_PAGE_BYTES
+            len(page.records) >= traits.page_records
+            or page.size_bytes >= traits.full_page_bytes
             or page.service_seconds - last.at_seconds > BACKLOG_SECONDS
         )
         self.next_at_seconds = now.monotonic_seconds + (0.0 if behind else BUSY_POLL_SECONDS)

@@ -44,11 +44,11 @@ class LeaseRows:
         return self._rows.values()
 
     def replace(
-        self, leases: Iterable[Lease], listed: ShardGraph | None, listed_at_seconds: float
+        self, leases: Iterable[Lease], listed: ShardGraph | None, trim_seconds: float
     ) -> None:
-        """Take over what a survey found; `listed_at_seconds` is the service time of `listed`."""
+        """Take over what a survey found; `trim_seconds` is that of the listing `listed`."""
         self._rows = {lease.shard: lease for lease in leases}
-        self._readiness = Readiness(self._rows, listed, listed_at_seconds)
+        self._readiness = Readiness(self._rows, listed, trim_seconds)
         self._waiting = {}
         self.ready, self.stuck = set(), set()
         for lease in self._rows.values():

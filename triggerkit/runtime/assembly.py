@@ -223,6 +223,7 @@ def _mapping(
         prefix=parts.prefix,
         options=parts.options,
         checkpoint_interval_seconds=interval_seconds,
+        traits=parts.source.traits,
         mapping=MappingId(parts.trigger, parts.source.name),
     )
     machine = EventSourceMapping(starting_position(parts.options, clock), settings, cadence)

@@ -127,7 +127,7 @@ MUTANTS = (
     Mutant(
         "early forget: at once",
         LEASES,
-        "        and _is_old(lease, listing.service_seconds)\n",
+        "        and is_past_retention(lease, listing)\n",
         "",
         "a listing that is stale brings a finished shard back",
     ),

@@ -13,6 +13,7 @@ from triggerkit.aws.errors import RESOURCE_NOT_FOUND, VALIDATION, AwsError
 from triggerkit.core.model import Children, Listing, Shard, ShardId
 from triggerkit.errors import SourceError, TriggerkitError
 from triggerkit.ports import Clock
+from triggerkit.sources.dynamodb.service import TRAITS
 from triggerkit.sources.dynamodb.streams_api import DESCRIBE_STREAM, StreamsApi, unusable
 from triggerkit.sources.shards.lineage import (
     ListedStream,
@@ -146,11 +147,12 @@ class Incarnations:
         if not streams:
             return None
         service_seconds = service_seconds or self._clock.now().service_seconds
-        shown = connected(streams, service_seconds)
+        shown = connected(streams, service_seconds, TRAITS.retention_seconds)
         return Listing(
             lineage(shown),
             complete=len(shown) == len(streams),
             service_seconds=service_seconds,
+            trim_seconds=service_seconds - TRAITS.retention_seconds,
             live=streams[-1].live,
         )
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, assert_never
 
 from triggerkit.aws.errors import AGAIN, REFUSED, RESOURCE_NOT_FOUND, TRIMMED, AwsError, translated
 from triggerkit.aws.transport import Transport
-from triggerkit.core.leases import RETENTION_SECONDS
 from triggerkit.core.model import LATEST, Page, Position, PositionKind
 from triggerkit.errors import (
     CredentialsError,
@@ -27,6 +26,7 @@ from triggerkit.errors import (
 from triggerkit.ports import Clock
 from triggerkit.sources.dynamodb.incarnations import Incarnations, TableState
 from triggerkit.sources.dynamodb.pages import decoded
+from triggerkit.sources.dynamodb.service import TRAITS
 from triggerkit.sources.dynamodb.streams_api import StreamsApi
 from triggerkit.sources.shards.calls import Decoded
 from triggerkit.sources.shards.lineage import StreamArn, created_seconds
@@ -36,7 +36,6 @@ from triggerkit.sources.shards.track import Sharing, Track
 if TYPE_CHECKING:
     from tenacity import AsyncRetrying
 
-MAX_LIMIT = 1000
 READERS = 2
 """Held to also while a track that was given up still waits for its last answer."""
 ATTEMPTS = 3
@@ -141,7 +140,7 @@ class ShardConnection:
         """Whether retention took the shard as a whole: it is old enough, and a whole listing lacks it."""
         created = created_seconds(self._shard)
         now_seconds = self._clock.now().service_seconds
-        if created is None or now_seconds - created < RETENTION_SECONDS:
+        if created is None or now_seconds - created < TRAITS.retention_seconds:
             return False
         stream, _ = await self._api.list_stream(self._arn)
         return not stream.flaw and all(shard.name != self._shard for shard in stream.shards)
@@ -220,7 +219,7 @@ class DynamoDBShardReader:
         """See `ShardReader`."""
         if position.kind is PositionKind.SHARD_END:
             return Page(ended=True)
-        limit = max(1, min(limit, MAX_LIMIT))
+        limit = max(1, min(limit, TRAITS.page_records))
         with translated():
             try:
                 if position == LATEST:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
 
-from triggerkit.core.leases import RETENTION_SECONDS
 from triggerkit.core.model import Shard, ShardId
 from triggerkit.errors import InternalError, LocatorError
 
@@ -156,7 +155,9 @@ def created_seconds(name: str) -> float | None:
     return int(digits) / 1000
 
 
-def connected(streams: Sequence[ListedStream], service_seconds: float) -> tuple[ListedStream, ...]:
+def connected(
+    streams: Sequence[ListedStream], service_seconds: float, retention_seconds: float
+) -> tuple[ListedStream, ...]:
     """The streams up to one whose shards are not all listed yet; `streams` oldest first.
 
     A stream has shards as long as it has records, so a young one without any is listed late. What is newer
@@ -167,7 +168,7 @@ def connected(streams: Sequence[ListedStream], service_seconds: float) -> tuple[
         waits = (
             _is_younger(newer, SETTLING_SECONDS, service_seconds)
             if stream.shards
-            else _is_younger(stream, RETENTION_SECONDS, service_seconds)
+            else _is_younger(stream, retention_seconds, service_seconds)
         )
         if waits:
             return tuple(streams[:index])
