@@ -220,7 +220,7 @@ def test_a_merge_has_two_parents_and_tables_do_not_merge() -> None:
     assert clicks.emulator.open_shards("clicks") == [child]
     (listed,) = [each for each in clicks.on("ListShards")["Shards"] if each["ShardId"] == child]
     assert [listed["ParentShardId"], listed["AdjacentParentShardId"]] == parents
-    with pytest.raises(ValueError, match="no open shard behind"):
+    with pytest.raises(ValueError, match="no open shard after"):
         clicks.emulator.merge("clicks")
     with pytest.raises(ValueError, match="is no open shard"):
         clicks.emulator.merge("clicks", parents[0])

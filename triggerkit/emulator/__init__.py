@@ -1,9 +1,8 @@
 """The embedded endpoint: DynamoDB, its Streams and Kinesis in this process, for development and tests.
 
-Rule: one engine, two skins. `serve` puts it behind HTTP on loopback, `attach` behind a boto3 client
-without sockets; `Emulator(path=...)` keeps its state in a file. It is proved by comparison with DynamoDB
-Local and Kinesis Mock, never by itself, and what it does not have it refuses by name. Stdlib only;
-nothing of triggerkit but its errors is imported.
+`serve` puts it behind HTTP on loopback, `attach` behind a boto3 client without sockets; `Emulator(path=...)` keeps
+its state in a file. Its tests compare it with DynamoDB Local and Kinesis Mock; what it does not have it refuses by
+name. It needs the standard library only, and imports nothing of triggerkit but its errors.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ class Barrier:
         """Wait in this thread until released; returns whether it was, within the time limit.
 
         Raises:
-            UsageError: this thread made the barrier, so that nobody could release it.
+            UsageError: this thread made the barrier, so that nothing could release it.
         """
         self._reached.set()
         if self.released:

@@ -77,8 +77,8 @@ class CallLog:
         self._calls: deque[LoggedCall] = deque(maxlen=KEPT_CALLS)
 
     def begin(self, at_seconds: float, operation: str, request: Mapping[str, Any]) -> LoggedCall:
-        """Note a call that arrived; its outcome is told later."""
-        # Every call passes here: what was asked is kept as it is, and made readable when it is read.
+        """Add a call that arrived; its outcome is set later."""
+        # Every call passes here, so iterators are decoded only when the log is read.
         asked = {name: _short(value) for name, value in request.items() if name in _PLACES}
         call = LoggedCall(next(self._numbers), at_seconds, operation, asked)
         self._calls.append(call)
@@ -94,7 +94,7 @@ class CallLog:
 
 
 def _short(value: object) -> str:
-    """Return a value as text, without what an odd request may hide in it."""
+    """Return a value as short text; of a structure its type only."""
     if isinstance(value, str):
         return value[:_LONGEST_VALUE]
     if isinstance(value, Mapping):
@@ -190,7 +190,7 @@ class Call:
         )
 
     def spoil(self, damage: Damage) -> None:
-        """Note that the answer does not arrive as it is."""
+        """Record how the answer is damaged."""
         self._entry.outcome += f", {damage.value}"
 
     def answer(self) -> str:

@@ -110,7 +110,7 @@ def append_recorded(
 
 
 def _write_item(site: Site, table: Table, place: ItemKey, record: Mapping[str, Any]) -> None:
-    """Make the item what the record leaves; a stream without new images does not tell."""
+    """Write the item as it is after the record, if the record has the new image."""
     match record.get("eventName"):
         case "REMOVE":
             if site.store.item(table.name, place) is not None:
@@ -126,9 +126,9 @@ def _write_item(site: Site, table: Table, place: ItemKey, record: Mapping[str, A
 
 
 def _size_bytes(recorded: Mapping[str, Any]) -> int:
-    told = recorded.get("SizeBytes")
-    if isinstance(told, int):
-        return told
+    size_bytes = recorded.get("SizeBytes")
+    if isinstance(size_bytes, int):
+        return size_bytes
     images = (recorded[name] for name in ("Keys", *_IMAGES) if recorded.get(name) is not None)
     return sum(item_size_bytes(normalise_item(with_map_types(image))) for image in images)
 

@@ -89,7 +89,7 @@ class Fields:
                 raise validation(f"{self.verb} has no member {name!r}; {nearest(name, known)}")
 
     def has(self, name: str) -> bool:
-        """Tell whether a member is given and not null."""
+        """Return whether a member is given and not null."""
         return self.given.get(name) is not None
 
     def text(self, name: str) -> str:

@@ -1,7 +1,7 @@
-"""The emulator: one lock, one table of operations, and the controls that tests turn.
+"""The emulator: all operations, and the controls that tests use.
 
-Rule: every call and every control runs under one lock, whole, in the order of arrival; so each answer
-is one consistent state and the stream's order is the order of commits.
+Every call and every control runs whole under one lock, in the order of arrival. So each answer shows one consistent
+state, and the stream's order is the order of commits.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from triggerkit.emulator.errors import EmulatorError, not_found, unknown_operati
 from triggerkit.emulator.faults import Faults
 from triggerkit.emulator.items import ItemsApi
 from triggerkit.emulator.keys import given_key, item_key, table_of
-from triggerkit.emulator.kinesis.listing import ShardListingApi
 from triggerkit.emulator.kinesis.records import KinesisRecordsApi
 from triggerkit.emulator.kinesis.streams import KinesisStreamsApi, kinesis_arn
 from triggerkit.emulator.listings import ListingPlans
@@ -56,7 +55,7 @@ class Emulator:
     of a client against an endpoint that answers otherwise. All methods may be called from any thread.
 
     Raises:
-        StateError: `path` cannot be used; its kinds tell a newer format and a file in use apart.
+        StateError: `path` cannot be used; there are subclasses for a newer format and for a file in use.
     """
 
     def __init__(
@@ -80,12 +79,12 @@ class Emulator:
         self._sweeper = Sweeper(self._site)
         self._operations = _operations(self._site, self.faults)
         self._plain_operations = _operations(self._site, Faults())
-        # What was already seen stays in the past, also when this clock is behind the last one.
+        # Time never goes back, also where this clock is earlier than that of the last process.
         self.clock.advance(max(0.0, store.latest_seconds - self.clock.now_seconds()))
         self.faults.iterator_generation = int(store.fact(_GENERATION) or 0)
 
     def close(self) -> None:
-        """Close the file, if there is one, and let calls go that are held; it is not used after that."""
+        """Close the file and release every call that is held; the emulator is not used after that."""
         with self._lock:
             self._closed = True
             self._site.store.close()
@@ -112,7 +111,7 @@ class Emulator:
     def peek(self, operation_target: str, request: Mapping[str, Any]) -> dict[str, Any]:
         """Carry out one operation past all faults and the dialect; nothing is counted, taken or logged.
 
-        For whoever watches a test. An iterator from here is good here only, and is never expired by
+        For assertions of a test. An iterator from here is valid here only, and never expired by
         `expire_iterators`. Raises as `call` does.
         """
         service, _, operation = operation_target.rpartition(".")
@@ -123,9 +122,9 @@ class Emulator:
             return cast(dict[str, Any], json.loads(_ENCODER.encode(found[1](request))))
 
     def open_call(self, operation_target: str, request: Request | EmulatorError) -> Call:
-        """Take up a call; whoever answers it carries it out and waits at its barriers.
+        """Return a call that has arrived; the caller carries it out and waits at its barriers.
 
-        An error for a request is one that cannot be read: it is logged, and refused with that.
+        A request that cannot be read is given as the error that it is refused with.
         """
         service, _, operation = operation_target.rpartition(".")
         asked: Request = {} if isinstance(request, EmulatorError) else request
@@ -146,16 +145,16 @@ class Emulator:
         return Call(perform, entry, before, behind)
 
     def log(self, operation: str = "", after: int = 0) -> list[LoggedCall]:
-        """Return the newest calls in order, of one operation if named, behind the one numbered `after`."""
+        """Return the newest calls in order, of one operation if named, after the one numbered `after`."""
         with self._lock:
             return self._log.calls(operation, after)
 
     def knows(self, operation: str) -> bool:
-        """Tell whether there is an operation of that name."""
+        """Return whether there is an operation of that name."""
         return _found(self._operations, "", operation) is not None
 
     def knows_shard(self, shard: str) -> bool:
-        """Tell whether any stream has a shard of that id."""
+        """Return whether any stream has a shard of that id."""
         with self._turn():
             return any(shard in stream.graph.shards for stream in self._site.store.streams())
 
@@ -175,7 +174,7 @@ class Emulator:
             return [shard.shard_id for shard in self._graph(stream).open_shards()]
 
     def roll(self, stream: str, shard: str | None = None) -> list[str]:
-        """Close a shard (or every open one) and go on in one child each; return the children.
+        """Close a shard (or every open one), each for one child; return the children.
 
         `stream` is a stream ARN, the name of a table whose stream is on, or of a Kinesis stream.
         """
@@ -190,7 +189,7 @@ class Emulator:
     def split(
         self, stream: str, shard: str | None = None, at: int | None = None
     ) -> tuple[str, str]:
-        """Close a shard and go on in two children; `shard` may be left out when one is open.
+        """Close a shard for two children; `shard` may be left out when one is open.
 
         `at` is the first hash of the second child, in the middle unless given.
         """
@@ -202,7 +201,7 @@ class Emulator:
             return children
 
     def merge(self, stream: str, shard: str | None = None, adjacent: str | None = None) -> str:
-        """Close two neighbours and go on in one child; return it. Streams of Kinesis only merge.
+        """Close two neighbours for one child; return it. Only streams of Kinesis can merge.
 
         `shard` is the first open one unless given, `adjacent` the open one whose hashes come next.
         """
@@ -216,16 +215,16 @@ class Emulator:
                 raise ValueError(f"{shard} is no open shard of {stream}")
             following = [each.shard_id for each in listed if each.low == first.high]
             if adjacent is None and not following:
-                raise ValueError(f"{first.shard_id} of {stream} has no open shard behind it")
+                raise ValueError(f"{first.shard_id} of {stream} has no open shard after it")
             other = following[0] if adjacent is None else adjacent
             child = found.graph.merge(first.shard_id, other, self.clock.now_seconds())
             self._site.store.save_stream(found)
             return child
 
     def trim(self, stream: str, shard: str | None = None, through: str | None = None) -> None:
-        """Forget records up to the sequence number `through` (all of them unless given) at once.
+        """Remove records up to the sequence number `through` (all of them unless given) at once.
 
-        Shards stay listed; `drop_shard` takes a closed one away.
+        Shards stay listed; `drop_shard` removes a closed one.
         """
         with self._turn():
             graph = self._graph(stream)
@@ -289,7 +288,7 @@ class Emulator:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """Hold the lock, and make the changes durable before anybody hears of them."""
+        """Hold the lock, and make the changes durable before they are answered."""
         with self._lock:
             try:
                 self._sweeper.sweep()
@@ -340,7 +339,6 @@ def _operations(site: Site, faults: Faults) -> dict[str, Operation]:
     )
     kinesis = (
         KinesisStreamsApi(site, faults),
-        ShardListingApi(site, faults),
         KinesisRecordsApi(site, faults),
     )
     found: dict[str, Operation] = {}

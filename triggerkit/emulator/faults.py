@@ -1,8 +1,8 @@
-"""Faults on command: what a test plans here, clients of the emulator meet.
+"""Planned faults: what clients of the emulator will meet.
 
-Rule: a fault is planned in advance, counted, and named by operation or shard. Nothing here happens by
-chance: what differs from shard to shard is drawn from the emulator's seed. A shard is named by its id,
-and means every stream that has such a shard; "" means all shards.
+A fault is planned in advance, counted, and named by operation or shard. Nothing happens by chance: what differs
+from shard to shard is drawn from the emulator's seed. A shard is named by its id, and means every stream that has
+such a shard; "" means all shards.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Faults:
     # --- calls --------------------------------------------------------------------------------------
 
     def throttle(self, operation: str, times: int = 1, type: str = "", shard: str = "") -> None:
-        """Refuse the next `times` calls of `operation`, as a too busy service does.
+        """Refuse the next `times` calls of `operation`, as a busy service does.
 
         `type` is ThrottlingException unless given; GetRecords also answers LimitExceededException, and
         that of Kinesis ProvisionedThroughputExceededException.
@@ -68,7 +68,7 @@ class Faults:
         self.calls.refuse(operation, shard, error, times)
 
     def damage(self, operation: str, how: Damage, times: int = 1) -> None:
-        """Spoil the next `times` answers of `operation`, in process and over HTTP."""
+        """Damage the next `times` answers of `operation`, in process and over HTTP."""
         self.calls.damages.setdefault(operation, deque()).extend([how] * times)
 
     def latency(self, operation: str, seconds: float, times: int | None = None) -> None:
@@ -81,7 +81,7 @@ class Faults:
     def barrier(self, operation: str, *, behind: bool = False, shard: str = "") -> Barrier:
         """Hold the next call of `operation` until the barrier that is returned is released.
 
-        It is held before it is carried out or, with `behind`, when it is done and not answered yet.
+        It is held before it is carried out or, with `behind`, after it is carried out and before it is answered.
         """
         return self.calls.make_barrier(operation, behind, shard)
 
@@ -100,16 +100,16 @@ class Faults:
         self.reads.repeats.setdefault(shard, deque()).extend([records] * times)
 
     def visibility_delay(self, seconds: float) -> None:
-        """Let a record be read only so long after it was written; 0 ends that.
+        """Make a record visible only so long after it was written; 0 ends that.
 
-        The tip of a shard is behind its last visible record, and a shard ends when all are visible.
+        The end of a shard is after its last visible record, and a closed shard ends when all are visible.
         """
         self.reads.visibility_delay_seconds = seconds
 
     def limit_readers(self, readers: int | None = 2) -> None:
         """Refuse reads of a shard by more than so many readers within a second; None ends that.
 
-        A reader is whoever asked for an iterator and reads on from it.
+        Each GetShardIterator begins a reader, which reads on from that iterator.
         """
         self.reads.most_readers = readers
 
@@ -139,7 +139,7 @@ class Faults:
     # --- listings -----------------------------------------------------------------------------------
 
     def hide(self, shard_id: str) -> None:
-        """Leave a shard, or a stream by its ARN, out of every listing, as a late listing does (S-11)."""
+        """Leave a shard, or a stream by its ARN, out of every listing, as late listings do (rule S-11)."""
         self.listings.hidden[shard_id] = None
 
     def show(self, shard_id: str) -> None:
@@ -149,13 +149,13 @@ class Faults:
     def describe_lag(self, seconds: float, spread_seconds: float = 0.0) -> None:
         """List a shard, and a stream, only so long after it was made; 0 ends that.
 
-        With `spread_seconds` each shard is late by another part of it, so siblings come one by one.
+        With `spread_seconds` each shard is late by another part of it, so siblings are listed one by one.
         """
         self.listings.lag_seconds = seconds
         self.listings.lag_spread_seconds = spread_seconds
 
     def stale_listings(self, times: int = 1, seconds: float = 60.0) -> None:
-        """Let the next `times` listings show the graph as it was so long ago."""
+        """Let the next `times` listings show the shards as they were so long ago."""
         self.listings.stale_seconds.extend([seconds] * times)
 
     def reorder_listings(self, on: bool = True) -> None:
@@ -169,7 +169,7 @@ class Faults:
     # --- all of them --------------------------------------------------------------------------------
 
     def clear(self) -> None:
-        """Forget everything that is planned or hidden, and release every call that is held."""
+        """End everything that is planned or hidden, and release every call that is held."""
         self.latency_seconds = None
         self.calls.release_all()
         self.calls = CallPlans(barriers_made=self.calls.barriers_made)

@@ -226,7 +226,7 @@ class _Connection(asyncio.Protocol):
     def _pass(
         self, barrier: Barrier | None, go_on: Callable[[], None], give_up: Callable[[], None]
     ) -> None:
-        """Go on at once, or when the barrier is released; give up where nobody does that."""
+        """Go on at once, or when the barrier is released; give up after the time limit."""
         if barrier is None:
             go_on()
             return

@@ -1,7 +1,7 @@
 """Secondary indexes: which items one holds, and what it shows of them.
 
-Rule: an index holds the items that have all of its key attributes with the right types; it shows what it
-projects and always the keys of the table. Entries follow the writes at once: there is no lag here.
+An index holds the items that have all of its key attributes with the right types; it shows what it projects and
+always the keys of the table. Entries follow the writes at once: there is no lag here.
 Source: DynamoDB guide, secondary indexes.
 """
 
@@ -35,7 +35,7 @@ class Index:
         return (self.hash_key,) if self.sort_key is None else (self.hash_key, self.sort_key)
 
     def holds(self, item: Item) -> bool:
-        """Tell whether an item has what the index needs."""
+        """Return whether an item has what the index needs."""
         return all(
             item.get(name, {}).get(kind)
             for name, kind in zip(self.key_names(), self.key_types, strict=True)

@@ -1,7 +1,7 @@
-"""The emulator behind boto3 without sockets.
+"""The emulator for boto3 clients of this process, without sockets.
 
-Rule: a request that the hook sees never leaves the process: calls to DynamoDB, its Streams and Kinesis
-are answered here, and a call to any other service is refused instead of being sent to AWS.
+No request of an attached client leaves the process: calls to DynamoDB, its Streams and Kinesis are answered here,
+and a call to any other service is refused.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class _Route:
         )
 
     def _wait(self, seconds: float) -> None:
-        """Let an answer take its time: a real clock waits for it, any other one is moved."""
+        """Wait for a delayed answer; a clock that is not real is moved instead."""
         if isinstance(self._emulator.clock, RealClock):
             time.sleep(seconds)
         else:

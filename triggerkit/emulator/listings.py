@@ -1,8 +1,7 @@
 """How listings show the shards: late, stale, in another order, in small pages, or not at all.
 
-Rule: only what is told of the graph changes, never the graph: a shard that is not listed can be read and
-written. Which shard is late by how much, and the other order, come from the seed and the shard's id, so
-a page never depends on the one before.
+Only the listing changes, never the shards: one that is not listed can be read and written. Which shard is late by
+how much, and the other order, come from the seed and the shard's id, so a page never depends on the one before.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ class ListingPlans:
     hidden: dict[str, None] = field(default_factory=dict)
 
     def take_age(self) -> float:
-        """Return how many seconds ago the next listing shows the graph, and count it."""
+        """Return how old the shards are that the next listing shows, in seconds, and count it."""
         return self.stale_seconds.popleft() if self.stale_seconds else 0.0
 
     def shown(
@@ -44,8 +43,8 @@ class ListingPlans:
             found = _as_of(found, now_seconds - age_seconds)
         return sorted(found, key=lambda shard: self._place(shard.shard_id))
 
-    def behind(self, shards: Iterable[Shard], start: str) -> list[Shard]:
-        """Return the shards that come behind the one named `start`, listed or not; all for ""."""
+    def after(self, shards: Iterable[Shard], start: str) -> list[Shard]:
+        """Return the shards that come after the one named `start`, listed or not; all for ""."""
         if not start:
             return list(shards)
         place = self._place(start)
@@ -57,7 +56,7 @@ class ListingPlans:
         return shards[:size], len(shards) > size
 
     def lists(self, name: str, created_seconds: float, now_seconds: float) -> bool:
-        """Tell whether a shard, or a stream by its ARN, is listed by now."""
+        """Return whether a shard, or a stream by its ARN, is listed by now."""
         if name in self.hidden:
             return False
         lag_seconds = self.lag_seconds

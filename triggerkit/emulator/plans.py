@@ -20,7 +20,7 @@ Planned = TypeVar("Planned")
 
 
 class Damage(Enum):
-    """How an answer is spoiled on its way; the checksum header stays that of the intact body."""
+    """How an answer is damaged on its way; the checksum header stays that of the intact body."""
 
     TRUNCATED = "truncated"
     """The body is half as long, and so says Content-Length."""
@@ -51,7 +51,7 @@ class CallPlans:
     barriers: list[Barrier] = field(default_factory=list)
     barriers_made: int = 0
     by_shard: bool = False
-    """Whether any plan is for one shard, so that it is worth looking which one a call is about."""
+    """Whether any plan is for one shard, so that the shard of each call must be found."""
 
     def error(
         self, operation: str, shard: str = "", now_seconds: float = 0.0
@@ -73,7 +73,7 @@ class CallPlans:
         self.by_shard |= bool(shard)
 
     def damage(self, operation: str) -> Damage | None:
-        """Return how the next answer of an operation is spoiled, if it is, and count it."""
+        """Return how the next answer of an operation is damaged, if it is, and count it."""
         return _taken(self.damages, operation)
 
     def delay_seconds(self, operation: str) -> float:

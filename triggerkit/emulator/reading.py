@@ -31,10 +31,10 @@ class ShardIterator:
     stream_arn: str
     shard_id: str
     after: int
-    issued_seconds: float
-    generation: int
+    issued_seconds: float = 0.0
+    generation: int = 0
     reader: int = 0
-    """Whoever asked for the first iterator of this chain, to tell readers apart."""
+    """The number of the reader that asked for the first iterator of this chain."""
 
     def token(self) -> str:
         """Return the text that travels."""
@@ -51,7 +51,7 @@ class ShardIterator:
     def expired(
         self, now_seconds: float, generation: int, life_seconds: float = LIFE_SECONDS
     ) -> bool:
-        """Tell whether the token is too old to use."""
+        """Return whether the token is too old to use."""
         return now_seconds - self.issued_seconds > life_seconds or generation != self.generation
 
 
@@ -148,7 +148,7 @@ class ReadPlans:
     _readers: dict[ShardKey, dict[int, float]] = field(default_factory=dict)
 
     def open_reader(self) -> int:
-        """Return the number of another reader: whoever asks for an iterator begins one."""
+        """Return the number of a new reader: every GetShardIterator begins one."""
         self.opened += 1
         return self.opened
 
@@ -225,7 +225,7 @@ class ReadPlans:
 
 
 def _last(page: list[StreamRecord], first: int, most_bytes: float) -> int:
-    """Return the index behind the last record that fits."""
+    """Return the index after the last record that fits."""
     size_bytes, last = 0, first
     for record in page:
         size_bytes += record.size_bytes

@@ -1,7 +1,7 @@
 """Reading members of a request.
 
-Rule: nothing is assumed about a request's JSON: a missing, mistyped or out-of-range member gets the
-answer that AWS gives, and no operation looks at a raw member without these functions.
+Nothing is assumed about a request's JSON: a missing, mistyped or out-of-range member gets the answer that AWS
+gives, and operations read members with these functions only.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Which AWS service a request is for, and what becomes of those that are not ours.
+"""Which AWS service a request is for, and the answer for services that are not served here.
 
-Rule: a request for a service that nobody serves here gets an error that names the service, in the shape
-that its SDK reads; it is never passed on to AWS. The service is the one that the request is signed for.
+Such a request gets an error that names the service, in the form that its SDK reads; it is never passed on to AWS.
+The service is the one that the request is signed for.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _SCOPE = re.compile(r"Credential=[^/,&\s]+(?:/|%2F)\d{8}(?:/|%2F)[^/%]*(?:/|%2F)
 _UNSCOPED_S3_URL = re.compile(
     r"[?&]AWSAccessKeyId=\S+&Signature=|[?&]Signature=\S+&AWSAccessKeyId="
 )
-"""What boto3 still makes of a presigned URL in us-east-1; only S3 takes it."""
+"""A presigned URL of boto3 in us-east-1, which only S3 accepts."""
 _SERVICE_OF_TARGET = {"DynamoDB": "dynamodb", "DynamoDBStreams": "dynamodb", "Kinesis": "kinesis"}
 
 
 class OtherServices(Protocol):
-    """What stands behind the same port for services that the emulator does not have."""
+    """What answers on the same port for services that the emulator does not have."""
 
     @property
     def served(self) -> frozenset[str]:
@@ -45,7 +45,7 @@ class OtherServices(Protocol):
     async def answer(self, service: str, request: bytes) -> bytes:
         """Answer one whole HTTP request with a whole HTTP response; nothing is raised.
 
-        The connection is closed behind the response.
+        The connection is closed after the response.
         """
         ...
 
@@ -61,7 +61,7 @@ def service_of(request_line: str, headers: Mapping[str, str]) -> str:
 
 
 def unserved(service: str, headers: Mapping[str, str], advice: str = "") -> Answer:
-    """Return the answer to a request for a service that nobody serves here."""
+    """Return the answer to a request for a service that is not served here."""
     text = f"{service!r} is not served by the embedded endpoint of triggerkit. {advice}".strip()
     kind, body = _body(service, headers, text)
     return Answer(

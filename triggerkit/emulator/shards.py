@@ -1,8 +1,8 @@
-"""The shards of one stream, of DynamoDB or Kinesis: who follows whom, which key goes where, what is still kept.
+"""The shards of one stream, of DynamoDB or Kinesis: parents and children, which key goes where, what is kept.
 
-Rule: the open shards of an enabled stream cover the hash space without gap or overlap, so every write
-has exactly one shard; children start where their parent ended, so a key's records stay in order along
-the lineage. Sequence numbers grow over the whole emulator and are compared as integers.
+The open shards of an enabled stream cover the hash space without gap or overlap, so every write has exactly one
+shard; children start where their parent ended, so a key's records stay in order along the lineage. Sequence numbers
+grow over the whole emulator and are compared as integers.
 Source: Streams API reference, DescribeStream; rules S-9 to S-16.
 """
 
@@ -51,7 +51,7 @@ class Shard:
 
     @property
     def closed(self) -> bool:
-        """Tell whether no record can come any more."""
+        """Whether no record can come any more."""
         return self.ending_sequence is not None
 
     @property
@@ -61,14 +61,24 @@ class Shard:
             return self.ending_sequence
         if self.records:
             return self.records[-1].sequence
+        return self.horizon
+
+    @property
+    def horizon(self) -> int:
+        """The number after which the oldest record that is kept lies."""
         return max(self.starting_sequence, self.trimmed_through)
+
+    def before(self, seconds: float) -> int:
+        """Return the number after which the records of that time and later lie."""
+        earlier = [r.sequence for r in self.records if r.created_seconds < seconds]
+        return earlier[-1] if earlier else self.horizon
 
     def after(self, sequence: int) -> int:
         """Return the index of the first record whose number is greater than `sequence`."""
         return bisect_right(self.records, sequence, key=lambda record: record.sequence)
 
     def holds(self, sequence: int) -> bool:
-        """Tell whether a record that is still kept has this number."""
+        """Return whether a record that is still kept has this number."""
         index = self.after(sequence - 1)
         return index < len(self.records) and self.records[index].sequence == sequence
 

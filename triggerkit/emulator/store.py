@@ -26,7 +26,7 @@ class Store:
     """All state, from the file at `path` if there is one. All calls come under the emulator's lock.
 
     Raises:
-        StateError: `path` cannot be used; its kinds tell a newer format and a file in use apart.
+        StateError: `path` cannot be used; there are subclasses for a newer format and for a file in use.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:

@@ -1,14 +1,14 @@
-"""The four operations of DynamoDB Streams.
+"""The four operations of DynamoDB Streams, and what those of Kinesis share with them.
 
-Rule: an open shard always answers with a next iterator; a closed one stops in the same answer as its
-last record. Listing pages follow the order of shard ids, so a page never depends on the one before.
+An open shard always answers with a next iterator; a closed one ends in the same answer as its last record. Pages of
+listings follow the order of shard ids, so a page never depends on the one before.
 Source: Streams API reference; rules S-9 to S-16.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
@@ -103,7 +103,7 @@ class StreamsApi:
         shards = listings.shown(stream.graph.listed(), now_seconds, listings.take_age())
         if parent_id is not None:
             shards = [shard for shard in shards if shard.parent_id == parent_id]
-        page, more = listings.page(listings.behind(shards, start), limit)
+        page, more = listings.page(listings.after(shards, start), limit)
         description: dict[str, Any] = {
             "StreamArn": stream.arn,
             "StreamLabel": stream.label,
@@ -112,7 +112,7 @@ class StreamsApi:
             "CreationRequestDateTime": stream.created_seconds,
             "TableName": stream.table_name,
             "KeySchema": stream.key_schema,
-            "Shards": [_described(shard) for shard in page],
+            "Shards": [described_shard(shard) for shard in page],
         }
         if more:
             description["LastEvaluatedShardId"] = page[-1].shard_id
@@ -127,9 +127,8 @@ class StreamsApi:
             raise missing("ShardIteratorType")
         stream = self._stream(arn)
         shard = stream.graph.shard(shard_id)
-        after = self._start(shard, kind, request)
-        reader = self.faults.reads.open_reader()
-        return {"ShardIterator": self._token(stream, shard, after, reader)}
+        place = ShardIterator(stream.arn, shard.shard_id, self._start(shard, kind, request))
+        return {"ShardIterator": first_iterator(self.site, self.faults, place)}
 
     def get_records(self, request: Request) -> dict[str, Any]:
         """Answer GetRecords: at most 1000 records or 1 MB, and where to go on."""
@@ -152,8 +151,8 @@ class StreamsApi:
         page = reads.read(place, shard, now_seconds, (limit, most_bytes))
         answer: dict[str, Any] = {"Records": [record.wire for record in page.records]}
         if not page.ended:
-            token = self._token(stream, shard, page.after, place.reader)
-            answer["NextShardIterator"] = token
+            following = replace(place, after=page.after)
+            answer["NextShardIterator"] = next_iterator(self.site, self.faults, following)
         return answer
 
     def _stream(self, arn: str) -> Stream:
@@ -163,7 +162,7 @@ class StreamsApi:
         return stream
 
     def _kept(self, stream: Stream) -> bool:
-        """Let the retention pass over a stream, and tell whether anything of it is left."""
+        """Remove what is past the retention; return whether anything of the stream is left."""
         if self.faults.keeps_records:
             return True
         if stream.graph.retain(self.site.clock.now_seconds()):
@@ -173,15 +172,9 @@ class StreamsApi:
         self.site.store.drop_stream(stream.arn)
         return False
 
-    def _token(self, stream: Stream, shard: Shard, after: int, reader: int) -> str:
-        now_seconds = self.site.clock.now_seconds()
-        generation = self.faults.iterator_generation
-        place = ShardIterator(stream.arn, shard.shard_id, after, now_seconds, generation, reader)
-        return place.token()
-
     def _start(self, shard: Shard, kind: str, request: Request) -> int:
         """Return the sequence number after which an iterator of this kind reads."""
-        horizon = max(shard.starting_sequence, shard.trimmed_through)
+        horizon = shard.horizon
         number = optional_text(request, "SequenceNumber")
         by_number = kind in {"AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"}
         if number is not None and not by_number:
@@ -194,8 +187,7 @@ class StreamsApi:
                 return shard.records[visible - 1].sequence if visible else horizon
             case "AT_TIMESTAMP":
                 seconds = self._asked_time(request)
-                earlier = [r.sequence for r in shard.records if r.created_seconds < seconds]
-                return earlier[-1] if earlier else horizon
+                return shard.before(seconds)
             case _:
                 return _by_number(shard, kind, number)
 
@@ -226,14 +218,26 @@ def _asked_parent(request: Request) -> str | None:
     return optional_text(asked, "ShardId") or ""
 
 
-def _described(shard: Shard) -> dict[str, Any]:
+def described_shard(shard: Shard) -> dict[str, Any]:
+    """Return a shard as listings show it."""
     numbers = {"StartingSequenceNumber": str(shard.starting_sequence)}
     if shard.ending_sequence is not None:
         numbers["EndingSequenceNumber"] = str(shard.ending_sequence)
     described: dict[str, Any] = {"ShardId": shard.shard_id, "SequenceNumberRange": numbers}
-    if shard.parent_id is not None:  # also one that retention has taken
+    if shard.parent_id is not None:  # also one that retention has removed
         described["ParentShardId"] = shard.parent_id
     return described
+
+
+def first_iterator(site: Site, faults: Faults, place: ShardIterator) -> str:
+    """Return the token of an iterator for a new reader."""
+    return next_iterator(site, faults, replace(place, reader=faults.reads.open_reader()))
+
+
+def next_iterator(site: Site, faults: Faults, place: ShardIterator) -> str:
+    """Return the token of an iterator that is issued now."""
+    now_seconds = site.clock.now_seconds()
+    return replace(place, issued_seconds=now_seconds, generation=faults.iterator_generation).token()
 
 
 def _by_number(shard: Shard, kind: str, number: str | None) -> int:

@@ -1,9 +1,8 @@
 """Attribute values in DynamoDB JSON, made canonical.
 
-Rule: every value that enters is validated and made canonical once, at the door (`normalise`): numbers
-in plain notation without needless zeros, sets sorted, base64 re-encoded. After that two equal values
-are equal Python dicts, which is what conditions and the rule for stream records rest on.
-Canonical values are never changed in place.
+Every value of a request is validated and made canonical once, by `normalise`: numbers in plain notation without
+needless zeros, sets sorted, base64 encoded again. After that two equal values are equal Python dicts, which
+conditions and the comparison of old and new items need. Canonical values are never changed in place.
 """
 
 from __future__ import annotations

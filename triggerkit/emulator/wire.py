@@ -1,4 +1,4 @@
-"""Requests and answers as bytes: what the HTTP server and the in-process hook share.
+"""Requests and answers as bytes, for the HTTP server and the in-process hook.
 
 The checksum header is that of the intact body, whatever a planned damage does to the bytes; every answer carries a
 request id and the emulator's own `Date`.
@@ -25,7 +25,7 @@ _REQUEST_NUMBERS = itertools.count(1)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer; `damage` tells the server to spoil the connection, not the bytes."""
+    """One answer; with `damage` the connection is cut or reset."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -51,7 +51,7 @@ def take_up(emulator: Emulator, target: str, body: bytes) -> Call:
 
 
 def answer_of(emulator: Emulator, call: Call) -> Answer:
-    """Return what goes over the wire, spoiled and delayed as planned."""
+    """Return what goes over the wire, damaged and delayed as planned."""
     try:
         status, body = 200, call.answer()
     except EmulatorError as error:
@@ -88,7 +88,7 @@ def _request(body: bytes) -> dict[str, object] | EmulatorError:
 
 
 def _is_text(request: dict[str, object]) -> bool:
-    """Tell whether all strings of a request can be written as UTF-8."""
+    """Return whether all strings of a request can be written as UTF-8."""
     try:
         json.dumps(request, ensure_ascii=False).encode()
     except UnicodeEncodeError:

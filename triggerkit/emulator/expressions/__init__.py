@@ -1,5 +1,5 @@
 """DynamoDB's expression language: conditions, updates, projections, key conditions.
 
-Rule: an expression is read and checked whole before any item is looked at, so a bad one fails the same
-way on an empty table; reading and judging never touch state.
+An expression is read and checked whole before any item is looked at, so a wrong one fails the same way on an empty
+table. Nothing here changes state.
 """

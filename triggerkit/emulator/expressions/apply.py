@@ -1,8 +1,8 @@
-"""Carrying out an update on an item.
+"""Applying an update to an item.
 
-Rule: every term is computed on the item as it was before the update; the old item is never changed,
-the new one shares with it what did not change. Removals of list elements come last, from the back, so
-that all indexes of one expression mean the old positions.
+Every term is computed on the item as it was before the update. The old item is never changed, the new one shares
+with it what did not change. List elements are removed last, the highest index first, so that all indexes of one
+expression mean the old positions.
 """
 
 from __future__ import annotations

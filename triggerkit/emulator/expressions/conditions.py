@@ -1,7 +1,7 @@
 """Reading ConditionExpression, FilterExpression and KeyConditionExpression.
 
-Rule: NOT binds tightest, then AND, then OR, each from left to right; parentheses may stand around
-conditions and operands. Every operator's operands are checked here, before any item is seen.
+NOT binds tightest, then AND, then OR, each from left to right; parentheses may enclose conditions and operands. The
+operands of every operator are checked here, before any item is looked at.
 Source: DynamoDB guide, condition and filter expressions, operators, and functions.
 """
 

@@ -1,7 +1,7 @@
-"""Judging a condition on an item.
+"""Evaluating a condition on an item.
 
-Rule: judging never fails; where an operand is absent or of the wrong type the condition is false,
-except that `<>` holds between an absent value and anything, even another absent one.
+This never fails: where an operand is absent or of the wrong type the condition is false, except that `<>` is true
+between an absent value and anything, even another absent one.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def value_at(item: Item, path: Path) -> Value | None:
 
 
 def holds(condition: Condition, item: Item) -> bool:
-    """Tell whether a condition holds on an item; an absent item is the empty one."""
+    """Return whether a condition is true for an item; an absent item is the empty one."""
     match condition:
         case Comparison():
             return _compares(condition, item)

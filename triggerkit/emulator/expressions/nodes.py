@@ -1,6 +1,6 @@
 """What expressions mean once they are read: frozen trees.
 
-Rule: a node holds canonical values and resolved names; no placeholder is left in it.
+A node holds canonical values and resolved names; no placeholder is left in it.
 """
 
 from __future__ import annotations

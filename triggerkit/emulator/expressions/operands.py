@@ -1,7 +1,7 @@
 """Which operands an operator or function of a condition takes.
 
-Rule: each check returns the refusal, or None. Only what the request itself says is checked (types of
-values, equal operands); what an item holds decides at run time and is never an error.
+Each check returns the refusal, or None. Only what the request itself says is checked (types of values, equal
+operands); what an item holds is decided at run time and never an error.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The names and values that a request gives to its expressions.
 
-Rule: every placeholder that is used must be given and every one given must be used; values are
-canonical before an expression sees them.
+Every placeholder that is used must be given and every one given must be used; values are made canonical first.
 """
 
 from __future__ import annotations
@@ -28,12 +27,12 @@ class Placeholders:
     _used: set[str] = field(default_factory=set)
 
     def name(self, alias: str) -> str | None:
-        """Return the attribute name behind `#alias`, None when it is not given."""
+        """Return the attribute name that `#alias` stands for, None when it is not given."""
         self._used.add(alias)
         return self.names.get(alias)
 
     def literal(self, name: str) -> Literal | None:
-        """Return the value behind `:name`, None when it is not given."""
+        """Return the value that `:name` stands for, None when it is not given."""
         self._used.add(name)
         value = self.values.get(name)
         return None if value is None else Literal(name, value)

@@ -98,7 +98,7 @@ class Reader:
         return self.tokens[self.position]
 
     def following(self, symbol: str) -> bool:
-        """Tell whether the token after the next one is `symbol`."""
+        """Return whether the token after the next one is `symbol`."""
         after = self.tokens[min(self.position + 1, len(self.tokens) - 1)]
         return after.kind == "symbol" and after.text == symbol
 
@@ -114,22 +114,22 @@ class Reader:
         return token
 
     def at_symbol(self, *symbols: str) -> bool:
-        """Tell whether one of `symbols` comes next."""
+        """Return whether one of `symbols` comes next."""
         return self.token.kind == "symbol" and self.token.text in symbols
 
     def at_keyword(self, *words: str) -> bool:
-        """Tell whether one of the keywords comes next, in any case of letters."""
+        """Return whether one of the keywords comes next, in upper or lower case."""
         return self.token.kind == "name" and self.token.text.upper() in words
 
     def take_symbol(self, symbol: str) -> bool:
-        """Go past `symbol` if it comes next, and tell so."""
+        """Go past `symbol` if it comes next; return whether it did."""
         if self.at_symbol(symbol):
             self.position += 1
             return True
         return False
 
     def take_keyword(self, word: str) -> bool:
-        """Go past a keyword if it comes next, and tell so."""
+        """Go past a keyword if it comes next; return whether it did."""
         if self.at_keyword(word):
             self.position += 1
             return True
@@ -154,7 +154,7 @@ class Reader:
             raise self.error()
 
     def refuse(self, error: EmulatorError | None) -> None:
-        """Note that the meaning is wrong; the first note is told by `finish`. None is no note."""
+        """Keep the first error of meaning, which `finish` raises; None is no error."""
         if self._refusal is None:
             self._refusal = error
 

@@ -1,7 +1,7 @@
 """The words that an expression cannot use as an attribute name, as AWS lists them.
 
-Rule: the list is AWS's (DynamoDB guide, reserved words); DynamoDB Local 3.3.1 agrees in all but CONVERT
-and SIZE. The grammar's own words are no names either, and are plain syntax errors.
+The list is AWS's (DynamoDB guide, reserved words); DynamoDB Local 3.3.1 agrees in all but CONVERT and SIZE. The
+words of the grammar are no names either, and are plain syntax errors.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Reading UpdateExpression.
 
-Rule: each clause comes at most once, in any order; no two paths of one expression overlap or treat one
-place as both map and list. Source: DynamoDB guide, update expressions.
+Each clause comes at most once, in any order; no two paths of one expression overlap or treat one place as both map
+and list. Source: DynamoDB guide, update expressions.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Members of Kinesis requests, held to the constraints of AWS's service model.
 
-Rule: a member that the model does not allow is refused as ValidationException before anything is looked up.
+A member that the model does not allow is refused as ValidationException before anything is looked up.
 Source: Kinesis Data Streams API reference, the patterns of ShardId, HashKey and SequenceNumber.
 """
 

@@ -1,7 +1,7 @@
 """Kinesis records: put, iterators, get.
 
-Rule: a record goes to the open shard that holds the hash of its partition key; a closed shard ends in the
-same answer as its last record, and that answer names its children.
+A record goes to the open shard that holds the hash of its partition key; a closed shard ends in the same answer as
+its last record, and that answer names its children.
 Source: Kinesis Data Streams API reference.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
@@ -31,6 +31,7 @@ from triggerkit.emulator.requests import (
 )
 from triggerkit.emulator.shards import HASH_SPACE, Shard, StreamRecord, key_hash
 from triggerkit.emulator.site import Site
+from triggerkit.emulator.streams import first_iterator, next_iterator
 
 MAX_RECORDS = 10_000
 MAX_PUT = 500
@@ -111,13 +112,13 @@ class KinesisRecordsApi:
         shard = listed_shard(stream, shard_id)
         if kind.endswith("SEQUENCE_NUMBER"):
             sequence = _asked_number(stream, shard, number)
-            after = max(_horizon(shard), sequence - (kind == "AT_SEQUENCE_NUMBER"))
+            after = max(shard.horizon, sequence - (kind == "AT_SEQUENCE_NUMBER"))
         else:
             if number is not None:
                 raise _one_of_two()
             after = self._start(shard, kind, request)
-        reader = self.faults.reads.open_reader()
-        return {"ShardIterator": self._token(stream, shard, after, reader)}
+        place = ShardIterator(stream.arn, shard.shard_id, after)
+        return {"ShardIterator": first_iterator(self.site, self.faults, place)}
 
     def get_records(self, request: Request) -> dict[str, Any]:
         """Answer GetRecords: at most 10,000 records or 10 MB, how far behind, and where to go on."""
@@ -145,8 +146,8 @@ class KinesisRecordsApi:
         if page.ended:
             answer["ChildShards"] = self._children(stream, shard)
         else:
-            token = self._token(stream, shard, page.after, place.reader)
-            answer["NextShardIterator"] = token
+            following = replace(place, after=page.after)
+            answer["NextShardIterator"] = next_iterator(self.site, self.faults, following)
         return answer
 
     def _children(self, stream: Stream, shard: Shard) -> list[dict[str, Any]]:
@@ -184,27 +185,18 @@ class KinesisRecordsApi:
             raise _too_much(stream, shard, excess)
         self.faults.writes.count(key, now_seconds, put.size_bytes)
 
-    def _token(self, stream: Stream, shard: Shard, after: int, reader: int) -> str:
-        now_seconds = self.site.clock.now_seconds()
-        generation = self.faults.iterator_generation
-        place = ShardIterator(stream.arn, shard.shard_id, after, now_seconds, generation, reader)
-        return place.token()
-
     def _start(self, shard: Shard, kind: str, request: Request) -> int:
         """Return the sequence number after which an iterator of this kind reads."""
-        horizon = _horizon(shard)
         match kind:
             case "TRIM_HORIZON":
-                return horizon
+                return shard.horizon
             case "LATEST":
                 visible = self.faults.reads.visible(shard, self.site.clock.now_seconds())
                 if visible == len(shard.records):
                     return shard.latest_sequence
-                return shard.records[visible - 1].sequence if visible else horizon
+                return shard.records[visible - 1].sequence if visible else shard.horizon
             case _:
-                seconds = self._asked_time(request)
-                earlier = [r.sequence for r in shard.records if r.created_seconds < seconds]
-                return earlier[-1] if earlier else horizon
+                return shard.before(self._asked_time(request))
 
     def _asked_time(self, request: Request) -> float:
         seconds = request.get("Timestamp")
@@ -244,10 +236,6 @@ def _placed(put: _Put) -> _Put:
             f"value was {put.place}"
         )
     return put
-
-
-def _horizon(shard: Shard) -> int:
-    return max(shard.starting_sequence, shard.trimmed_through)
 
 
 def _asked_number(stream: Stream, shard: Shard, number: int | None) -> int:

@@ -1,11 +1,15 @@
-"""Kinesis streams and their shards: create, describe, split, merge, scale, delete.
+"""Streams and shards of Kinesis: create, describe, list, split, merge, scale.
 
-Rule: a parent that was split or merged stays listed with its records until the retention has passed.
+A parent that was split or merged stays listed with its records until the retention has passed. A page's token holds
+all that the next page needs, so nothing is kept between pages.
 Source: Kinesis Data Streams API reference.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,6 +36,7 @@ from triggerkit.emulator.shards import (
     ShardGraph,
 )
 from triggerkit.emulator.site import Site
+from triggerkit.emulator.streams import described_shard
 
 ON_DEMAND_SHARDS = 4
 MAX_SHARDS = 10_000
@@ -40,6 +45,14 @@ _NAME = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
 _ON_DEMAND = "on-demand:"
 _RETENTION = "retention-hours:"
 MAX_RETENTION_HOURS = 8760
+_FILTERS = (
+    "AFTER_SHARD_ID",
+    "AT_TRIM_HORIZON",
+    "FROM_TRIM_HORIZON",
+    "AT_LATEST",
+    "AT_TIMESTAMP",
+    "FROM_TIMESTAMP",
+)
 
 
 def kinesis_arn(site: Site, name: str) -> str:
@@ -81,18 +94,9 @@ def listed_shard(stream: Stream, shard_id: str) -> Shard:
     return found
 
 
-def described_shard(shard: Shard) -> dict[str, Any]:
+def _listed(shard: Shard) -> dict[str, Any]:
     """Return a shard as listings show it."""
-    numbers = {"StartingSequenceNumber": str(shard.starting_sequence)}
-    if shard.ending_sequence is not None:
-        numbers["EndingSequenceNumber"] = str(shard.ending_sequence)
-    described: dict[str, Any] = {
-        "ShardId": shard.shard_id,
-        "HashKeyRange": hash_range(shard),
-        "SequenceNumberRange": numbers,
-    }
-    if shard.parent_id is not None:  # also one that retention has taken
-        described["ParentShardId"] = shard.parent_id
+    described = {**described_shard(shard), "HashKeyRange": hash_range(shard)}
     if shard.adjacent_parent_id is not None:
         described["AdjacentParentShardId"] = shard.adjacent_parent_id
     return described
@@ -119,6 +123,7 @@ class KinesisStreamsApi:
             "DescribeStream": self.describe_stream,
             "DescribeStreamSummary": self.describe_stream_summary,
             "IncreaseStreamRetentionPeriod": self.increase_retention,
+            "ListShards": self.list_shards,
             "ListStreams": self.list_streams,
             "MergeShards": self.merge_shards,
             "SplitShard": self.split_shard,
@@ -174,11 +179,11 @@ class KinesisStreamsApi:
         start = members.optional_shard_id(request, "ExclusiveStartShardId") or ""
         listings, now_seconds = self.faults.listings, self.site.clock.now_seconds()
         shards = listings.shown(stream.graph.listed(), now_seconds, listings.take_age())
-        page, more = listings.page(listings.behind(shards, start), limit)
+        page, more = listings.page(listings.after(shards, start), limit)
         return {
             "StreamDescription": {
                 **self._described(stream),
-                "Shards": [described_shard(shard) for shard in page],
+                "Shards": [_listed(shard) for shard in page],
                 "HasMoreShards": more,
             }
         }
@@ -212,6 +217,29 @@ class KinesisStreamsApi:
             "HasMoreStreams": len(found) > limit,
         }
         return answer | ({"NextToken": found[limit - 1].table_name} if len(found) > limit else {})
+
+    def list_shards(self, request: Request) -> dict[str, Any]:
+        """Answer ListShards with all its filters."""
+        limit = members.bounded(request, "MaxResults", MAX_LISTED) or 1000
+        token = optional_text(request, "NextToken")
+        start = members.optional_shard_id(request, "ExclusiveStartShardId") or ""
+        if token is not None and (start or request.get("StreamName") or request.get("ShardFilter")):
+            raise invalid_argument("NextToken and StreamName cannot be provided together.")
+        wanted = optional_map(request, "ShardFilter")
+        if token is not None:
+            arn, start, wanted = _read_token(token)
+            request = {"StreamARN": arn}
+        stream = kinesis_stream(self.site, self.faults, request)
+        listings, now_seconds = self.faults.listings, self.site.clock.now_seconds()
+        shards = listings.shown(stream.graph.listed(), now_seconds, listings.take_age())
+        shards = listings.after(_filtered(stream, shards, wanted), start)
+        page, more = listings.page(shards, limit)
+        answer: dict[str, Any] = {"Shards": [_listed(shard) for shard in page]}
+        if more:
+            place = [stream.arn, page[-1].shard_id, wanted]
+            packed = base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
+            answer["NextToken"] = packed
+        return answer
 
     def split_shard(self, request: Request) -> dict[str, Any]:
         """Answer SplitShard."""
@@ -349,3 +377,46 @@ def _name(request: Request) -> str:
             name, "StreamName", "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+"
         )
     return name
+
+
+def _filtered(stream: Stream, shards: list[Shard], wanted: Request | None) -> list[Shard]:
+    if wanted is None:
+        return shards
+    kind = chosen(wanted, "Type", _FILTERS)
+    match kind:
+        case None:
+            raise missing("shardFilter.type")
+        case "AFTER_SHARD_ID":
+            start = members.optional_shard_id(wanted, "ShardId")
+            if start is None:
+                raise invalid_argument("ShardId is required for a ShardFilter of AFTER_SHARD_ID.")
+            return [shard for shard in shards if shard.shard_id > start]
+        case "AT_LATEST":
+            return [shard for shard in shards if not shard.closed]
+        case "AT_TRIM_HORIZON":
+            return [shard for shard in shards if shard.parent_id not in stream.graph.shards]
+        case "FROM_TRIM_HORIZON":
+            return shards
+        case _:
+            seconds = _seconds(wanted)
+            return [shard for shard in shards if _lives(shard, kind, seconds)]
+
+
+def _lives(shard: Shard, kind: str, seconds: float) -> bool:
+    ended_before = shard.closed_seconds is not None and shard.closed_seconds < seconds
+    return not ended_before and (kind == "FROM_TIMESTAMP" or shard.created_seconds <= seconds)
+
+
+def _seconds(wanted: Request) -> float:
+    seconds = wanted.get("Timestamp")
+    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool):
+        raise invalid_argument("Timestamp is required for this type of ShardFilter.")
+    return float(seconds)
+
+
+def _read_token(token: str) -> tuple[str, str, Request | None]:
+    try:
+        arn, start, wanted = json.loads(base64.urlsafe_b64decode(token))
+    except (ValueError, TypeError, binascii.Error):
+        raise invalid_argument("The NextToken is invalid.") from None
+    return arn, start, wanted
