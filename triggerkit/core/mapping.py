@@ -66,7 +66,7 @@ from triggerkit.core.reports import (
     Trimmed,
     Woke,
 )
-from triggerkit.core.watchdog import BLOCKED_RETRY_SECONDS, Subject, Watchdog
+from triggerkit.core.watchdog import BLOCKED_RETRY_SECONDS, Subject, Watchdog, condition
 
 NEVER = float("inf")
 CALL_OUTLIVES_LEASE = (
@@ -158,7 +158,7 @@ class EventSourceMapping:
         stalls = self.coordinator.stalls(self._is_blocked)
         for shard, consumer in self.consumers.items():
             if consumer.finds_nothing and self.coordinator.is_closed(shard):
-                stalls[Subject(None, shard, cause=WaitCause.SHARD_END)] = CLOSED_WITHOUT_END
+                stalls[condition(WaitCause.SHARD_END, shard)] = CLOSED_WITHOUT_END
         for shard in self._calls:
             if shard not in self.consumers:
                 stalls[_outlived(shard)] = CALL_OUTLIVES_LEASE
@@ -278,7 +278,7 @@ class EventSourceMapping:
     def _watch_end(self, report: Fetched, now: Now) -> None:
         """A shard that is closed brings records, or its end."""
         shard = report.decision.lease.shard
-        subject = Subject(None, shard, cause=WaitCause.SHARD_END)
+        subject = condition(WaitCause.SHARD_END, shard)
         if report.page.records or report.page.ended:
             self._watchdog.ended(subject, now)
         elif self.coordinator.is_closed(shard):
@@ -345,8 +345,8 @@ class EventSourceMapping:
         follows = self.coordinator.has_finished(lease.parents)
         consumer = ShardConsumer(lease, tenure, self.settings, emit, at_tip=at_tip, follows=follows)
         self.consumers[lease.shard] = consumer
-        self._watchdog.ended(Subject(None, lease.shard, cause=WaitCause.OWNER), now)
-        self._watchdog.ended(Subject(None, lease.shard, cause=WaitCause.PARENT), now)
+        self._watchdog.ended(condition(WaitCause.OWNER, lease.shard), now)
+        self._watchdog.ended(condition(WaitCause.PARENT, lease.shard), now)
         stream = lease.shard.partition(":")[0]
         if self._stream not in ("", stream):
             emit(StreamReplaced(self.settings.mapping, stream))
@@ -437,7 +437,7 @@ def _wait_seconds(report: NotNow) -> float:
 
 
 def _outlived(shard: ShardId) -> Subject:
-    return Subject(None, shard, cause=WaitCause.HANDLER)
+    return condition(WaitCause.HANDLER, shard)
 
 
 def finished_row(lease: Lease) -> Lease:

@@ -79,6 +79,11 @@ class Subject:
     cause: WaitCause | None = None
 
 
+def condition(cause: WaitCause, shard: ShardId | None = None) -> Subject:
+    """A state of a shard, or of the mapping, that keeps it from being read."""
+    return Subject(None, shard, cause=cause)
+
+
 @dataclass(slots=True)
 class _Watched:
     """One thing that has not moved yet; times are monotonic, `since_service_seconds` is not."""
@@ -332,9 +337,9 @@ class Watchdog:
         """What a decision that failed keeps from moving."""
         match report.decision:
             case Take(lease=lease):
-                subject = Subject(None, lease.shard, cause=WaitCause.OWNER)
+                subject = condition(WaitCause.OWNER, lease.shard)
             case Create():
-                subject = Subject(None, cause=WaitCause.LEASE_STORE)
+                subject = condition(WaitCause.LEASE_STORE)
             case _:
                 return subject_of(report.decision)
         if report.wait_seconds is None:

@@ -263,9 +263,9 @@ MUTANTS = (
     ),
     Mutant(
         "a take that failed stays reserved",
-        "core/coordinator.py",
-        "            case Take(lease=lease):\n                self._taking.discard(lease.shard)\n",
-        "            case Take(lease=lease):\n",
+        "core/takes.py",
+        "        self._taking.discard(shard)\n        self._doubtful",
+        "        self._doubtful",
         "one throttled write, and this worker never takes that shard",
     ),
     Mutant(

@@ -6,6 +6,7 @@ from proof.mutants.mutant import Mutant
 
 LEASES = "core/leases.py"
 COORDINATOR = "core/coordinator.py"
+TAKES = "core/takes.py"
 MAPPING = "core/mapping.py"
 MEMBERSHIP = "core/membership.py"
 
@@ -141,28 +142,28 @@ MUTANTS = (
     # --- who holds what ---------------------------------------------------------------------------
     Mutant(
         "take a living owner",
-        COORDINATOR,
+        TAKES,
         "return owner not in sessions.known and sessions.read_at_seconds > self._surveyed_at_seconds",
         "return True",
         "workers take shards from each other all the time",
     ),
     Mutant(
         "an owner that is younger than the sessions counts as absent",
-        COORDINATOR,
+        TAKES,
         "return owner not in sessions.known and sessions.read_at_seconds > self._surveyed_at_seconds",
         "return owner not in sessions.known",
         "a worker that has just started loses its shards",
     ),
     Mutant(
         "take past the deadline",
-        COORDINATOR,
+        TAKES,
         "if sessions is None or sessions.deadline_seconds <= now.monotonic_seconds:",
         "if sessions is None:",
         "a worker that is dead for the others takes shards",
     ),
     Mutant(
         "a row that a write may have changed is taken as it was seen",
-        COORDINATOR,
+        TAKES,
         "            and shard not in self._taking\n",
         "",
         "one worker takes a shard twice and waits for two answers",

@@ -66,7 +66,7 @@ NEW = (
     ),
     Mutant(
         "a lease that names its reader is free for nobody",
-        "core/coordinator.py",
+        "core/takes.py",
         "if owner is None or owner in sessions.dead or owner == sessions.me:",
         "if owner is None or owner in sessions.dead:",
         "a take whose answer was lost stops the shard for as long as that worker lives",

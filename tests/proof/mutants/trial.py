@@ -34,6 +34,7 @@ TESTS_OF = {
     "core/outcome.py": ("core/test_outcome.py",),
     "core/progress.py": ("core/test_progress.py",),
     "core/reading.py": ("core/test_reading.py", "core/test_consumer.py"),
+    "core/takes.py": ("core/test_coordinator.py", "core/test_regressions.py"),
     "lease_stores/_rows.py": ("contracts/test_lease_stores.py",),
     "lease_stores/_sessions.py": ("contracts/test_lease_stores.py",),
     "runtime/deadline.py": ("runtime/test_deadline.py",),
