@@ -26,10 +26,14 @@ class TrueCall:
     shard: ShardId
     tenure: Tenure
     records: Sequence[Record]
+    one_by_one: bool
+    """Whether the handler ends each record by itself (`.each`)."""
     begun: bool = False
     done: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
     given_up: set[str] = field(default_factory=set)
+    waits_seconds: list[float] = field(default_factory=list)
+    """How long each failure asked to be left alone."""
 
     def enter(self) -> None:
         """User code begins; for `.each` that is its first record."""
@@ -47,17 +51,22 @@ class TrueCall:
         """How it ended; `outcome` tells only whether what was interrupted counts as a failure: a timeout does."""
         failed = set(self.failed)
         told = {*self.done, *failed, *self.given_up}
+        wait_seconds = min(self.waits_seconds, default=0.0)
         match outcome:
             case Failed() if not told:
                 failed = {record.sequence_number for record in self.records}
             case RecordsEnded(failed=failures):
-                failed |= {self.records[each.index].sequence_number for each in failures} - told
+                interrupted = {self.records[each.index].sequence_number for each in failures} - told
+                failed |= interrupted
+                wait_seconds = 0.0 if interrupted else wait_seconds
             case _:
                 pass
         return CallEnding(
             self._indexes(self.done),
             self._indexes(failed | self.given_up),
             self._indexes(self.given_up),
+            one_by_one=self.one_by_one,
+            wait_seconds=wait_seconds,
         )
 
     def _indexes(self, numbers: set[str]) -> list[int]:

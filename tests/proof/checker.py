@@ -123,6 +123,10 @@ class Checker:
         """A worker was told that its lease is lost."""
         self._rows.lost_lease(shard, tenure)
 
+    def starts_at_pin(self) -> None:
+        """In this world nothing from before a start at LATEST can be read: no record is visible late or comes again."""
+        self._deliveries.starts_at_pin = True
+
     def tells_whole_seconds(self) -> None:
         """In this world services tell the time in whole seconds, as the `Date` header does."""
         self._rows.whole_seconds = True
@@ -196,6 +200,10 @@ class Checker:
     def asked_to_stop(self, worker: str) -> None:
         """A worker is to finish what runs and to let everything go."""
         self._sessions.stopping.add(worker)
+
+    def left(self, worker: str) -> None:
+        """A worker that was asked to stop ended by itself."""
+        self._deliveries.left(worker)
 
     def drain_expired(self, worker: str) -> None:
         """A worker that stops is to wait no longer."""

@@ -15,7 +15,7 @@ from triggerkit.core import events
 from triggerkit.core.consumer import SHARD_GONE
 from triggerkit.core.model import Record
 from triggerkit.errors import DestinationError
-from triggerkit.ports import Clock, Destination, FailureRecord
+from triggerkit.ports import Clock, FailureRecord
 
 SERVICE_ERROR_SECONDS = 2.5
 """How far ahead a worker may take service time: `Date` counts whole seconds, and a late answer sets it back."""
@@ -34,8 +34,6 @@ class EventChecker:
     witness: Witness
     clock: Clock
     service_seconds: Callable[[], float]
-    refresh: Callable[[], None] = lambda: None
-    """Takes in what was written, where others write than the world itself."""
     delivers: bool = False
     """Whether there is a destination, which knows by itself what was delivered."""
     _discards: dict[str, events.DiscardStarted] = field(default_factory=dict)
@@ -47,7 +45,6 @@ class EventChecker:
         if mapping is None or mapping.trigger != self.trigger:
             return
         self.witness.note(self.life, event)
-        self.refresh()
         with self.witness.watching():
             self._check(event)
 
@@ -91,6 +88,7 @@ class EventChecker:
             self._records(event.batch.records),
             event.condition,
             max(self._known_seconds(), self.service_seconds()),
+            event.batch.attempts,
         )
 
     def _records(self, records: Iterable[Record]) -> list[Record]:
@@ -103,27 +101,6 @@ class EventChecker:
         if known - true_seconds > SERVICE_ERROR_SECONDS:
             raise Violation(f"I13: service time {true_seconds} is taken for {known}")
         return known
-
-
-class CheckedDestination:
-    """Implements `ports.Destination` around another one; tells the checker what it took."""
-
-    def __init__(self, checker: EventChecker, destination: Destination) -> None:
-        self._checker = checker
-        self._destination = destination
-
-    async def prepare(self) -> None:
-        """See `Destination`."""
-        await self._destination.prepare()
-
-    async def send(self, record: FailureRecord) -> None:
-        """See `Destination`."""
-        await self._destination.send(record)
-        self._checker.delivered(record)
-
-    async def close(self) -> None:
-        """See `Destination`."""
-        await self._destination.close()
 
 
 class WiredDestination:

@@ -75,6 +75,11 @@ class Handlers:
         await asyncio.sleep(self.seconds())
         self._end_one(call, change.sequence_number)
 
+    @property
+    def one_by_one(self) -> bool:
+        """Whether they end each record by itself."""
+        return "each" in self._trigger.handler
+
     def is_throttled(self) -> bool:
         """Whether the next call is not made."""
         return self._strikes(self._odds.throttled)
@@ -113,6 +118,7 @@ class Handlers:
             call.failed.update(numbers)
             if isinstance(error, Discard):
                 call.given_up.update(numbers)
+            call.waits_seconds.append(_wait_of(error))
             raise error
         if self._partial and self._strikes(odds.garbles):
             call.failed.update(numbers)
@@ -136,7 +142,11 @@ class Handlers:
         if error is None:
             call.done.add(number)
             return
-        (call.given_up if isinstance(error, Discard) else call.failed).add(number)
+        if isinstance(error, Discard):
+            call.given_up.add(number)
+        else:
+            call.failed.add(number)
+            call.waits_seconds.append(_wait_of(error))
         raise error
 
     def _error(self, odds: CallOdds) -> Exception | None:
@@ -154,18 +164,18 @@ class Handlers:
         return odds > 0.0 and self._rng.random() < odds
 
 
+def _wait_of(error: Exception) -> float:
+    return error.after_seconds or 0.0 if isinstance(error, Retry) else 0.0
+
+
 class CheckedInvoker:
     """Implements `ports.Invoker` around a real one; tells the checker when user code begins and ends."""
 
     def __init__(
-        self,
-        invoker: Invoker,
-        checker: Checker,
-        witness: Witness,
-        is_throttled: Callable[[], bool],
+        self, invoker: Invoker, checker: Checker, witness: Witness, handlers: Handlers
     ) -> None:
         self._invoker = invoker
-        self._is_throttled = is_throttled
+        self._handlers = handlers
         self._checker = checker
         self._witness = witness
 
@@ -180,9 +190,14 @@ class CheckedInvoker:
             known = self._witness.records
             records = [known[record.sequence_number] for record in invocation.batch.records]
             call = TrueCall(
-                self._checker, self._witness, invocation.shard, invocation.tenure, records
+                self._checker,
+                self._witness,
+                invocation.shard,
+                invocation.tenure,
+                records,
+                self._handlers.one_by_one,
             )
-            if self._is_throttled():
+            if self._handlers.is_throttled():
                 return NotInvoked("the world is troubled", 0.3)
             CALL.set(call)
             outcome = await self._invoker.invoke(invocation)

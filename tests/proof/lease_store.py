@@ -9,9 +9,9 @@ import functools
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-from proof.facts import WorkerTime, Write
+from proof.facts import Violation, WorkerTime, Write
 from proof.monitor import Witness
 from proof.network import Wire
 
@@ -48,35 +48,11 @@ def at_once(coroutine: Coroutine[Any, Any, T]) -> T:
     raise InternalError("a store of a world waits", hint="open it with an inline runner")
 
 
-class StateWatch(Protocol):
-    """Who is told what a lease store applied."""
-
-    def wrote(self, write: Write) -> None:
-        """A write of a lease row."""
-        ...
-
-    def session_expired(self, session: Session) -> None:
-        """A session was declared dead."""
-        ...
-
-
-class SessionWatch(Protocol):
-    """Who is told what sessions a worker has."""
-
-    def joined(self, session: SessionId, worker: str, clock: WorkerTime) -> None:
-        """It began one."""
-        ...
-
-    def died(self, session: SessionId) -> None:
-        """It has that one no more."""
-        ...
-
-
 class SharedState:
     """The service behind all workers: rows and sessions, and how rows were a moment ago."""
 
     def __init__(
-        self, store: LeaseStore, witness: StateWatch, now_seconds: Callable[[], float]
+        self, store: LeaseStore, witness: Witness, now_seconds: Callable[[], float]
     ) -> None:
         self._store = store
         self._witness = witness
@@ -187,112 +163,20 @@ class SessionsOf:
     current: SessionId | None = None
 
 
-class ToldStore:
-    """Implements `ports.LeaseStore` for one life over the shared one; every call is one moment.
-
-    What the worker knows of its beats is told to the witness.
-    """
-
-    def __init__(self, state: SharedState, witness: SessionWatch, sessions: SessionsOf) -> None:
-        self._state = state
-        self._witness = witness
-        self._sessions = sessions
-
-    @property
-    def checkpoint_interval_seconds(self) -> float:
-        """See `LeaseStore`."""
-        return self._state.store.checkpoint_interval_seconds
-
-    async def prepare(self) -> bool:
-        """Prepared once for all, when the world began."""
-        return False
-
-    async def read(self, prefix: str) -> tuple[Lease, ...]:
-        """See `LeaseStore`."""
-        return self._state.rows(prefix, 0.0)
-
-    async def pin(self, prefix: str, service_seconds: float) -> float:
-        """See `LeaseStore`."""
-        return await self._state.store.pin(prefix, service_seconds)
-
-    async def create(self, leases: tuple[Lease, ...]) -> None:
-        """See `LeaseStore`."""
-        self._state.change("create", None, lambda: self._state.store.create(leases), leases)
-
-    async def take(self, lease: Lease, session: SessionId) -> Lease | None:
-        """See `LeaseStore`."""
-        return self._state.change("take", session, lambda: self._state.store.take(lease, session))
-
-    async def advance(self, lease: Lease, position: Position) -> Lease:
-        """See `LeaseStore`."""
-        store = self._state.store
-        return self._state.change("advance", lease.owner, lambda: store.advance(lease, position))
-
-    async def finish(
-        self,
-        lease: Lease,
-        children: tuple[Lease, ...] | None,
-        session: SessionId,
-        take: frozenset[ShardId] | None = None,
-    ) -> tuple[Lease, ...]:
-        """See `LeaseStore`."""
-        store = self._state.store
-        made = children or ()
-        return self._state.change(
-            "finish", session, lambda: store.finish(lease, children, session, take), made
-        )
-
-    async def release(self, lease: Lease, position: Position) -> None:
-        """See `LeaseStore`."""
-        store = self._state.store
-        self._state.change("release", lease.owner, lambda: store.release(lease, position))
-
-    async def forget(self, lease: Lease) -> bool:
-        """See `LeaseStore`."""
-        return self._state.change("forget", None, lambda: self._state.store.forget(lease))
-
-    async def rename(self, moves: tuple[tuple[str, str], ...]) -> int:
-        """No worker renames."""
-        raise InternalError(f"nothing is to be renamed here: {moves}")
-
-    async def beat(self, session: Session) -> Session | None:
-        """See `LeaseStore`."""
-        return self._state.beat(session)
-
-    async def read_sessions(self) -> tuple[Session, ...]:
-        """See `LeaseStore`."""
-        return self._state.sessions()
-
-    async def expire(self, session: Session) -> bool:
-        """See `LeaseStore`."""
-        return self._state.expire(session)
-
-    def fresh_session(self) -> Session:
-        """See `LeaseStore`; counted, not drawn, so that a run from a seed repeats itself."""
-        mine = self._sessions
-        if mine.current is not None:
-            self._witness.died(mine.current)
-        mine.begun += 1
-        mine.current = SessionId(f"tk:{mine.life}:{mine.begun}")
-        self._witness.joined(mine.current, mine.life, mine.clock)
-        return Session(mine.current, UNWRITTEN_BEAT)
-
-    async def leave(self, session: Session) -> None:
-        """See `LeaseStore`."""
-        self._state.leave(session)
-
-    async def close(self) -> None:
-        """The store outlives its workers."""
-
-
 class WiredStore:
     """Implements `ports.LeaseStore` for one life, over its wire."""
 
     def __init__(
-        self, state: SharedState, wire: Wire, witness: Witness, sessions: SessionsOf
+        self,
+        state: SharedState,
+        wire: Wire,
+        witness: Witness,
+        sessions: SessionsOf,
+        *,
+        never_loses_its_session: bool,
     ) -> None:
+        self._never_loses_its_session = never_loses_its_session
         self._state = state
-        self._told = ToldStore(state, witness, sessions)
         self._wire = wire
         self._witness = witness
         self._sessions = sessions
@@ -300,7 +184,7 @@ class WiredStore:
     @property
     def checkpoint_interval_seconds(self) -> float:
         """See `LeaseStore`."""
-        return self._told.checkpoint_interval_seconds
+        return self._state.store.checkpoint_interval_seconds
 
     async def prepare(self) -> bool:
         """Prepared once for all, when the world began."""
@@ -315,19 +199,22 @@ class WiredStore:
 
     async def pin(self, prefix: str, service_seconds: float) -> float:
         """See `LeaseStore`."""
-        return await self._write(lambda: self._told.pin(prefix, service_seconds))
+        store = self._state.store
+        return await self._wire.write(lambda: at_once(store.pin(prefix, service_seconds)))
 
     async def create(self, leases: tuple[Lease, ...]) -> None:
         """See `LeaseStore`."""
-        await self._write(lambda: self._told.create(leases))
+        await self._change("create", None, lambda store: store.create(leases), leases)
 
     async def take(self, lease: Lease, session: SessionId) -> Lease | None:
         """See `LeaseStore`."""
-        return await self._write(lambda: self._told.take(lease, session))
+        return await self._change("take", session, lambda store: store.take(lease, session))
 
     async def advance(self, lease: Lease, position: Position) -> Lease:
         """See `LeaseStore`."""
-        return await self._write(lambda: self._told.advance(lease, position))
+        return await self._change(
+            "advance", lease.owner, lambda store: store.advance(lease, position)
+        )
 
     async def finish(
         self,
@@ -337,19 +224,24 @@ class WiredStore:
         take: frozenset[ShardId] | None = None,
     ) -> tuple[Lease, ...]:
         """See `LeaseStore`."""
-        return await self._write(lambda: self._told.finish(lease, children, session, take))
+        return await self._change(
+            "finish",
+            session,
+            lambda store: store.finish(lease, children, session, take),
+            children or (),
+        )
 
     async def release(self, lease: Lease, position: Position) -> None:
         """See `LeaseStore`."""
-        await self._write(lambda: self._told.release(lease, position))
+        await self._change("release", lease.owner, lambda store: store.release(lease, position))
 
     async def forget(self, lease: Lease) -> bool:
         """See `LeaseStore`."""
-        return await self._write(lambda: self._told.forget(lease))
+        return await self._change("forget", None, lambda store: store.forget(lease))
 
     async def rename(self, moves: tuple[tuple[str, str], ...]) -> int:
         """No worker renames."""
-        return await self._told.rename(moves)
+        raise InternalError(f"nothing is to be renamed here: {moves}")
 
     async def beat(self, session: Session) -> Session | None:
         """See `LeaseStore`. The worker knows that the beat was confirmed when this returns."""
@@ -368,8 +260,18 @@ class WiredStore:
         return await self._wire.write(lambda: self._state.expire(session))
 
     def fresh_session(self) -> Session:
-        """See `LeaseStore`."""
-        return self._told.fresh_session()
+        """See `LeaseStore`; counted, not drawn, so that a run from a seed repeats itself."""
+        mine = self._sessions
+        if mine.current is not None:
+            self._witness.note(mine.life, "lost its session")
+            self._witness.died(mine.current)
+            if self._never_loses_its_session:
+                with self._witness.watching():
+                    raise Violation(f"I14: {mine.current} was expired in a calm world")
+        mine.begun += 1
+        mine.current = SessionId(f"tk:{mine.life}:{mine.begun}")
+        self._witness.joined(mine.current, mine.life, mine.clock)
+        return Session(mine.current, UNWRITTEN_BEAT)
 
     async def leave(self, session: Session) -> None:
         """See `LeaseStore`."""
@@ -378,5 +280,14 @@ class WiredStore:
     async def close(self) -> None:
         """The store outlives its workers."""
 
-    async def _write(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        return await self._wire.write(lambda: at_once(call()))
+    async def _change(
+        self,
+        verb: str,
+        by: SessionId | None,
+        call: Callable[[LeaseStore], Coroutine[Any, Any, T]],
+        made: Iterable[Lease] = (),
+    ) -> T:
+        state = self._state
+        return await self._wire.write(
+            lambda: state.change(verb, by, lambda: call(state.store), made)
+        )

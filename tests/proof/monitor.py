@@ -34,8 +34,6 @@ class Witness:
         self._now_seconds = now_seconds
         self._trace: deque[tuple[float, str, object]] = deque(maxlen=TRACE_LINES)
         self._digest = hashlib.sha256()
-        self.is_silent = False
-        """Whether the world goes on, whatever is broken: then only `fault` tells."""
         self.follows = False
         """Whether `digest` takes in all that happens: that costs as much as the world itself."""
 
@@ -68,8 +66,7 @@ class Witness:
             yield
         except Exception as fault:
             self.break_off(fault)
-            if not self.is_silent:
-                raise
+            raise
 
     # --- the stream -------------------------------------------------------------------------------
 

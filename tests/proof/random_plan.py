@@ -210,42 +210,101 @@ MORE: Mapping[str, Mapping[Kind, tuple[int, ...]]] = {
     "retry": {"crash": (0, 1), "freeze": (0,), "mute": (0,), "stall": (0,), "outage": (0, 1)},
     "loss": {"trim": (3, 6), "days": (0, 0, 1), "crash": (1, 2)},
     "stop": {"stop": (4, 6)},
+    "drain": {"stop": (3, 4), "crash": (0,), "freeze": (0,), "mute": (0,), "stall": (0,)},
+    "cleanup": {"roll": (3,), "crash": (0, 1), "freeze": (0, 1)},
 }
 """What themes have instead of these counts."""
 
 
-def _events(hand: Hand, plan: Plan, theme: str, *, calm: bool) -> tuple[Event, ...]:
-    rng, last_seconds = hand.rng, plan.troubled_seconds
-    events: list[Event] = []
-    at_seconds = hand.deal("first put", -2.0, 0.0)
-    pause_seconds = 0.1 if theme == "stop" else hand.deal("pause", 0.15, 0.3, 0.6)
-    while at_seconds < last_seconds:
-        kind: Kind = "delete" if rng.random() < 0.1 else "put"
-        events.append(Event(round(at_seconds, 3), kind, key=rng.randrange(plan.stream.keys)))
-        at_seconds += rng.expovariate(1 / pause_seconds)
+class _Drawing:
+    """The events of one plan, as they are drawn."""
 
-    def some(kind: Kind, count: int, seconds: tuple[float, ...], first: float, last: float) -> None:
+    def __init__(self, hand: Hand, plan: Plan, theme: str) -> None:
+        self.rng = hand.rng
+        self.events: list[Event] = []
+        self._workers = len(plan.workers)
+        self._theme = theme
+
+    def some(
+        self,
+        kind: Kind,
+        count: int,
+        first_seconds: float,
+        last_seconds: float,
+        lasting_seconds: tuple[float, ...] = (0.0,),
+    ) -> None:
+        """So many of a kind, within a time."""
+        rng = self.rng
         for _ in range(count):
-            at_seconds = round(rng.uniform(first, last), 3)
+            at_seconds = round(rng.uniform(first_seconds, last_seconds), 3)
             steps = rng.randrange(60) if kind in {"crash", "freeze"} else rng.randint(1, 3)
-            what = (rng.randrange(len(plan.workers)), rng.choice(seconds), steps, rng.randrange(8))
-            events.append(Event(at_seconds, kind, *what))
+            if kind == "refuse" and self._theme == "storm":
+                steps = 20
+            seconds = rng.choice(lasting_seconds)
+            worker, key = rng.randrange(self._workers), rng.randrange(8)
+            self.events.append(Event(at_seconds, kind, worker, seconds, steps, key))
 
+    def write(
+        self, first_seconds: float, last_seconds: float, pause_seconds: float, keys: int
+    ) -> None:
+        """Puts, and a few deletes."""
+        at_seconds = first_seconds
+        while at_seconds < last_seconds:
+            kind: Kind = "delete" if self.rng.random() < 0.1 else "put"
+            self.events.append(Event(round(at_seconds, 3), kind, key=self.rng.randrange(keys)))
+            at_seconds += self.rng.expovariate(1 / pause_seconds)
+
+
+def _events(hand: Hand, plan: Plan, theme: str, *, calm: bool) -> tuple[Event, ...]:
+    drawing, last_seconds = _Drawing(hand, plan, theme), plan.troubled_seconds
+    pause_seconds = 0.1 if theme == "stop" else hand.deal("pause", 0.15, 0.3, 0.6)
+    if theme == "pin":
+        drawing.write(-2.9, -1.0, pause_seconds, plan.stream.keys)
+        drawing.write(5.0, last_seconds, pause_seconds, plan.stream.keys)
+    else:
+        first_seconds = hand.deal("first put", -2.0, 0.0)
+        drawing.write(first_seconds, last_seconds, pause_seconds, plan.stream.keys)
     for _ in range(hand.deal("resharded before", 0, 0, 1, 3)):  # before the first worker comes
-        some(rng.choice(("roll", "split")), 1, (0.0,), -2.0, 0.0)
+        drawing.some(drawing.rng.choice(("roll", "split")), 1, -2.0, 0.0)
     for kind, (counts, seconds) in {**ALWAYS, **({} if calm else TROUBLES)}.items():
         counts = MORE.get(theme, {}).get(kind, counts)
-        some(kind, hand.deal(kind, *counts), seconds, 0.0, last_seconds)
-    if theme == "race":
-        some("roll", hand.deal("race rolls", 0, 1), LATE_SECONDS, -1.0, 1.5)
-        some("split", hand.deal("race splits", 1, 2), LATE_SECONDS, -1.0, 1.5)
-        some("outdate", 2, (2.0, 6.0), 0.0, 3.0)
-    if theme == "old":
-        some("roll", hand.deal("old rolls", 1, 2), (0.0,), -2.9, -0.1)
-        some("split", hand.deal("old splits", 1, 2), (0.0,), -2.9, -0.1)
-        some("trim", hand.deal("old trims", 0, 1, 3), (0.0,), -2.5, -0.1)
-        some("cleanup", hand.deal("old cleanups", 0, 1, 2), (0.0,), 0.0, last_seconds)
-    return tuple(sorted(events, key=lambda event: event.at_seconds))
+        drawing.some(kind, hand.deal(kind, *counts), 0.0, last_seconds, seconds)
+    _add_those_of_theme(drawing, hand, theme, last_seconds)
+    return tuple(sorted(drawing.events, key=_moment))
+
+
+def _add_those_of_theme(drawing: _Drawing, hand: Hand, theme: str, last_seconds: float) -> None:
+    """What must happen at its moment."""
+    some = drawing.some
+    match theme:
+        case "pin":
+            some("expire", 1, 1.0, 4.0)
+            some("crash", 1, 0.5, 3.0, (0.0, 1.0))
+        case "race":
+            some("put", 40, 0.0, 4.0)
+            some("roll", hand.deal("race rolls", 0, 1), -1.0, 1.5, LATE_SECONDS)
+            some("split", hand.deal("race splits", 1, 2), -1.0, 1.5, LATE_SECONDS)
+            some("outdate", 2, 0.0, 3.0, (2.0, 6.0))
+        case "old":
+            some("roll", hand.deal("old rolls", 1, 2), -2.9, -0.1)
+            some("split", hand.deal("old splits", 1, 2), -2.9, -0.1)
+            some("trim", hand.deal("old trims", 0, 1, 3), -2.5, -0.1)
+            some("cleanup", hand.deal("old cleanups", 0, 1, 2), 0.0, last_seconds)
+        case "storm":  # whoever is left cannot declare the dead one dead at first
+            some("crash", 1, 0.5, 2.0, (-2.0,))
+            some("refuse", 1, 4.0, 8.0)
+        case "cleanup":
+            some("cleanup", 3, 0.3 * last_seconds, last_seconds)
+        case "stop":  # a shard ends while its worker is told to stop
+            for stop in [event for event in drawing.events if event.kind == "stop"]:
+                last = max(0.0, stop.at_seconds)
+                some(drawing.rng.choice(("roll", "split")), 1, max(0.0, last - 0.7), last)
+        case _:
+            pass
+
+
+def _moment(event: Event) -> float:
+    return event.at_seconds
 
 
 # --- themes ---------------------------------------------------------------------------------------
@@ -266,10 +325,10 @@ def _race(plan: Plan, hand: Hand) -> Plan:
     """The first survey, while shards come and go, listed late and stale, under several workers."""
     stream = replace(
         plan.stream,
-        lag_seconds=hand.deal("race lag", 0.0, 1.0, 3.0),
+        lag_seconds=hand.deal("race lag", 0.0, 0.0, 1.0, 3.0),
         lag_spread_seconds=hand.deal("race spread", 0.0, 3.0),
     )
-    starts = hand.deal("race starts", (0.0,), (0.0, 0.3), (0.0, 0.3, 1.0))
+    starts = hand.deal("race starts", (0.0,), (0.0, 0.3), (0.0, 0.3, 1.0), (0.0, 1.0, 2.0))
     workers = tuple(
         replace(_worker(hand.rng, first=False), start_seconds=hand.rng.choice(starts))
         for _ in range(hand.deal("race workers", 2, 3))
@@ -350,7 +409,7 @@ def _age(plan: Plan, hand: Hand) -> Plan:
         Event(round(hand.rng.uniform(2.0, plan.troubled_seconds), 3), "minutes", seconds=seconds)
         for seconds in (30.0, 61.0)
     )
-    events = sorted((*plan.events, *minutes), key=lambda event: event.at_seconds)
+    events = sorted((*plan.events, *minutes), key=_moment)
     return replace(plan, triggers=triggers, events=tuple(events))
 
 
@@ -367,6 +426,57 @@ def _loss(plan: Plan, hand: Hand) -> Plan:
     return replace(plan, triggers=triggers)
 
 
+def _lanes(plan: Plan, hand: Hand) -> Plan:
+    """Lanes that pass one another, with batches out of several short pages."""
+    triggers = tuple(
+        replace(
+            _with_options(
+                each,
+                parallelization_factor=3,
+                batch_size=10,
+                maximum_batching_window_in_seconds=hand.deal("lanes window", 2, 2, 0),
+                checkpoint_interval_seconds=None,
+                timeout=None,
+            ),
+            handler=hand.deal("lanes handler", "async", "sync"),
+            calls=replace(each.calls, fails=0.3, long=0.1 * (not plan.calm)),
+        )
+        for each in plan.triggers
+    )
+    odds = replace(plan.odds, stingy=0.6)
+    return replace(plan, triggers=triggers, odds=odds, stream=replace(plan.stream, keys=12))
+
+
+def _pin(plan: Plan, hand: Hand) -> Plan:
+    """A start at LATEST behind old records; its iterator is made anew before the first new one."""
+    del hand
+    triggers = tuple(_with_options(each, starting_position="LATEST") for each in plan.triggers)
+    stream = replace(plan.stream, visible_after_seconds=0.0)
+    events = tuple(event for event in plan.events if event.kind != "repeat")
+    return replace(plan, triggers=triggers, stream=stream, events=events)
+
+
+def _cleanup(plan: Plan, hand: Hand) -> Plan:
+    """Rows of several generations are gone, and the shards are listed again and again."""
+    del hand
+    return replace(plan, audit_seconds=5.0)
+
+
+def _drain(plan: Plan, hand: Hand) -> Plan:
+    """Workers that stop while their calls are long, beside others that wait for their shards."""
+    triggers = tuple(
+        replace(
+            _with_options(
+                each, timeout=None, parallelization_factor=hand.deal("drain lanes", 1, 3)
+            ),
+            calls=replace(each.calls, long=0.3),
+        )
+        for each in plan.triggers
+    )
+    workers = tuple(_worker(hand.rng, first=number == 0) for number in range(2))
+    return replace(plan, triggers=triggers, workers=workers)
+
+
 def _stop(plan: Plan, hand: Hand) -> Plan:
     """Many stops, with nothing else that may give a record twice, or with much of it."""
     lanes, size, fails = hand.deal("stop", (3, 1, 0.0), (1, 3, 0.4), (3, 3, 0.0), (3, 1, 0.4))
@@ -381,16 +491,20 @@ def _stop(plan: Plan, hand: Hand) -> Plan:
 
 
 THEMES: Mapping[str, tuple[int, Callable[[Plan, Hand], Plan]]] = {
-    "any": (14, _any),
+    "any": (9, _any),
     "race": (7, _race),
-    "old": (5, _old),
-    "renew": (3, _any),
-    "evict": (5, _evict),
+    "old": (4, _old),
+    "renew": (2, _any),
+    "evict": (4, _evict),
     "storm": (4, _storm),
     "retry": (5, _retry),
-    "age": (2, _age),
-    "loss": (2, _loss),
-    "stop": (3, _stop),
+    "age": (1, _age),
+    "loss": (1, _loss),
+    "stop": (4, _stop),
+    "drain": (2, _drain),
+    "lanes": (3, _lanes),
+    "pin": (2, _pin),
+    "cleanup": (2, _cleanup),
 }
 """How many seeds of a deck have which theme, and what it sets."""
-NEVER_CALM = frozenset({"evict", "loss", "age"})
+NEVER_CALM = frozenset({"evict", "loss", "age", "storm", "drain", "pin", "cleanup"})

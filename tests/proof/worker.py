@@ -113,7 +113,13 @@ class Worker:
             around.witness.note(self.life.name, f"did not start: {error}")
             self._end()
             return
-        store = WiredStore(around.state, self.wire, around.witness, self.sessions)
+        store = WiredStore(
+            around.state,
+            self.wire,
+            around.witness,
+            self.sessions,
+            never_loses_its_session=around.plan.calm,
+        )
         listing = SharedListing(source, self.clock)
         parts = [
             await self._parts(number, source, listing, store)
@@ -138,6 +144,9 @@ class Worker:
         await assembly.drain(DRAIN_SECONDS)
         if assembly.failure is not None:
             self._break_off(assembly.failure)
+        with around.witness.watching():
+            for checker in around.witness.checkers.values():
+                checker.left(self.life.name)
         await assembly.close()
         try:
             await assembly.leave()
@@ -237,7 +246,7 @@ class Worker:
             clock=self.clock,
             log=get_logger(),
         )
-        return CheckedInvoker(invoker, checker, around.witness, handlers.is_throttled)
+        return CheckedInvoker(invoker, checker, around.witness, handlers)
 
 
 def name_of(number: int) -> str:

@@ -179,6 +179,9 @@ class World:
             )
             checker.tells_whole_seconds()
             checker.tells_losses()
+            repeats = any(event.kind == "repeat" for event in plan.events)
+            if not repeats and not plan.stream.visible_after_seconds:
+                checker.starts_at_pin()
             witness.checkers[prefix] = checker
         self._stream.refresh()
         store = self._open_store(closing)

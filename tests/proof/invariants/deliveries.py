@@ -41,6 +41,8 @@ class Deliveries:
         self.never_twice = False
         self.most_unsaved = float("inf")
         """How many records may be done, or under way, and not saved: what a crash may repeat (I6)."""
+        self.starts_at_pin = False
+        """Whether nothing from before a start at LATEST may be delivered."""
         self.duplicates = 0
         self.calls = 0
         self._running: Counter[tuple[str, ShardId, Tenure]] = Counter()
@@ -76,6 +78,12 @@ class Deliveries:
         if worker in self._sessions.stopping - self._sessions.expired:
             runs = (worker, shard, tenure) in self._running
             require(not runs, "S", f"{worker} let {shard} go and still calls")
+
+    def left(self, worker: str) -> None:
+        """S: a worker that ends by itself in time has no call that still runs."""
+        runs = [running[1:] for running in self._running if running[0] == worker]
+        fine = not runs or worker in self._sessions.expired
+        require(fine, "S", f"{worker} ended while it called {runs}")
 
     def call_started(self, shard: ShardId, tenure: Tenure, records: Sequence[Record]) -> None:
         """A call begins, on the worker of that tenure."""
@@ -127,6 +135,8 @@ class Deliveries:
         require(truth.shard.id == shard, "I8", f"record {number} is not of {shard}")
         require(truth.index >= stay.behind, "I6", f"{number} is before the checkpoint")
         require(number not in stay.accounted, "I6", f"{number} again in one tenure")
+        early = self.starts_at_pin and self._written.is_long_before_start(number)
+        require(not early, "I18", f"{shard}: {number} is from before the start")
         if number in self._written.accounted:
             self.duplicates += 1
             require(not self.never_twice, "I6", f"{shard}: {number} again in a calm world")

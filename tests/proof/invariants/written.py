@@ -10,6 +10,9 @@ from proof.facts import Number, TrueShard, Truth, require
 
 from triggerkit.core.model import Position, PositionKind, Record, ShardId
 
+PIN_ERROR_SECONDS = 2.0
+"""How far the time of a record may be before a pin that leaves it out, whole seconds on both sides."""
+
 
 class Start:
     """Where reading was to begin: the rule, and the pins that it came to in the rows."""
@@ -65,6 +68,12 @@ class Written:
     def is_before_start(self, number: Number) -> bool:
         """Whether the start rule leaves this record out."""
         return self._start.is_after(self.truth[number])
+
+    def is_long_before_start(self, number: Number) -> bool:
+        """Whether its shard was pinned more than a second behind it: pins count whole seconds."""
+        truth = self.truth[number]
+        pin = self._start.pins.get(truth.shard.id, float("-inf"))
+        return truth.created_seconds < pin - PIN_ERROR_SECONDS
 
     def is_excused(self, number: Number) -> bool:
         """Whether this record need not reach the handler: trimmed, or before the start."""
