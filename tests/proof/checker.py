@@ -124,7 +124,7 @@ class Checker:
         self._rows.lost_lease(shard, tenure)
 
     def starts_at_pin(self) -> None:
-        """In this world nothing from before a start at LATEST can be read: no record is visible late or comes again."""
+        """Nothing from before a start at LATEST can be read here: no record is visible late or comes again."""
         self._deliveries.starts_at_pin = True
 
     def tells_whole_seconds(self) -> None:

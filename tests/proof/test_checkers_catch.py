@@ -190,7 +190,7 @@ FAULTS: dict[str, tuple[Parts, tuple[str, ...]]] = {
     "a living session is expired": (in_place_of(Impatient), ("I17",)),
     "a saved record is read again": (in_place_of(Replayer), ("I6", "I3")),
     "a page leaves a record out": (Parts(performer=Skipping), ("I4", "I8", "G")),
-    "records of a key change their order": (Parts(performer=Mixing), ("I3", "I4", "I8")),
+    "records of a key change their order": (Parts(performer=Mixing), ("F", "I3", "I4", "I8")),
     "a shard ends with its first page": (Parts(performer=Hasty), ("I4",)),
     "a failed batch counts as done": (Parts(performer=Optimist), ("I4", "I8")),
     "a partial response is off by one": (Parts(performer=OffByOne), ("I4", "I8", "B")),
