@@ -17,9 +17,12 @@ from typing import Protocol, TypeAlias, TypeVar
 
 from triggerkit.core.locators import Locator, check_keys
 from triggerkit.core.model import (
+    SHARD_END,
+    TRIM_HORIZON,
     Batch,
     Children,
     Lease,
+    LeaseKey,
     Listing,
     Now,
     Page,
@@ -28,6 +31,7 @@ from triggerkit.core.model import (
     Record,
     Session,
     SessionId,
+    SessionState,
     Shard,
     ShardId,
     Tenure,
@@ -36,6 +40,8 @@ from triggerkit.core.outcome import Outcome
 from triggerkit.core.traits import SourceTraits
 
 __all__ = [
+    "SHARD_END",
+    "TRIM_HORIZON",
     "Batch",
     "Children",
     "Clock",
@@ -45,6 +51,7 @@ __all__ = [
     "Invocation",
     "Invoker",
     "Lease",
+    "LeaseKey",
     "LeaseStore",
     "Listing",
     "Locator",
@@ -58,6 +65,7 @@ __all__ = [
     "Services",
     "Session",
     "SessionId",
+    "SessionState",
     "Shard",
     "ShardId",
     "ShardReader",
