@@ -48,6 +48,7 @@ DIFFERS = (
     (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "REQUEST"),
     (re.compile(r"shardId-\d+-[0-9a-f]{8}|~[0-9a-f]{8}"), "SHARD"),
     (re.compile(r"\d{21,40}"), "NUMBER"),
+    (re.compile(r"\d+ checkpoints?"), "CHECKPOINTS"),  # saves are gathered for a moment
     (re.compile(r" +"), " "),
 )
 

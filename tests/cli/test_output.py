@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 from collections.abc import Callable
@@ -9,11 +10,38 @@ from collections.abc import Callable
 import click
 import pytest
 from click.testing import CliRunner
+from rich.cells import cell_len
 
 from triggerkit.cli import main as entry
 from triggerkit.commands.digest import digest
 from triggerkit.commands.output import confirm, print_table
 from triggerkit.errors import EXIT_CODES, InternalError, StateLockedError, TriggerkitError
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_table_folds_long_cells_in_a_narrow_terminal_and_nowhere_else(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [("id", "why"), ("账单", "word " * 20), ("c", "x" * 200)]
+    print_table(rows)
+    header, wide, whole = capsys.readouterr().out.splitlines()
+    assert cell_len(header.removesuffix("why")) == cell_len("账单  ")
+    assert wide.endswith(("word " * 20).strip())
+    assert whole == "c     " + "x" * 200
+    print_table([])
+    assert capsys.readouterr().out == ""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("COLUMNS", "40")
+    print_table(rows, indent="  ")
+    lines = terminal.getvalue().splitlines()
+    assert max(map(cell_len, lines)) <= 40
+    assert all(line.startswith("  ") for line in lines)
+    assert terminal.getvalue().count("x") == 200
 
 
 def failing(error: BaseException) -> Callable[[], None]:

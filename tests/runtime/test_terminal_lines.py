@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from runtime.test_log_json import ODD_VALUES
 
+from triggerkit.core.words import counted, in_time
 from triggerkit.runtime.terminal_lines import TerminalLines
-from triggerkit.runtime.words import counted, in_time
 
 STAMP = "10:20:30"
 TRACEBACK = 'Traceback (most recent call last):\n  File "app.py", line 3\nValueError: no\n'

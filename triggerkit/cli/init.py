@@ -131,9 +131,8 @@ def read_said(blueprint: Blueprint, given: Mapping[str, Any]) -> dict[str, str]:
 
 def ask_blueprint(shelf: Shelf) -> Blueprint:
     """Show the blueprints and ask for one, by number or name."""
-    width = max(len(one.name) for one in shelf.blueprints)
-    for number, one in enumerate(shelf.blueprints, start=1):
-        say(f"  {number}  {one.name:<{width}}  {one.sentence}", err=True)
+    rows = [(str(n), one.name, one.sentence) for n, one in enumerate(shelf.blueprints, start=1)]
+    print_table(rows, indent="  ", err=True)
 
     def read(said: str) -> Blueprint:
         number = int(said) if said.isdecimal() else 0

@@ -11,6 +11,7 @@ import click
 from triggerkit.cli.flags import change_flags, json_flag, state_flags
 from triggerkit.commands.flags import read_flags
 from triggerkit.commands.output import confirm, print_json, say
+from triggerkit.core.words import counted
 from triggerkit.errors import StateError, UsageError
 
 if TYPE_CHECKING:
@@ -58,13 +59,13 @@ def command(old: str, new: str, *, dry_run: bool, yes: bool, as_json: bool, **gi
     if not dry_run:
         if not yes:
             place = f"of app {settings.namespace} in {settings.state}"
-            confirm(f"Move {_leases(count)} {place} from {old} to {new}?")
+            confirm(f"Move {counted(count, 'lease')} {place} from {old} to {new}?")
         move = (f"{settings.namespace}:{old}:", f"{settings.namespace}:{new}:")
         count = asyncio.run(with_store(settings, lambda store: store.rename((move,))))
     if as_json:
         print_json({"old": old, "new": new, "leases": count, "dry_run": dry_run})
     else:
-        say(f"{'would move' if dry_run else 'moved'} {_leases(count)} from {old} to {new}")
+        say(f"{'would move' if dry_run else 'moved'} {counted(count, 'lease')} from {old} to {new}")
 
 
 async def with_store(settings: Settings, use: Callable[[LeaseStore], Awaitable[T]]) -> T:
@@ -108,7 +109,3 @@ async def count_leases(settings: Settings, store: LeaseStore, name: str) -> int:
         hint=f"it knows: {', '.join(sorted(known)) or 'nothing of that app'}; "
         "say --app and --env as the worker does",
     )
-
-
-def _leases(count: int) -> str:
-    return f"{count} lease{'' if count == 1 else 's'}"

@@ -14,19 +14,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from triggerkit.cassettes.reading import Cassette, load_cassette
 from triggerkit.commands.loading import find_target, offer_variables
-from triggerkit.commands.output import print_json, say, show_line
+from triggerkit.commands.output import live_console, print_json, say, show_line
 from triggerkit.configuration import load_configuration
 from triggerkit.core.masking import masked, masked_value
 from triggerkit.core.safe_text import safe_block, shell_word
+from triggerkit.core.words import counted
 from triggerkit.dev.sandbox import sandboxed
 from triggerkit.errors import HandlerError, SimulationError, UsageError
 from triggerkit.files import open_file
-from triggerkit.invokers.capture import real_stream
 from triggerkit.invokers.environment import offered
+from triggerkit.runtime.colours import is_terminal
 from triggerkit.runtime.handlers import variables_of
 from triggerkit.runtime.item_json import read_items, to_wire
 from triggerkit.runtime.logs import LogSettings, configure_logging
@@ -61,8 +62,17 @@ def simulate(given: Mapping[str, Any]) -> None:
         target = _target(given["target"])
         storm = _storm(target, given)
         tally = Tally()
-        with _bar(seeds) as passing:
-            for seed in passing:
+        with Progress(
+            "{task.description}",
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=live_console(),
+            disable=given["verbose"] or not is_terminal(sys.stderr),
+            redirect_stdout=False,
+            redirect_stderr=False,
+        ) as progress:
+            for seed in progress.track(seeds, description="worlds"):
                 try:
                     tally += storm.world(seed)
                 except SimulationError as error:
@@ -79,7 +89,7 @@ def simulate(given: Mapping[str, Any]) -> None:
         raise HandlerError(_idle(storm, tally), hint=_IDLE_HINT)
     if tally.discarded and not given["allow_discards"]:
         raise HandlerError(
-            f"{_counted(tally.discarded, 'record')} were given up",
+            f"{counted(tally.discarded, 'record')} were given up",
             hint="correct the handler, or say that this is meant: --allow-discards",
         )
 
@@ -167,7 +177,7 @@ def _tell(tally: Tally, *, as_json: bool) -> None:
         return
     kept = "" if tally.stuck else ", nothing lost, each item in order"
     say(
-        f"{_counted(tally.worlds, 'world')}: {tally.records:,} records in {tally.calls:,} calls{kept}; "
+        f"{counted(tally.worlds, 'world')}: {tally.records:,} records in {tally.calls:,} calls{kept}; "
         f"{tally.again:,} came again, {tally.discarded:,} were given up"
     )
     if tally.raised:
@@ -183,10 +193,6 @@ def _tell(tally: Tally, *, as_json: bool) -> None:
         say(f"and {len(raised) - SHOWN_ERRORS:,} other errors; --json has them all")
 
 
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def _idle(storm: Storm, tally: Tally) -> str:
     """The triggers that have done nothing, each with why."""
     return "; ".join(
@@ -196,7 +202,7 @@ def _idle(storm: Storm, tally: Tally) -> str:
 
 def _why_idle(storm: Storm, name: str, calls: int) -> str:
     if calls:
-        return f"trigger {name!r} never succeeded: {_counted(calls, 'call')}, and none did a record"
+        return f"trigger {name!r} never succeeded: {counted(calls, 'call')}, and none did a record"
     plans = [plan for plan in storm.plans if plan.name == name]
     typing = plans[0].trigger.typing
     kinds = "" if typing is None else f" of the kind {' or '.join(typing.wish.checked_models())}"
@@ -220,15 +226,3 @@ def _away_from_aws() -> Iterator[None]:
 def _replace_environment(variables: Mapping[str, str]) -> None:
     os.environ.clear()
     os.environ.update(variables)
-
-
-@contextmanager
-def _bar(seeds: Sequence[int]) -> Iterator[Iterator[int]]:
-    """A progress bar in a terminal; nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield iter(seeds)
-        return
-    with click.progressbar(
-        seeds, label="worlds", file=real_stream(sys.stderr), show_pos=True
-    ) as bar:
-        yield iter(bar)

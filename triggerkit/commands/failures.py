@@ -23,6 +23,7 @@ from triggerkit.commands.output import (
 )
 from triggerkit.configuration import load_configuration
 from triggerkit.core.safe_text import shell_word
+from triggerkit.core.words import counted, short_name
 from triggerkit.errors import UsageError, nearest
 from triggerkit.runtime.colours import wants_colours
 from triggerkit.runtime.failure_files import DamagedLine, Failure, failure_file, read_failures
@@ -190,7 +191,8 @@ def named(which: str, sought: Sought, globs: Sequence[str]) -> list[Found]:
 
 
 def cells(failure: Failure) -> tuple[str, ...]:
-    """One row of the table."""
+    """One row of the table; in a terminal with the end of the request id, as the log of `run` has it."""
+    request = short_name(failure.request_id) if sys.stdout.isatty() else failure.request_id
     return (
         str(failure.number),
         failure.at,
@@ -198,7 +200,7 @@ def cells(failure: Failure) -> tuple[str, ...]:
         failure.condition,
         str(failure.attempts),
         str(failure.records),
-        failure.request_id,
+        request,
     )
 
 
@@ -236,7 +238,7 @@ def print_event(found: Sequence[Found]) -> None:
 def print_failure(one: Found, sought: Sought) -> None:
     """Why, what, and how to run it again."""
     failure, batch = one.failure, one.failure.batch
-    calls = f"{failure.attempts} call{'' if failure.attempts == 1 else 's'}"
+    calls = counted(failure.attempts, "call")
     first, last = (str(batch.get(f"{end}SequenceNumber", "")) for end in ("start", "end"))
     title = f"failure record {failure.number} of {shown_path(one.file)}"
     say_bold(title)
@@ -270,7 +272,7 @@ def print_changes(failure: Failure) -> None:
     events = failure.events
     if events:
         say()
-        say(f"{len(events)} record{'' if len(events) == 1 else 's'}:")
+        say(f"{counted(len(events), 'record')}:")
     for event in events:
         line = digest(event, width and width - 2, colours=wants_colours(sys.stdout))
         show_line(f"  {line}")

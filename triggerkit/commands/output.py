@@ -1,9 +1,10 @@
-"""What a command writes where. Rule: logs to stderr, what was asked for to stdout."""
+"""What a command writes where: logs go to stderr, what was asked for to stdout."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import sys
 import traceback
@@ -18,9 +19,11 @@ from triggerkit.core.safe_text import safe, safe_block, safe_lines
 from triggerkit.errors import InternalError, TargetError, TriggerkitError, UsageError
 from triggerkit.runtime.colours import is_terminal, wants_colours
 
-ERASE = "\r\x1b[2K"
+LONGEST_LINE = 100_000
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from triggerkit.runtime.logs import LogLevel
     from triggerkit.settings import Settings
 
@@ -80,12 +83,14 @@ def say_bytes(data: bytes) -> None:
         click.echo(safe_lines(data.decode("utf-8", "replace")))
 
 
-def overwrite(text: str) -> None:
-    """Text on the last line of the terminal behind stderr, in place of what stands there."""
-    from triggerkit.invokers.capture import real_stream
-    from triggerkit.runtime.log_writer import writer_of
+def live_console() -> Console:
+    """For what moves: a status line or a progress bar in the terminal that stderr is."""
+    from rich.console import Console
 
-    writer_of(real_stream(sys.stderr)).put(f"{ERASE}{safe(text)}", keep=False)
+    from triggerkit.invokers.capture import real_stream
+
+    stream = real_stream(sys.stderr)
+    return Console(file=stream, no_color=not wants_colours(stream), highlight=False)
 
 
 def print_json(value: object) -> None:
@@ -98,13 +103,24 @@ def print_json_text(text: str) -> None:
     click.echo(safe_lines(text))
 
 
-def print_table(rows: Iterable[Sequence[str]], indent: str = "") -> None:
-    """Rows in columns, each as wide as its widest cell; to stdout. Cells are made safe, and secrets masked."""
-    lines = [[safe(masked(cell)) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        cells = (f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True))
-        click.echo(indent + "  ".join(cells).rstrip())
+def print_table(rows: Iterable[Sequence[str]], indent: str = "", *, err: bool = False) -> None:
+    """Rows in columns. Cells are made safe, secrets masked; long cells are folded in a terminal alone."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    for row in rows:
+        table.add_row(*(Text(safe(masked(cell)), overflow="fold") for cell in row))
+    if not table.rows:
+        return
+    in_terminal = is_terminal(sys.stderr if err else sys.stdout)
+    columns = shutil.get_terminal_size().columns if in_terminal else LONGEST_LINE
+    console = Console(width=columns - len(indent), color_system=None, highlight=False)
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        click.echo(f"{indent}{line}".rstrip(), err=err)
 
 
 def confirm(question: str) -> None:

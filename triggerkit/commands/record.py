@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, assert_never
 
 import msgspec
+from rich.status import Status
 
 from triggerkit import __version__
 from triggerkit.cassettes.lines import (
@@ -31,7 +32,7 @@ from triggerkit.cassettes.reading import without_account
 from triggerkit.cassettes.redaction import SALT_BYTES, Redaction, Redactor, read_redaction
 from triggerkit.cassettes.writing import CassetteFile
 from triggerkit.commands.item_keys import SoughtKey, read_key
-from triggerkit.commands.output import overwrite, say
+from triggerkit.commands.output import live_console, say
 from triggerkit.commands.since import read_duration, read_since
 from triggerkit.commands.tail import (
     POLL_SECONDS,
@@ -45,12 +46,12 @@ from triggerkit.commands.tail import (
 from triggerkit.core.locators import parse
 from triggerkit.core.model import LATEST, TRIM_HORIZON, Record, ShardId
 from triggerkit.core.snapshot import PAGES_AT_TIP
+from triggerkit.core.words import counted
 from triggerkit.errors import TriggerkitError, UsageError
 from triggerkit.ports import Services, Source
 from triggerkit.registry import open_source
 from triggerkit.runtime.clock import SystemClock
 from triggerkit.runtime.pools import ThreadRunner
-from triggerkit.runtime.words import counted
 from triggerkit.sources.dynamodb.source import describe_stream
 from triggerkit.sources.dynamodb.streams_api import StreamShape
 
@@ -58,8 +59,6 @@ CONTROL_PLANE_THREADS = 4
 TIP_POLL_SECONDS = 0.2
 ROUNDS_IN_DOUBT = 150
 """Rounds without a record, a shard refusing or its children not listed yet, that are taken for the tip."""
-SHOWN_SECONDS = 0.2
-"""How often the count is shown anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +159,7 @@ class Told:
     output: Path
     records: int = 0
     shards: set[str] = field(default_factory=set)
-    _shown_at_seconds: float = 0.0
+    _status: Status | None = None
 
     def begin(self, wanted: Wanted) -> None:
         """That it has begun, where somebody looks, and that contents are written."""
@@ -168,17 +167,18 @@ class Told:
             say("nothing is redacted: the file will hold item contents; see --redact", err=True)
         if sys.stderr.isatty():
             say(f"recording {wanted.span} of {self.source}; Ctrl-C ends", err=True)
+            self._status = Status(self._counts(), console=live_console(), spinner="line")
+            self._status.start()
 
-    def went_on(self, now_seconds: float) -> None:
+    def went_on(self) -> None:
         """Show the count."""
-        if sys.stderr.isatty() and now_seconds > self._shown_at_seconds + SHOWN_SECONDS:
-            self._shown_at_seconds = now_seconds
-            overwrite(self._counts())
+        if self._status is not None:
+            self._status.update(self._counts())
 
     def clear(self) -> None:
         """Take the count away."""
-        if self._shown_at_seconds:
-            overwrite("")
+        if self._status is not None:
+            self._status.stop()
 
     def end(self, size_bytes: int, redactor: Redactor) -> None:
         """What was recorded, and the paths that nothing had."""
@@ -255,7 +255,7 @@ class Recording:
                 self._take(step, following, since_seconds)
                 if not isinstance(step, Rested):
                     self._file.flush()
-                self.told.went_on(asyncio.get_running_loop().time())
+                self.told.went_on()
                 if self._is_over(step, following):
                     return
 

@@ -45,6 +45,7 @@ from triggerkit.core.events import (
 )
 from triggerkit.core.model import Now, ShardId
 from triggerkit.core.reports import NotNow
+from triggerkit.core.words import counted
 from triggerkit.errors import (
     CredentialsError,
     DestinationError,
@@ -566,13 +567,9 @@ def _detail_of(operation: Operation | None, watched: _Watched) -> str:
         return f"{times}{watched.detail}"
     match watched.decision:
         case Invoke(request_id=request_id, batch=batch):
-            return f"call {request_id} of {_counted(len(batch), 'record')} has not returned"
+            return f"call {request_id} of {counted(len(batch), 'record')} has not returned"
         case _:
             return f"{operation.value if operation else 'a call'} has not been answered"
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _code(error: Exception) -> str:

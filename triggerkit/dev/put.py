@@ -8,6 +8,7 @@ from typing import Any
 
 from triggerkit.commands.flags import access_of
 from triggerkit.commands.output import confirm, say
+from triggerkit.core.words import counted
 from triggerkit.dev.link import OR_AWS, enter, require_dev
 from triggerkit.errors import SourceNotFoundError, TriggerkitError, UsageError, nearest
 from triggerkit.files import MIB, open_twice
@@ -33,7 +34,7 @@ class Order:
         """What is done, behind a verb."""
         if self.deletes:
             return f"the item with that key from {self.table}"
-        return f"{self.count} item{'' if self.count == 1 else 's'} into {self.table}"
+        return f"{counted(self.count, 'item')} into {self.table}"
 
 
 class ItemsOfFile:

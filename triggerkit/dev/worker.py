@@ -24,6 +24,7 @@ from triggerkit.commands.streams import safe_streams
 from triggerkit.commands.validating import load_to_run
 from triggerkit.configuration import load_configuration
 from triggerkit.core.locators import parse
+from triggerkit.core.words import counted
 from triggerkit.dev.child import ParentLine
 from triggerkit.dev.reload import WAITS_FOR_CHANGE
 from triggerkit.errors import (
@@ -161,7 +162,7 @@ def make_tables(tables: Iterable[DevTable]) -> None:
 def tell_made(table: DevTable, made: Made) -> None:
     """One line for a table that was made or changed."""
     count = len(table.items)
-    seeded = f", {count} item{'' if count == 1 else 's'} of its seed" if count else ""
+    seeded = f", {counted(count, 'item')} of its seed" if count else ""
     match made:
         case Made.CREATED:
             told = f"table {table.name} created: key {table.key_text}, {table.view_type}{seeded}"

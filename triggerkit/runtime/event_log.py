@@ -19,11 +19,11 @@ from triggerkit.core.outcome import (
     RecordsEnded,
     Succeeded,
 )
+from triggerkit.core.words import counted, in_time, short_name
 from triggerkit.errors import TriggerkitError
 from triggerkit.ports import Clock
 from triggerkit.runtime.logs import get_logger
 from triggerkit.runtime.repeated_failures import RepeatedFailures
-from triggerkit.runtime.words import counted, in_time, short_name
 
 log = get_logger()
 

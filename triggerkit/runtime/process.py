@@ -7,12 +7,12 @@ from contextlib import contextmanager
 
 from triggerkit import __version__
 from triggerkit.core.options import read_options
+from triggerkit.core.words import counted
 from triggerkit.runtime.counts import Counts
 from triggerkit.runtime.log_writer import lines_dropped
 from triggerkit.runtime.logs import get_logger, settle
 from triggerkit.runtime.opening import Pools
 from triggerkit.runtime.pools import ThreadRunner
-from triggerkit.runtime.words import counted
 from triggerkit.settings import MappingPlan, Settings
 
 log = get_logger()

@@ -16,9 +16,9 @@ from typing import Any, TextIO
 from rich.text import Text
 from structlog.processors import TimeStamper
 
+from triggerkit.core.words import counted
 from triggerkit.runtime.log_writer import writer_of
 from triggerkit.runtime.terminal_lines import TerminalLines
-from triggerkit.runtime.words import counted
 
 NEVER = float("inf")
 QUIET_SECONDS = 0.4

@@ -24,8 +24,8 @@ from triggerkit.core.safe_text import (
     safe_lines,
     safe_with_colours,
 )
+from triggerkit.core.words import counted, in_time, short_name
 from triggerkit.runtime.log_json import FIELD_ORDER, message_of
-from triggerkit.runtime.words import counted, in_time, short_name
 
 INDENT = " " * 10
 WIDEST = 110
