@@ -137,7 +137,7 @@ class InstantSource:
     def shard_arn(self, shard: ShardId) -> str:
         return f"{self.arn}/{shard}"
 
-    def to_event(self, raw: bytes, shard: ShardId) -> Event:
+    def to_event(self, raw: bytes, stream_arn: str) -> Event:
         raise AssertionError("no record is ever read")
 
     async def close(self) -> None:

@@ -109,11 +109,11 @@ def test_the_annotation_says_which_changes_and_what_an_item_is(
     function = annotated(annotation)
     if annotation is inspect.Parameter.empty:
         del function.__annotations__["given"]
-        assert declared(function, "batch").wish.models() == models
+        assert declared(function, "batch").annotation.models() == models
     else:
         inside = Batch[annotation] if annotation not in (Any, object) else annotation  # type: ignore[valid-type]
-        assert declared(annotated(inside), "batch").wish.models() == models
-    assert declared(function).wish.models() == models
+        assert declared(annotated(inside), "batch").annotation.models() == models
+    assert declared(function).annotation.models() == models
 
 
 @pytest.mark.parametrize(
@@ -163,8 +163,8 @@ def test_a_text_may_name_a_class_of_the_function_around_it() -> None:
     first, second = handlers.triggers
     assert first.typing is not None
     assert second.typing is not None
-    assert first.typing.wish.models() == {"MODIFY": Local}
-    assert second.typing.wish.models() == {"MODIFY": Local}
+    assert first.typing.annotation.models() == {"MODIFY": Local}
+    assert second.typing.annotation.models() == {"MODIFY": Local}
 
 
 def test_a_text_may_name_a_class_further_down_the_module() -> None:
@@ -282,7 +282,7 @@ def test_the_context_is_for_a_second_positional_parameter(
 
 @pytest.mark.parametrize("function", [Callable_(), Callable_().method], ids=["object", "method"])
 def test_the_annotation_of_a_callable_object_counts(function: Callable[..., Any]) -> None:
-    assert declared(function).wish.models() == {"MODIFY": Order}
+    assert declared(function).annotation.models() == {"MODIFY": Order}
 
 
 def none() -> None: ...

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Concatenate, Protocol, TypeAlias, TypeVar
 
 from triggerkit.errors import HandlerSignatureError
-from triggerkit.invokers.annotations import Unit, UnresolvedName, Wish
+from triggerkit.invokers.annotations import HandlerAnnotation, Unit, UnresolvedName
 
 R_co = TypeVar("R_co", covariant=True)
 Handler: TypeAlias = Callable[[Any, Any], object]
@@ -26,7 +26,7 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 class Typing:
     """What the signature of a typed handler says."""
 
-    wish: Wish
+    annotation: HandlerAnnotation
     takes_context: bool
 
 
@@ -154,10 +154,10 @@ def read_typed(handler: object, unit: Unit, local_names: Mapping[str, Any]) -> T
     function = inspect.unwrap(_called(handler)) if callable(handler) else None
     module_names: Mapping[str, Any] = getattr(function, "__globals__", {})
     near = {} if local_names is module_names else _named_in(annotation, local_names)
-    wish = Wish(unit, annotation, where, module_names, near)
+    annotation = HandlerAnnotation(unit, annotation, where, module_names, near)
     with suppress(UnresolvedName):  # a class further down the module: asked again at the start
-        wish.models()
-    return Typing(wish, takes_context)
+        annotation.models()
+    return Typing(annotation, takes_context)
 
 
 def _checked(handler: object, hint: str) -> inspect.Signature | None:

@@ -206,8 +206,11 @@ class Source(Protocol):
         """The ARN of the stream incarnation that `shard` belongs to."""
         ...
 
-    def to_event(self, raw: bytes, shard: ShardId) -> Event:
-        """One element of `event["Records"]`, fresh, exactly as Lambda shapes it (E-2, E-7)."""
+    def to_event(self, raw: bytes, stream_arn: str) -> Event:
+        """One element of `event["Records"]`, fresh, exactly as Lambda shapes it (E-2, E-7).
+
+        `stream_arn` is what `shard_arn` answers for the record's shard.
+        """
         ...
 
     async def close(self) -> None:

@@ -161,7 +161,9 @@ def test_each_view_type_gives_its_images_in_order(
         async with opened(world) as source:
             shard = await only_open_shard(source)
             records = await read(source.open(shard), TRIM_HORIZON, 3)
-            return [dict(source.to_event(record.raw, shard)) for record in records]
+            return [
+                dict(source.to_event(record.raw, source.shard_arn(shard))) for record in records
+            ]
 
     events = run(use)
     assert [event["eventName"] for event in events] == ["INSERT", "MODIFY", "REMOVE"]

@@ -60,7 +60,7 @@ class StageSource:
     def shard_arn(self, shard: ShardId) -> str:
         return self.arn
 
-    def to_event(self, raw: bytes, shard: ShardId) -> Event:
+    def to_event(self, raw: bytes, stream_arn: str) -> Event:
         event: Event = json.loads(raw)
         return event
 

@@ -210,7 +210,7 @@ def test_a_record_that_cannot_be_decoded_is_a_failed_call() -> None:
 
     call = invocation()
     broken = call.source
-    broken.to_event = lambda raw, shard: 1 / 0  # type: ignore[method-assign,assignment,return-value]
+    broken.to_event = lambda raw, stream_arn: 1 / 0  # type: ignore[method-assign,assignment,return-value]
     for mode in ("none", "full"):
         outcome = outcome_of(lambda event, context: None, call, shown_records=mode)
         assert failure_of(outcome).error_type == "ZeroDivisionError"

@@ -17,7 +17,7 @@ from triggerkit.core.outcome import (
     Succeeded,
 )
 from triggerkit.errors import OptionError
-from triggerkit.invokers.calls import CANCELLED, Ticket
+from triggerkit.invokers.calls import CANCELLED, CallHandle
 
 
 def test_a_handler_gets_the_records_in_order_and_a_fresh_event_for_each_attempt() -> None:
@@ -313,9 +313,9 @@ def test_a_call_that_was_cancelled_on_its_way_to_the_thread_never_begins() -> No
 
     async def scene(stage: Stage) -> Outcome:
         invoker = stage.invoker(lambda event, context: begun.append(event))
-        ticket = Ticket()
-        ticket.cancel()
-        return invoker._called.call(invocation(), ticket)
+        handle = CallHandle()
+        handle.cancel()
+        return invoker._called.call(invocation(), handle)
 
     assert on_stage(scene) == CANCELLED
     assert begun == []

@@ -94,8 +94,8 @@ class FakeSource:
     def shard_arn(self, shard: ShardId) -> str:
         return self.arn
 
-    def to_event(self, raw: bytes, shard: ShardId) -> Event:
-        return {"raw": raw.decode(), "shard": shard}
+    def to_event(self, raw: bytes, stream_arn: str) -> Event:
+        return {"raw": raw.decode(), "arn": stream_arn}
 
     async def close(self) -> None:
         pass

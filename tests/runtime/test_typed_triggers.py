@@ -15,7 +15,7 @@ from runtime.fakes import FakeDestination, FakeSource, LoopClock
 from runtime.test_engine import World, run
 
 from triggerkit import Batch, Change, Discard, Inserted, Retry, Triggers
-from triggerkit.core.model import Record, ShardId
+from triggerkit.core.model import Record
 from triggerkit.core.options import MappingOptions
 from triggerkit.invokers.calls import HandlerSettings
 from triggerkit.invokers.inprocess import InProcessInvoker
@@ -27,7 +27,7 @@ from triggerkit.runtime.pools import InlineHandlers
 class JsonSource(FakeSource):
     """A fake source whose records are whole event elements."""
 
-    def to_event(self, raw: bytes, shard: ShardId) -> Event:
+    def to_event(self, raw: bytes, stream_arn: str) -> Event:
         event: Event = json.loads(raw)
         return event
 

@@ -472,7 +472,7 @@ class Case:
             reading.ended = True
             return
         for record in page.records:
-            self._hand_on(source.to_event(record.raw, reading.shard.id))
+            self._hand_on(source.to_event(record.raw, source.shard_arn(reading.shard.id)))
         if page.records:
             reading.position = after(page.records[-1])
         reading.ended = page.ended

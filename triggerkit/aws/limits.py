@@ -270,18 +270,18 @@ def _watched_pools() -> dict[str, type[Any]]:
                 connection: socket.socket = super()._new_conn()
                 self._forget_handle()
                 self._handle = connection.dup()
-                self._tell()
+                self._watch()
                 return connection
 
             def request(self, *args: Any, **options: Any) -> Any:
-                self._tell()
+                self._watch()
                 return super().request(*args, **options)
 
             def close(self) -> None:
                 super().close()
                 self._forget_handle()
 
-            def _tell(self) -> None:
+            def _watch(self) -> None:
                 if _this_thread.shutter is not None and self._handle is not None:
                     _this_thread.shutter.watch(self._handle)
 

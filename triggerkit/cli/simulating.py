@@ -205,7 +205,9 @@ def _why_idle(storm: Storm, name: str, calls: int) -> str:
         return f"trigger {name!r} never succeeded: {counted(calls, 'call')}, and none did a record"
     plans = [plan for plan in storm.plans if plan.name == name]
     typing = plans[0].trigger.typing
-    kinds = "" if typing is None else f" of the kind {' or '.join(typing.wish.checked_models())}"
+    kinds = (
+        "" if typing is None else f" of the kind {' or '.join(typing.annotation.checked_models())}"
+    )
     tables = ", ".join(plan.source_locator.name for plan in plans)
     return (
         f"trigger {name!r} was never called: it got no record of {tables}{kinds} that it can read"

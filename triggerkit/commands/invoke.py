@@ -242,7 +242,7 @@ def read_outcome(plan: MappingPlan, event: object, result: object) -> Outcome:
     records = tuple(Record(_sequence_number(r), 0.0, b"", b"") for r in records_of(event))
     batch = Batch(0, records, range(len(records)))
     typing = plan.trigger.typing
-    reports = typing is not None and typing.wish.unit == "batch"  # what `Batch.fail` answers
+    reports = typing is not None and typing.annotation.unit == "batch"  # what `Batch.fail` answers
     reports = reports or plan.options.report_batch_item_failures
     return ending_of_result(result, batch, "", reports=reports)
 

@@ -143,9 +143,10 @@ async def events(source: Source, since_seconds: float | None) -> AsyncGenerator[
     async with aclosing(following.steps(POLL_SECONDS)) as steps:
         async for step in steps:
             if isinstance(step, Read):
+                arn = source.shard_arn(step.shard)
                 for record in step.records:
                     if record.at_seconds >= (since_seconds or 0.0):
-                        yield source.to_event(record.raw, step.shard)
+                        yield source.to_event(record.raw, arn)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ class UnresolvedName(Exception):  # noqa: N818 - caught here and by the declarat
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class HandlerAnnotation:
     """The annotation of a handler's first parameter as written, text under PEP 563.
 
     `names` are the globals of the handler's module, live, and what a text names in the function around it.

@@ -53,7 +53,7 @@ class HandlerSettings:
     shown_records: ShownRecords = "none"
 
 
-class Ticket:
+class CallHandle:
     """A running call as the engine's loop sees it; how an async one is cancelled."""
 
     def __init__(self) -> None:
@@ -110,17 +110,17 @@ class Ending:
 class Called(Protocol):
     """What an invoker calls: a handler with everything around it."""
 
-    def call(self, invocation: Invocation, ticket: Ticket) -> Outcome:
+    def call(self, invocation: Invocation, handle: CallHandle) -> Outcome:
         """Call a sync handler; on its thread."""
         ...
 
-    async def call_async(self, invocation: Invocation, ticket: Ticket) -> Outcome:
+    async def call_async(self, invocation: Invocation, handle: CallHandle) -> Outcome:
         """Call an async handler; in a task of the handler loop."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Callee:
+class HandlerCall:
     """A handler and everything that its calls have in common; itself calls with Lambda's event."""
 
     handler: Handler
@@ -134,29 +134,29 @@ class Callee:
     reads_result: bool = True
     """False: what the handler returns tells nothing and is not looked at."""
 
-    def call(self, invocation: Invocation, ticket: Ticket) -> Outcome:
+    def call(self, invocation: Invocation, handle: CallHandle) -> Outcome:
         """Call a sync handler; on its thread, in a copy of that thread's context."""
-        return contextvars.copy_context().run(self._call, invocation, ticket)
+        return contextvars.copy_context().run(self._call, invocation, handle)
 
-    def _call(self, invocation: Invocation, ticket: Ticket) -> Outcome:
+    def _call(self, invocation: Invocation, handle: CallHandle) -> Outcome:
         with capturing(self.log, call_fields(invocation)):
-            argument = lambda: self.unless_stopped(decode(invocation), invocation, ticket)  # noqa: E731
+            argument = lambda: self.unless_stopped(decode(invocation), invocation, handle)  # noqa: E731
             ending = self.attempt(argument, invocation, invocation.attempt)
-            return self.told(ending, invocation)
+            return self.logged(ending, invocation)
 
-    async def call_async(self, invocation: Invocation, ticket: Ticket) -> Outcome:
+    async def call_async(self, invocation: Invocation, handle: CallHandle) -> Outcome:
         """Call an async handler; in a task of the handler loop."""
         with capturing(self.log, call_fields(invocation)):
             # decoded where errors are endings
-            argument = lambda: self.unless_stopped(decode(invocation), invocation, ticket)  # noqa: E731
-            ending = await self.attempt_async(argument, invocation, invocation.attempt, ticket)
-            return self.told(ending, invocation)
+            argument = lambda: self.unless_stopped(decode(invocation), invocation, handle)  # noqa: E731
+            ending = await self.attempt_async(argument, invocation, invocation.attempt, handle)
+            return self.logged(ending, invocation)
 
     def unless_stopped(
-        self, argument: object, invocation: Invocation, ticket: Ticket
+        self, argument: object, invocation: Invocation, handle: CallHandle
     ) -> object | Ending:
         """`argument`, or how the call ends that may not begin any more; asked last of all."""
-        if ticket.cancelled:
+        if handle.cancelled:
             return Ending(CANCELLED)
         deadline_seconds = invocation.deadline()
         if deadline_seconds == math.inf:
@@ -185,11 +185,11 @@ class Callee:
         argument: Callable[[], object],
         invocation: Invocation,
         number: int,
-        ticket: Ticket,
+        handle: CallHandle,
     ) -> Ending:
-        """The same, awaited; `ticket` cancels it."""
-        ticket.hold()
-        if ticket.cancelled:
+        """The same, awaited; `handle` cancels it."""
+        handle.hold()
+        if handle.cancelled:
             return Ending(CANCELLED)
         limit = asyncio.timeout(self.settings.timeout_seconds)
         try:
@@ -201,18 +201,18 @@ class Callee:
         except BaseException as error:  # not even SystemExit may end the loop
             if limit.expired():
                 return self._timed_out(invocation)
-            if ticket.was_cancelled(error):
+            if handle.was_cancelled(error):
                 return Ending(CANCELLED)
             if _is_from_outside(error):
                 raise
             return Ending(ending_of_error(error, invocation.request_id), error)
         finally:
-            ticket.let_go()
+            handle.let_go()
         if limit.expired():  # it swallowed its cancelling: Lambda would have killed it
             return self._timed_out(invocation)
         return self._ending_of(result, invocation)
 
-    def told(self, ending: Ending, invocation: Invocation) -> Outcome:
+    def logged(self, ending: Ending, invocation: Invocation) -> Outcome:
         """Log an attempt that failed; its outcome."""
         outcome, error = ending.outcome, ending.error
         match outcome:
@@ -225,7 +225,7 @@ class Callee:
                     message=f"this record cannot be handled: {failure.error_message}",
                 )
             case Failed(retry_after_seconds=None):
-                self._tell(outcome, invocation, ending)
+                self._log_failure(outcome, invocation, ending)
             case Failed(failure=failure) | GivenUp(failure=failure):
                 # Retry and Discard are words of the handler, not faults
                 self.log.warning(
@@ -269,7 +269,7 @@ class Callee:
     def _timed_out(self, invocation: Invocation) -> Ending:
         return Ending(timed_out(invocation.request_id, self.settings.timeout_seconds or 0.0))
 
-    def _tell(self, outcome: Failed, invocation: Invocation, ending: Ending) -> None:
+    def _log_failure(self, outcome: Failed, invocation: Invocation, ending: Ending) -> None:
         fields: dict[str, object] = {"hint": ending.hint} if ending.hint else {}
         error = ending.error
         if error is not None:
@@ -292,15 +292,17 @@ class Callee:
 
 def decode(invocation: Invocation) -> Event:
     """The event of the call, fresh: `{"Records": [...]}` in stream order (E-1)."""
-    to_event, shard = invocation.source.to_event, invocation.shard
-    return {"Records": [to_event(record.raw, shard) for record in invocation.batch.records]}
+    return {"Records": _events(invocation)}
 
 
 def shown_records(invocation: Invocation, mode: Literal["keys", "full"]) -> list[object]:
     """What a log line may tell of the records: their keys, or all (`--log-records`)."""
-    to_event, shard = invocation.source.to_event, invocation.shard
-    events = [to_event(record.raw, shard) for record in invocation.batch.records]
-    return [event if mode == "full" else _keys(event) for event in events]
+    return [event if mode == "full" else _keys(event) for event in _events(invocation)]
+
+
+def _events(invocation: Invocation) -> list[Event]:
+    to_event, arn = invocation.source.to_event, invocation.source.shard_arn(invocation.shard)
+    return [to_event(record.raw, arn) for record in invocation.batch.records]
 
 
 def _keys(event: Event) -> object:

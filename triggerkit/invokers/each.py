@@ -1,8 +1,8 @@
-"""Calls for one change at a time. Rule: in order within a key, and a record that fails fails alone.
+"""Calls for one change at a time: in order within a key, and a record that fails does so by itself.
 
 A sync handler gets the records of a batch one after the other; an async one gets those of different keys
-concurrently, at most `maximum_concurrency` of them where that is set. Behind a failed record its key has
-no turn in this batch; behind a discarded one it goes on.
+concurrently, at most `maximum_concurrency` of them where that is set. After a failed record the rest of its
+key waits for the next attempt; after a discarded one it goes on.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from triggerkit.core.outcome import (
     Succeeded,
 )
 from triggerkit.errors import ImageMismatchError
-from triggerkit.invokers.calls import CANCELLED, LATE, Callee, Ending, Ticket, call_fields
+from triggerkit.invokers.calls import CANCELLED, LATE, CallHandle, Ending, HandlerCall, call_fields
 from triggerkit.invokers.capture import bind_record, capturing, unbind_record
 from triggerkit.invokers.endings import ending_of_error
 from triggerkit.invokers.typed import AnyChange, TypedHandler, is_misfit
@@ -36,98 +36,88 @@ _DONE = Ending(Succeeded())
 
 
 @dataclass(frozen=True, slots=True)
-class EachCallee:
+class EachCall:
     """Implements `invokers.calls.Called` for `.each`."""
 
-    callee: Callee
+    handler_call: HandlerCall
     typed: TypedHandler
     gate: asyncio.Semaphore | None
 
-    def call(self, invocation: Invocation, ticket: Ticket) -> Outcome:
+    def call(self, invocation: Invocation, handle: CallHandle) -> Outcome:
         """Call a sync handler for each record in turn; a cancelled call stops behind the present one."""
-        return contextvars.copy_context().run(self._call, invocation, ticket)
+        return contextvars.copy_context().run(self._call, invocation, handle)
 
-    def _call(self, invocation: Invocation, ticket: Ticket) -> Outcome:
-        ticket.heeded = True
-        with capturing(self.callee.log, call_fields(invocation)):
-            ends = _Ends(self.callee, invocation)
+    def _call(self, invocation: Invocation, handle: CallHandle) -> Outcome:
+        handle.heeded = True
+        with capturing(self.handler_call.log, call_fields(invocation)):
+            state = _CallState(self.handler_call, self.typed, invocation)
             blocked: set[bytes] = set()
             for index, record in enumerate(invocation.batch.records):
-                if ends.must_stop(ticket):
+                if state.must_stop(handle):
                     break
-                if record.key not in blocked and not ends.add(index, self._one(index, invocation)):
+                if record.key not in blocked and not state.add(index, self._one(index, state)):
                     blocked.add(record.key)
-            return ends.outcome()
+            return state.outcome()
 
-    def _one(self, index: int, invocation: Invocation) -> Ending:
-        change = self._read(index, invocation)
+    def _one(self, index: int, state: _CallState) -> Ending:
+        change, invocation = state.read(index), state.invocation
         if isinstance(change, Ending):
             return change
         number = invocation.batch.tries_of(index) + 1
-        return _marked(change, self.callee.attempt(lambda: change, invocation, number))
+        return _marked(change, self.handler_call.attempt(lambda: change, invocation, number))
 
-    def _read(self, index: int, invocation: Invocation) -> AnyChange | Ending:
-        record, shard, source = invocation.batch.records[index], invocation.shard, invocation.source
-        bind_record(record.sequence_number)
-        try:
-            change = self.typed.read(source.to_event(record.raw, shard), source.shard_name(shard))
-        except ImageMismatchError as error:
-            return Ending(ending_of_error(error, invocation.request_id), error, invalid=True)
-        except Exception as error:  # noqa: BLE001 - a model runs any code; the record fails by itself
-            return Ending(ending_of_error(error, invocation.request_id), error)
-        return _DONE if change is None else change
-
-    async def call_async(self, invocation: Invocation, ticket: Ticket) -> Outcome:
+    async def call_async(self, invocation: Invocation, handle: CallHandle) -> Outcome:
         """Call an async handler for all records, those of one key in turn."""
-        ticket.hold()
-        if ticket.cancelled:
+        handle.hold()
+        if handle.cancelled:
             return CANCELLED
-        with capturing(self.callee.log, call_fields(invocation)):
-            ends = _Ends(self.callee, invocation)
+        with capturing(self.handler_call.log, call_fields(invocation)):
+            state = _CallState(self.handler_call, self.typed, invocation)
             by_key: dict[bytes, list[int]] = {}
             for index, record in enumerate(invocation.batch.records):
                 by_key.setdefault(record.key, []).append(index)
-            own_tickets = [Ticket() for _ in by_key]
+            own_handles = [CallHandle() for _ in by_key]
             running = {
-                asyncio.create_task(self._in_turn(indexes, invocation, ends, own))
-                for indexes, own in zip(by_key.values(), own_tickets, strict=True)
+                asyncio.create_task(self._in_turn(indexes, state, own))
+                for indexes, own in zip(by_key.values(), own_handles, strict=True)
             }
             try:
-                await _finished(running, own_tickets, ticket, ends)
+                await _finished(running, own_handles, handle, state)
             finally:
-                ticket.let_go()
-            return ends.outcome()
+                handle.let_go()
+            return state.outcome()
 
-    async def _in_turn(
-        self, indexes: Sequence[int], invocation: Invocation, ends: _Ends, ticket: Ticket
-    ) -> None:
+    async def _in_turn(self, indexes: Sequence[int], state: _CallState, handle: CallHandle) -> None:
         """The records of one key."""
         for index in indexes:
             async with self.gate or nullcontext():
-                if ends.must_stop(ticket):
+                if state.must_stop(handle):
                     return
-                ending = await self._one_async(index, invocation, ends, ticket)
-            if not ends.add(index, ending):
+                ending = await self._one_async(index, state, handle)
+            if not state.add(index, ending):
                 return
 
-    async def _one_async(
-        self, index: int, invocation: Invocation, ends: _Ends, ticket: Ticket
-    ) -> Ending:
-        change = self._read(index, invocation)
+    async def _one_async(self, index: int, state: _CallState, handle: CallHandle) -> Ending:
+        change, invocation = state.read(index), state.invocation
         if isinstance(change, Ending):
             return change
         number = invocation.batch.tries_of(index) + 1
         try:
-            ending = await self.callee.attempt_async(lambda: change, invocation, number, ticket)
+            ending = await self.handler_call.attempt_async(
+                lambda: change, invocation, number, handle
+            )
             return _marked(change, ending)
         except asyncio.CancelledError as error:
-            if ends.stopping:
+            if state.stopping:
                 raise
             return Ending(ending_of_error(error, invocation.request_id), error)  # it did it itself
 
 
 async def _finished(
-    running: set[asyncio.Task[None]], own_tickets: Sequence[Ticket], ticket: Ticket, ends: _Ends
+    running: set[asyncio.Task[None]],
+    own_handles: Sequence[CallHandle],
+    handle: CallHandle,
+    state: _CallState,
 ) -> None:
     """Wait for all of them; when the call is cancelled, cancel them and wait on."""
     waiting, stopped = running, None
@@ -135,24 +125,28 @@ async def _finished(
         try:
             _, waiting = await asyncio.wait(waiting)
         except asyncio.CancelledError as error:
-            stopped, ends.stopping = error, True
-            for own in own_tickets:
+            stopped, state.stopping = error, True
+            for own in own_handles:
                 own.cancel()
-            if not ticket.cancelled:  # the loop closes
+            if not handle.cancelled:  # the loop closes
                 for task in waiting:
                     task.cancel()
-    if stopped is not None and not ticket.was_cancelled(stopped):
+    if stopped is not None and not handle.was_cancelled(stopped):
         raise stopped
     for task in running:
         task.result()  # what failed here is no handler's fault: it goes to whoever asked for the call
 
 
-class _Ends:
-    """How the records of one call ended so far."""
+class _CallState:
+    """One call: its changes, and how its records ended so far."""
 
-    def __init__(self, callee: Callee, invocation: Invocation) -> None:
-        self._callee = callee
-        self._invocation = invocation
+    def __init__(
+        self, handler_call: HandlerCall, typed: TypedHandler, invocation: Invocation
+    ) -> None:
+        self._handler_call = handler_call
+        self._wants = typed.wants
+        self._read = typed.reader_for(invocation)
+        self.invocation = invocation
         self._done: list[int] = []
         self._failed: list[RecordFailure] = []
         self._discarded: list[RecordFailure] = []
@@ -160,29 +154,42 @@ class _Ends:
         self._late = False
         self.stopping = False
 
-    def must_stop(self, ticket: Ticket) -> bool:
+    def must_stop(self, handle: CallHandle) -> bool:
         """Whether no further record may be begun."""
-        if ticket.cancelled:
+        if handle.cancelled:
             return True
-        deadline_seconds = self._invocation.deadline()
+        deadline_seconds = self.invocation.deadline()
         if deadline_seconds != math.inf:
-            self._late = self._callee.clock.now().monotonic_seconds >= deadline_seconds
+            self._late = self._handler_call.clock.now().monotonic_seconds >= deadline_seconds
         return self._late
+
+    def read(self, index: int) -> AnyChange | Ending:
+        """The change of a record, or how the record ends without a call."""
+        record = self.invocation.batch.records[index]
+        if not self._wants(record.raw):
+            return _DONE
+        bind_record(record.sequence_number)
+        try:
+            change = self._read(record.raw)
+        except Exception as error:  # noqa: BLE001 - a model runs any code; the record fails by itself
+            invalid = isinstance(error, ImageMismatchError)
+            return Ending(ending_of_error(error, self.invocation.request_id), error, invalid)
+        return _DONE if change is None else change
 
     def add(self, index: int, ending: Ending) -> bool:
         """Note and log how a record ended; whether its key goes on."""
         match ending.outcome:
             case Failed(failure=failure) if ending.invalid:
                 self._invalid.append(RecordFailure(index, failure))
-                self._tell(index, ending)
+                self._log_record(index, ending)
                 return False  # whether its key goes on without it is not known here
             case Failed(failure=failure, retry_after_seconds=wait):
                 self._failed.append(RecordFailure(index, failure, wait))
-                self._tell(index, ending)
+                self._log_record(index, ending)
                 return False
             case GivenUp(failure=failure):
                 self._discarded.append(RecordFailure(index, failure))
-                self._tell(index, ending)
+                self._log_record(index, ending)
                 return True
             case NotInvoked():
                 return False
@@ -195,8 +202,8 @@ class _Ends:
         unshown = self._bad - SHOWN_FAILURES
         if unshown > 0:
             unbind_record()
-            self._callee.log.warning("more_records_failed", records=unshown)
-        if len(self._done) == len(self._invocation.batch):
+            self._handler_call.log.warning("more_records_failed", records=unshown)
+        if len(self._done) == len(self.invocation.batch):
             return Succeeded()
         if not (self._done or self._bad):
             return LATE if self._late else CANCELLED
@@ -211,10 +218,10 @@ class _Ends:
     def _bad(self) -> int:
         return len(self._failed) + len(self._discarded) + len(self._invalid)
 
-    def _tell(self, index: int, ending: Ending) -> None:
+    def _log_record(self, index: int, ending: Ending) -> None:
         if self._bad <= SHOWN_FAILURES:
-            alone = self._invocation.batch.pick((index,))
-            self._callee.told(ending, replace(self._invocation, batch=alone))
+            alone = self.invocation.batch.pick((index,))
+            self._handler_call.logged(ending, replace(self.invocation, batch=alone))
 
 
 def _marked(change: AnyChange, ending: Ending) -> Ending:

@@ -18,13 +18,20 @@ from structlog.typing import FilteringBoundLogger
 
 from triggerkit.core.outcome import Outcome
 from triggerkit.errors import OptionError
-from triggerkit.invokers.calls import CANCELLED, Called, Callee, Handler, HandlerSettings, Ticket
-from triggerkit.invokers.each import EachCallee
+from triggerkit.invokers.calls import (
+    CANCELLED,
+    Called,
+    CallHandle,
+    Handler,
+    HandlerCall,
+    HandlerSettings,
+)
+from triggerkit.invokers.each import EachCall
 from triggerkit.invokers.environment import LOG_STREAM, fresh_log_stream_name
 from triggerkit.invokers.lifespan import Lifespan
 from triggerkit.invokers.places import CoroutineRunner, Places
 from triggerkit.invokers.typed import TypedHandler
-from triggerkit.invokers.whole import BatchCallee
+from triggerkit.invokers.whole import BatchCall
 from triggerkit.ports import Clock, Invocation, Runner
 
 T = TypeVar("T")
@@ -64,11 +71,13 @@ class InProcessInvoker:
         self._loop = places.loop
         self._thread = None if settings.is_async else places.threads(name, limit or 1)
         self._turns = Turns(limit if settings.is_async else limit or 1)
-        self._tickets: dict[str, Ticket] = {}
+        self._handles: dict[str, CallHandle] = {}
         stream = os.environ.get(LOG_STREAM) or fresh_log_stream_name(clock.now().service_seconds)
-        callee = Callee(handler, settings, None, stream, clock, log)
-        self._callee = _typed(callee, handler) if isinstance(handler, TypedHandler) else callee
-        self._called = _called(self._callee)
+        handler_call = HandlerCall(handler, settings, None, stream, clock, log)
+        self._handler_call = (
+            _typed(handler_call, handler) if isinstance(handler, TypedHandler) else handler_call
+        )
+        self._called = _called(self._handler_call)
 
     async def start(self) -> None:
         """Enter the lifespan, if the group has one and no other trigger has entered it.
@@ -80,32 +89,32 @@ class InProcessInvoker:
             return
         call: Runner = OnLoop(self._loop) if self._thread is None else self._thread
         resources = await self._lifespan.enter(call, self._loop)
-        self._callee = replace(self._callee, resources=resources)
-        self._called = _called(self._callee)
+        self._handler_call = replace(self._handler_call, resources=resources)
+        self._called = _called(self._handler_call)
 
     async def invoke(self, invocation: Invocation) -> Outcome:
         """Wait for a turn, call the handler, and tell how it ended."""
-        ticket = self._tickets[invocation.request_id] = Ticket()
+        handle = self._handles[invocation.request_id] = CallHandle()
         try:
             if not await self._turns.take(invocation.request_id):
                 return CANCELLED
             try:
-                return await self._call(invocation, ticket)
+                return await self._call(invocation, handle)
             finally:
                 self._turns.give()
         finally:
-            del self._tickets[invocation.request_id]
+            del self._handles[invocation.request_id]
 
     async def cancel(self, request_id: str) -> None:
         """Cancel an async call, or any call that has not begun; a sync one that has runs to its end.
 
         A call that ends by it is `NotInvoked`: no attempt is spent. What finishes regardless counts.
         """
-        ticket = self._tickets.get(request_id)
-        if ticket is None or self._turns.withdraw(request_id):
+        handle = self._handles.get(request_id)
+        if handle is None or self._turns.withdraw(request_id):
             return
-        if not ticket.cancel() and self._thread is not None:
-            self._callee.log.warning(
+        if not handle.cancel() and self._thread is not None:
+            self._handler_call.log.warning(
                 "call_not_stopped",
                 request_id=request_id,
                 message="a sync handler cannot be stopped; its shard waits for it",
@@ -113,16 +122,16 @@ class InProcessInvoker:
 
     async def close(self) -> None:
         """Cancel what still runs, then leave the lifespan."""
-        for request_id in list(self._tickets):
+        for request_id in list(self._handles):
             await self.cancel(request_id)
         if self._lifespan is not None:
             await self._lifespan.leave()
 
-    async def _call(self, invocation: Invocation, ticket: Ticket) -> Outcome:
+    async def _call(self, invocation: Invocation, handle: CallHandle) -> Outcome:
         called = self._called
         if self._thread is None:
-            return await self._loop(lambda: called.call_async(invocation, ticket))
-        return await self._thread(lambda: called.call(invocation, ticket))
+            return await self._loop(lambda: called.call_async(invocation, handle))
+        return await self._thread(lambda: called.call(invocation, handle))
 
 
 class Turns:
@@ -184,20 +193,20 @@ class OnLoop:
         return await self._loop(start)
 
 
-def _typed(callee: Callee, handler: TypedHandler) -> Callee:
-    reads_result = handler.unit == "batch" and callee.settings.report_batch_item_failures
-    return replace(callee, takes_context=handler.takes_context, reads_result=reads_result)
+def _typed(handler_call: HandlerCall, handler: TypedHandler) -> HandlerCall:
+    reads_result = handler.unit == "batch" and handler_call.settings.report_batch_item_failures
+    return replace(handler_call, takes_context=handler.takes_context, reads_result=reads_result)
 
 
-def _called(callee: Callee) -> Called:
-    handler, limit = callee.handler, callee.settings.maximum_concurrency
+def _called(handler_call: HandlerCall) -> Called:
+    handler, limit = handler_call.handler, handler_call.settings.maximum_concurrency
     match handler:
         case TypedHandler(unit="each"):
-            return EachCallee(callee, handler, asyncio.Semaphore(limit) if limit else None)
+            return EachCall(handler_call, handler, asyncio.Semaphore(limit) if limit else None)
         case TypedHandler():
-            return BatchCallee(callee, handler)
+            return BatchCall(handler_call, handler)
         case _:
-            return callee
+            return handler_call
 
 
 def _check(name: str, settings: HandlerSettings) -> None:

@@ -169,7 +169,7 @@ class _Stay:
         """Enter, tell the engine's loop, and exit once `leave` was called; on the handler loop."""
         async with self._life as resources:
             self._handler_loop = asyncio.get_running_loop()
-            self._engine_loop.call_soon_threadsafe(self._tell, resources)
+            self._engine_loop.call_soon_threadsafe(self._publish, resources)
             await self._over.wait()
 
     def leave(self) -> None:
@@ -177,6 +177,6 @@ class _Stay:
         if self._handler_loop is not None:
             self._handler_loop.call_soon_threadsafe(self._over.set)
 
-    def _tell(self, resources: object) -> None:
+    def _publish(self, resources: object) -> None:
         if not self.entered.done():
             self.entered.set_result(resources)

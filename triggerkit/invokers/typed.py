@@ -1,4 +1,4 @@
-"""A typed handler, ready to be called. Rule: one record becomes one change, and each image is decoded once.
+"""A typed handler, ready to be called: one record becomes one change, and each image is decoded at most once.
 
 The new image is read before the handler is called, so that a record that does not fit the handler's type
 fails before anything is done for it; the old image is read on first use.
@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
+import msgspec
+
 from triggerkit.core.changes import Batch, Change, EventName, Inserted, Modified, Removed
 from triggerkit.errors import ImageMismatchError
-from triggerkit.invokers.annotations import Unit, Wish
+from triggerkit.invokers.annotations import HandlerAnnotation, Unit
 from triggerkit.invokers.images import StreamImages, decoded
 from triggerkit.invokers.models import Reader, reader_of
+from triggerkit.ports import Invocation
 
 AnyChange: TypeAlias = Change[Any]
 
@@ -38,6 +41,13 @@ _CLASSES: dict[EventName, Callable[..., AnyChange]] = {
 }
 
 
+class _Kind(msgspec.Struct, rename="camel", gc=False):
+    event_name: str
+
+
+_KIND = msgspec.json.Decoder(_Kind)
+
+
 @dataclass(frozen=True, slots=True)
 class TypedHandler:
     """A function of `.each` or `.batch`, with what makes its argument.
@@ -54,6 +64,22 @@ class TypedHandler:
     def __call__(self, argument: object, context: object) -> Any:
         """Call the function, with the context if it takes one."""
         return self.function(argument, context) if self.takes_context else self.function(argument)
+
+    def wants(self, raw: bytes) -> bool:
+        """Whether the handler may want a stream record; only its kind of change is looked at."""
+        if len(self.readers) == len(_CLASSES):
+            return True
+        try:
+            name = _KIND.decode(raw).event_name
+        except (ValueError, RecursionError):
+            return True  # reading it says what is wrong
+        return name in self.readers or name not in _CLASSES
+
+    def reader_for(self, invocation: Invocation) -> Callable[[bytes], AnyChange | None]:
+        """What makes changes of the call's raw records; see `read`."""
+        source, shard = invocation.source, invocation.shard
+        to_event, arn, name = source.to_event, source.shard_arn(shard), source.shard_name(shard)
+        return lambda raw: self.read(to_event(raw, arn), name)
 
     def read(self, event: dict[str, Any], shard_name: str) -> AnyChange | None:
         """The change that one element of `Records` tells; None when the handler does not want it.
@@ -124,16 +150,20 @@ class TypedHandler:
 
 
 def typed_handler(
-    wish: Wish, function: Callable[..., Any], *, is_async: bool, takes_context: bool
+    annotation: HandlerAnnotation,
+    function: Callable[..., Any],
+    *,
+    is_async: bool,
+    takes_context: bool,
 ) -> TypedHandler:
     """The handler with its types resolved and its models built.
 
     Raises:
         HandlerSignatureError: the annotation or a model in it cannot be used.
     """
-    models = wish.checked_models()
-    readers = {name: reader_of(model, wish.where) for name, model in models.items()}
-    return TypedHandler(function, wish.unit, is_async, takes_context, readers)
+    models = annotation.checked_models()
+    readers = {name: reader_of(model, annotation.where) for name, model in models.items()}
+    return TypedHandler(function, annotation.unit, is_async, takes_context, readers)
 
 
 def _reported(batch: Batch[AnyChange], result: object) -> object:

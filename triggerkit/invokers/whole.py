@@ -1,7 +1,7 @@
-"""Calls for a batch of changes. Rule: a record that does not fit the handler's type fails by itself.
+"""Calls for a batch of changes. A record that does not fit the handler's type fails by itself.
 
-The handler gets the records that fit and that it wants, save those behind a misfit of their key. Without
-misfits the outcome is the batch's own (Lambda's words); with misfits each record has one.
+The handler gets the records that fit and that it wants, except those that follow a misfit of the same key. Without
+misfits the whole batch has one outcome, as on Lambda; with misfits each record has its own.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from triggerkit.core.outcome import (
     Succeeded,
 )
 from triggerkit.errors import ImageMismatchError
-from triggerkit.invokers.calls import CANCELLED, Callee, Ending, Ticket, call_fields
+from triggerkit.invokers.calls import CANCELLED, CallHandle, Ending, HandlerCall, call_fields
 from triggerkit.invokers.capture import capturing
 from triggerkit.invokers.endings import ending_of_error
 from triggerkit.invokers.typed import AnyChange, TypedHandler, is_misfit
@@ -33,7 +33,7 @@ SHOWN_FAILURES = 3
 
 
 @dataclass(slots=True)
-class _Sheet:
+class _DecodedBatch:
     """A batch as the handler gets it: indexes of all records, by what became of them."""
 
     items: list[AnyChange] = field(default_factory=list)
@@ -49,93 +49,96 @@ class _Sheet:
 
 
 @dataclass(frozen=True, slots=True)
-class BatchCallee:
+class BatchCall:
     """Implements `invokers.calls.Called` for `.batch`."""
 
-    callee: Callee
+    handler_call: HandlerCall
     typed: TypedHandler
 
-    def call(self, invocation: Invocation, ticket: Ticket) -> Outcome:
+    def call(self, invocation: Invocation, handle: CallHandle) -> Outcome:
         """Call a sync handler with the batch; on its thread."""
-        return contextvars.copy_context().run(self._call, invocation, ticket)
+        return contextvars.copy_context().run(self._call, invocation, handle)
 
-    def _call(self, invocation: Invocation, ticket: Ticket) -> Outcome:
-        with capturing(self.callee.log, call_fields(invocation)):
-            sheet = self._read(invocation)
-            batch = Batch(sheet.items)
+    def _call(self, invocation: Invocation, handle: CallHandle) -> Outcome:
+        with capturing(self.handler_call.log, call_fields(invocation)):
+            decoded = self._read(invocation)
+            batch = Batch(decoded.items)
             ending = Ending(Succeeded())
-            if sheet.items:
-                argument = lambda: self.callee.unless_stopped(batch, invocation, ticket)  # noqa: E731
-                ending = self.callee.attempt(argument, invocation, invocation.attempt)
-            return self._outcome_of(ending, batch, sheet, invocation)
+            if decoded.items:
+                argument = lambda: self.handler_call.unless_stopped(batch, invocation, handle)  # noqa: E731
+                ending = self.handler_call.attempt(argument, invocation, invocation.attempt)
+            return self._outcome_of(ending, batch, decoded, invocation)
 
-    async def call_async(self, invocation: Invocation, ticket: Ticket) -> Outcome:
+    async def call_async(self, invocation: Invocation, handle: CallHandle) -> Outcome:
         """Call an async handler with the batch; in a task of the handler loop."""
-        if ticket.cancelled:
+        if handle.cancelled:
             return CANCELLED
-        with capturing(self.callee.log, call_fields(invocation)):
-            sheet = self._read(invocation)
-            batch = Batch(sheet.items)
+        with capturing(self.handler_call.log, call_fields(invocation)):
+            decoded = self._read(invocation)
+            batch = Batch(decoded.items)
             ending = Ending(Succeeded())
-            if sheet.items:
-                argument = lambda: self.callee.unless_stopped(batch, invocation, ticket)  # noqa: E731
-                ending = await self.callee.attempt_async(
-                    argument, invocation, invocation.attempt, ticket
+            if decoded.items:
+                argument = lambda: self.handler_call.unless_stopped(batch, invocation, handle)  # noqa: E731
+                ending = await self.handler_call.attempt_async(
+                    argument, invocation, invocation.attempt, handle
                 )
-            return self._outcome_of(ending, batch, sheet, invocation)
+            return self._outcome_of(ending, batch, decoded, invocation)
 
-    def _read(self, invocation: Invocation) -> _Sheet:
-        sheet, source, shard = _Sheet(), invocation.source, invocation.shard
-        name = source.shard_name(shard)
+    def _read(self, invocation: Invocation) -> _DecodedBatch:
+        decoded, read = _DecodedBatch(), self.typed.reader_for(invocation)
         blocked: set[bytes] = set()
         for index, record in enumerate(invocation.batch.records):
             if record.key in blocked:
                 continue
             try:
-                change = self.typed.read(source.to_event(record.raw, shard), name)
+                change = read(record.raw) if self.typed.wants(record.raw) else None
             except Exception as error:  # noqa: BLE001 - a model runs any code; the record fails by itself
                 blocked.add(record.key)
-                self._not_read(index, error, sheet, invocation)
+                self._not_read(index, error, decoded, invocation)
                 continue
             if change is None:
-                sheet.unwanted.append(index)
+                decoded.unwanted.append(index)
             else:
-                sheet.items.append(change)
-                sheet.given.append(index)
-        return sheet
+                decoded.items.append(change)
+                decoded.given.append(index)
+        return decoded
 
     def _not_read(
-        self, index: int, error: Exception, sheet: _Sheet, invocation: Invocation
+        self, index: int, error: Exception, decoded: _DecodedBatch, invocation: Invocation
     ) -> None:
         outcome = ending_of_error(error, invocation.request_id)
         invalid = isinstance(error, ImageMismatchError)
-        if len(sheet.unreadable) + len(sheet.invalid) < SHOWN_FAILURES:
-            self._tell(index, Ending(outcome, error, invalid), invocation)
-        (sheet.invalid if invalid else sheet.unreadable).append(
+        if len(decoded.unreadable) + len(decoded.invalid) < SHOWN_FAILURES:
+            self._log_record(index, Ending(outcome, error, invalid), invocation)
+        (decoded.invalid if invalid else decoded.unreadable).append(
             RecordFailure(index, outcome.failure)
         )
 
-    def _tell(self, index: int, ending: Ending, invocation: Invocation) -> None:
+    def _log_record(self, index: int, ending: Ending, invocation: Invocation) -> None:
         alone = invocation.batch.pick((index,))
-        log = self.callee.log.bind(sequence_number=alone.records[0].sequence_number)
-        replace(self.callee, log=log).told(ending, replace(invocation, batch=alone))
+        log = self.handler_call.log.bind(sequence_number=alone.records[0].sequence_number)
+        replace(self.handler_call, log=log).logged(ending, replace(invocation, batch=alone))
 
     def _outcome_of(
-        self, ending: Ending, batch: Batch[AnyChange], sheet: _Sheet, invocation: Invocation
+        self,
+        ending: Ending,
+        batch: Batch[AnyChange],
+        decoded: _DecodedBatch,
+        invocation: Invocation,
     ) -> Outcome:
-        late = self._late_misfits(ending, sheet, invocation)
+        late = self._late_misfits(ending, decoded, invocation)
         if late:
             return RecordsEnded(
-                tuple(sheet.unwanted),
-                tuple(sheet.unreadable),
-                invalid=_in_order((*sheet.invalid, *late)),
+                tuple(decoded.unwanted),
+                tuple(decoded.unreadable),
+                invalid=_in_order((*decoded.invalid, *late)),
             )
-        outcome = self.callee.told(ending, invocation)
-        outcome = self._with_reports(outcome, batch, sheet, invocation)
-        return outcome if sheet.is_whole else _each_its_own(outcome, sheet)
+        outcome = self.handler_call.logged(ending, invocation)
+        outcome = self._with_reports(outcome, batch, decoded, invocation)
+        return outcome if decoded.is_whole else _each_its_own(outcome, decoded)
 
     def _late_misfits(
-        self, ending: Ending, sheet: _Sheet, invocation: Invocation
+        self, ending: Ending, decoded: _DecodedBatch, invocation: Invocation
     ) -> list[RecordFailure]:
         """Records whose old image, asked for by the handler, does not fit: they are invalid, it has not failed."""
         if not isinstance(ending.outcome, Failed):
@@ -143,15 +146,19 @@ class BatchCallee:
         failure = ending.outcome.failure
         found = [
             index
-            for index, item in zip(sheet.given, sheet.items, strict=True)
+            for index, item in zip(decoded.given, decoded.items, strict=True)
             if is_misfit(item, ending.error)
         ]
         for index in found:
-            self._tell(index, replace(ending, invalid=True), invocation)
+            self._log_record(index, replace(ending, invalid=True), invocation)
         return [RecordFailure(index, failure) for index in found]
 
     def _with_reports(
-        self, outcome: Outcome, batch: Batch[AnyChange], sheet: _Sheet, invocation: Invocation
+        self,
+        outcome: Outcome,
+        batch: Batch[AnyChange],
+        decoded: _DecodedBatch,
+        invocation: Invocation,
     ) -> Outcome:
         """What `batch.fail` named counts as Lambda's batchItemFailures: from the first one on, again."""
         failed = batch.failed
@@ -160,19 +167,19 @@ class BatchCallee:
         for place, error in [*failed.items()][:SHOWN_FAILURES]:
             if error is not None:
                 ending = Ending(ending_of_error(error, invocation.request_id), error)
-                self._tell(sheet.given[place], ending, invocation)
-        index = sheet.given[min(failed)]
+                self._log_record(decoded.given[place], ending, invocation)
+        index = decoded.given[min(failed)]
         if isinstance(outcome, PartlyFailed) and outcome.index <= index:
             return outcome
-        told = f"{len(failed)} reported"
-        failure = LastFailure(invocation.request_id, "BatchItemFailures", told, reported=True)
+        text = f"{len(failed)} reported"
+        failure = LastFailure(invocation.request_id, "BatchItemFailures", text, reported=True)
         return PartlyFailed(index, failure)
 
 
-def _each_its_own(outcome: Outcome, sheet: _Sheet) -> Outcome:
+def _each_its_own(outcome: Outcome, decoded: _DecodedBatch) -> Outcome:
     """The outcome of what the handler got, record by record, and of the records that it did not get."""
-    given, unwanted, unreadable = sheet.given, sheet.unwanted, sheet.unreadable
-    others = RecordsEnded(tuple(unwanted), tuple(unreadable), invalid=tuple(sheet.invalid))
+    given, unwanted, unreadable = decoded.given, decoded.unwanted, decoded.unreadable
+    others = RecordsEnded(tuple(unwanted), tuple(unreadable), invalid=tuple(decoded.invalid))
     match outcome:
         case Succeeded():
             return replace(others, done=_sorted(given, unwanted))

@@ -117,7 +117,7 @@ def callable_of(trigger: Trigger) -> Handler | TypedHandler:
     if typing is None:
         return trigger.handler
     return typed_handler(
-        typing.wish,
+        typing.annotation,
         trigger.handler,
         is_async=trigger.is_async,
         takes_context=typing.takes_context,

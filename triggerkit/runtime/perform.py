@@ -243,7 +243,9 @@ class Performer:
             at_seconds=self._clock.now().service_seconds,
             request_id=str(uuid.uuid4()),
         )
-        payload = event_text(encode_event(source.to_event(r.raw, shard)) for r in batch.records)
+        payload = event_text(
+            encode_event(source.to_event(r.raw, origin.stream_arn)) for r in batch.records
+        )
         record = FailureRecord(self.ports.trigger, origin.shard_name, document, payload)
         await self.ports.destination.send(record)
 

@@ -177,12 +177,12 @@ def _wishes_of(plans: Iterable[MappingPlan]) -> Iterable[_Wish]:
         typing = plan.trigger.typing
         if typing is None:
             continue
-        for model in typing.wish.checked_models().values():
-            adapter = adapter_of(model, typing.wish.where)
+        for model in typing.annotation.checked_models().values():
+            adapter = adapter_of(model, typing.annotation.where)
             if adapter is None or (plan.name, repr(model)) in seen:
                 continue
             seen.add((plan.name, repr(model)))
-            read = reader_of(model, typing.wish.where)
+            read = reader_of(model, typing.annotation.where)
             yield _Wish(plan.name, name_of(model), ValueMaker(adapter.core_schema), read)
 
 

@@ -166,7 +166,9 @@ def events_of(world: AttachedWorld, count: int) -> list[dict[str, Any]]:
         async with opened(world) as source:
             shard = await only_open_shard(source)
             records = await read(source.open(shard), TRIM_HORIZON, count)
-            return [dict(source.to_event(record.raw, shard)) for record in records]
+            return [
+                dict(source.to_event(record.raw, source.shard_arn(shard))) for record in records
+            ]
 
     return run(use)
 

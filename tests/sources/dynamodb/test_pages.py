@@ -177,6 +177,19 @@ def test_e5_a_member_of_another_type_is_named(change: dict[str, Any], member: st
     assert "GetRecords on shard s" in told.value.message
 
 
+def test_e5_of_a_body_that_is_trusted_only_the_heads_are_read() -> None:
+    odd = {"NewImage": {"a": {"S": 5}}, "Keys": {"pk": {"S": "a"}}}
+    body = json.dumps({"Records": [record("1", **odd)]}).encode()
+    (only,) = decoded(Reply(body, NOW_SECONDS), 1.0, "shard s", is_trusted=True).records
+    assert (only.sequence_number, only.key) == ("1", b'{"S": "a"}')
+    with pytest.raises(DamagedReplyError, match="NewImage"):
+        decoded(Reply(body, NOW_SECONDS), 1.0, "shard s")
+    for number in ("", "1\n2"):
+        body = json.dumps({"Records": [record("1"), record(number)]}).encode()
+        with pytest.raises(DamagedReplyError, match="SequenceNumber"):
+            decoded(Reply(body, NOW_SECONDS), 1.0, "shard s", is_trusted=True)
+
+
 @pytest.mark.parametrize(
     "raw",
     [

@@ -1,52 +1,89 @@
-"""From a raw stream record to one element of Lambda's event. Rule: exactly Lambda's shape, fresh each time.
+"""From a raw stream record to one element of Lambda's event.
 
-Source: Lambda dev guide, with-ddb; rules E-2 to E-6. The wire is almost that shape already: binary
-values are base64 text. What differs: the ARN is added, `userIdentity` changes case, the creation time
-is a float, absent images are absent and never null.
+Source: Lambda dev guide, with-ddb; rules E-2 to E-6. The wire has almost that shape already: binary
+values are base64 text. What differs: the order of members, the ARN is added, `userIdentity` changes case,
+the creation time is a float, absent images are absent and never null.
 """
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
 from triggerkit.errors import DamagedReplyError
 from triggerkit.ports import Event
-from triggerkit.sources.shards.times import Told, creation_seconds
+from triggerkit.sources.shards.times import END_SECONDS, Told, creation_seconds
 
 _BEFORE_CHANGE = ("eventID", "eventName", "eventVersion", "eventSource", "awsRegion")
 _IN_CHANGE = ("Keys", "NewImage", "OldImage", "SequenceNumber", "SizeBytes", "StreamViewType")
 _KNOWN = frozenset({*_BEFORE_CHANGE, "dynamodb", "userIdentity"})
 _KNOWN_OF_CHANGE = frozenset({"ApproximateCreationDateTime", *_IN_CHANGE})
-_USUAL = (*_BEFORE_CHANGE, "dynamodb")
-_USUAL_CHANGES = frozenset(
-    ("ApproximateCreationDateTime", *(name for name in _IN_CHANGE if name not in absent))
-    for absent in ((), ("NewImage",), ("OldImage",), ("NewImage", "OldImage"))
-)
-_DECODER = msgspec.json.Decoder()
+
+
+class _UsualChange(msgspec.Struct, forbid_unknown_fields=True, rename="pascal", gc=False):
+    approximate_creation_date_time: float
+    keys: dict[str, Any]
+    sequence_number: str
+    size_bytes: int
+    stream_view_type: str
+    new_image: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    old_image: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+
+
+class _UsualRecord(msgspec.Struct, forbid_unknown_fields=True, rename="camel", gc=False):
+    """A record without an identity, nulls, and fields that are not known today."""
+
+    event_id: str = msgspec.field(name="eventID")
+    event_name: str
+    event_version: str
+    event_source: str
+    aws_region: str
+    dynamodb: _UsualChange
+
+
+_USUAL = msgspec.json.Decoder(_UsualRecord)
+_ANY = msgspec.json.Decoder()
 
 
 def to_event(raw: bytes, stream_arn: str) -> Event:
     """One element of `event["Records"]`; fields that are not known today come last, as they are.
 
-    One at a time: decoding a whole batch as one text was slower (5.1 instead of 3.5 us a record).
+    One at a time: decoding a whole batch as one text was not faster.
+
+    Raises:
+        DamagedReplyError: it is no JSON.
     """
     try:
-        wire = _DECODER.decode(raw)
+        usual = _USUAL.decode(raw)
+    except msgspec.ValidationError:
+        return _unusual_event(raw, stream_arn)
     except (ValueError, RecursionError) as error:
-        why = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
-        raise DamagedReplyError(
-            f"a record of {stream_arn} cannot be read: {why}",
-            hint="this is a fault of the endpoint that sent it",
-        ) from error
-    if tuple(wire) != _USUAL or not _usual_change(wire["dynamodb"]):
-        return _shaped(wire, stream_arn)
-    # In order already, without nulls and without an identity: what is fresh is changed in place.
-    change = wire["dynamodb"]
-    change["ApproximateCreationDateTime"] = _whole_seconds(change["ApproximateCreationDateTime"])
-    wire["eventSourceARN"] = stream_arn
-    return cast("Event", wire)
+        raise _unreadable(stream_arn, error) from error
+    wire = usual.dynamodb
+    at_seconds = wire.approximate_creation_date_time
+    if not 0.0 <= at_seconds < END_SECONDS:
+        at_seconds = _whole_seconds(at_seconds)
+    change: dict[str, Any] = {
+        "ApproximateCreationDateTime": float(int(at_seconds)),
+        "Keys": wire.keys,
+    }
+    if wire.new_image is not msgspec.UNSET:
+        change["NewImage"] = wire.new_image
+    if wire.old_image is not msgspec.UNSET:
+        change["OldImage"] = wire.old_image
+    change["SequenceNumber"] = wire.sequence_number
+    change["SizeBytes"] = wire.size_bytes
+    change["StreamViewType"] = wire.stream_view_type
+    return {
+        "eventID": usual.event_id,
+        "eventName": usual.event_name,
+        "eventVersion": usual.event_version,
+        "eventSource": usual.event_source,
+        "awsRegion": usual.aws_region,
+        "dynamodb": change,
+        "eventSourceARN": stream_arn,
+    }
 
 
 def _whole_seconds(told: Told) -> float:
@@ -54,8 +91,20 @@ def _whole_seconds(told: Told) -> float:
     return float(int(creation_seconds(told) or 0.0))
 
 
-def _usual_change(change: dict[str, Any] | None) -> bool:
-    return change is not None and tuple(change) in _USUAL_CHANGES and None not in change.values()
+def _unusual_event(raw: bytes, stream_arn: str) -> Event:
+    try:
+        wire = _ANY.decode(raw)
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(stream_arn, error) from error
+    return _shaped(wire, stream_arn)
+
+
+def _unreadable(stream_arn: str, error: Exception) -> DamagedReplyError:
+    why = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
+    return DamagedReplyError(
+        f"a record of {stream_arn} cannot be read: {why}",
+        hint="this is a fault of the endpoint that sent it",
+    )
 
 
 def _shaped(wire: dict[str, Any], stream_arn: str) -> Event:

@@ -1,12 +1,14 @@
-"""From the bytes of GetRecords to records. Rule: what is not whole is damaged, never empty.
+"""From the bytes of GetRecords to records. What is not whole is damaged, never empty.
 
-Records stay raw: one pass cuts the body into raw records, a second one reads the few fields that the
-core needs (1 us a record together); images are decoded where the handler runs.
+Records stay raw: one pass cuts the body into raw records, a second one reads the few members that the core needs;
+images are decoded where the handler runs. Where the sender is not known to keep to the types of the API, the second
+pass looks at every member, which costs three times as much.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import msgspec
 
@@ -40,35 +42,51 @@ class _Change(msgspec.Struct, rename="pascal", gc=False):
     sequence_number: str
     approximate_creation_date_time: float | str | None = None
     keys: dict[str, msgspec.Raw] | None = None
-    new_image: dict[str, _Value] | None = None
-    old_image: dict[str, _Value] | None = None
-    size_bytes: int | None = None
-    stream_view_type: str | None = None
 
 
 class _Head(msgspec.Struct, gc=False):
     dynamodb: _Change
-    event_id: str | None = msgspec.field(default=None, name="eventID")
-    event_name: str | None = msgspec.field(default=None, name="eventName")
-    event_version: str | None = msgspec.field(default=None, name="eventVersion")
-    event_source: str | None = msgspec.field(default=None, name="eventSource")
-    aws_region: str | None = msgspec.field(default=None, name="awsRegion")
-    user_identity: dict[str, str | None] | None = msgspec.field(default=None, name="userIdentity")
 
 
 class _Heads(msgspec.Struct, rename="pascal", gc=False):
     records: list[_Head]
 
 
+class _WholeChange(_Change, rename="pascal", gc=False):
+    new_image: dict[str, _Value] | None = None
+    old_image: dict[str, _Value] | None = None
+    size_bytes: int | None = None
+    stream_view_type: str | None = None
+
+
+class _WholeRecord(_Head, rename="camel", gc=False):
+    dynamodb: _WholeChange
+    event_id: str | None = msgspec.field(default=None, name="eventID")
+    event_name: str | None = None
+    event_version: str | None = None
+    event_source: str | None = None
+    aws_region: str | None = None
+    user_identity: dict[str, str | None] | None = None
+
+
+class _WholeRecords(msgspec.Struct, rename="pascal", gc=False):
+    records: list[_WholeRecord]
+
+
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
 _HEADS = msgspec.json.Decoder(_Heads)
+_WHOLE_RECORDS = msgspec.json.Decoder(_WholeRecords)
 _VALUE = msgspec.json.Decoder(_Value)
 LONGEST_NUMBER = 128
 """Characters of a sequence number; AWS's have at most 40."""
 
 
-def decoded(reply: Reply, now_service_seconds: float, thing: str) -> Decoded:
+def decoded(
+    reply: Reply, now_service_seconds: float, thing: str, *, is_trusted: bool = False
+) -> Decoded:
     """Cut a reply into records. A record without a creation time is as old as the reply.
+
+    `is_trusted`: the types of images and other members that are not needed here are those of the API.
 
     Raises:
         DamagedReplyError: no JSON, no `Records`, a record without a sequence number, or a member that is not
@@ -77,14 +95,18 @@ def decoded(reply: Reply, now_service_seconds: float, thing: str) -> Decoded:
     service_seconds = reply.service_seconds or now_service_seconds
     try:
         envelope = _ENVELOPE.decode(reply.body)
-        if reply.body.count(b'"Records"') > 1:  # an attribute may have that name
+        if not is_trusted and reply.body.count(b'"Records"') > 1:  # an attribute may have that name
             json.loads(reply.body, object_pairs_hook=_one_of_each)
         if not envelope.records:
             return Decoded((), envelope.next_shard_iterator, service_seconds)
-        heads = _HEADS.decode(reply.body).records
+        if is_trusted:
+            heads: Sequence[_Change] = [head.dynamodb for head in _HEADS.decode(reply.body).records]
+        else:
+            heads = [one.dynamodb for one in _WHOLE_RECORDS.decode(reply.body).records]
+            _check_keys(heads)
         records = tuple(
             [
-                _record(head.dynamodb, raw, service_seconds)
+                Record(_number(head), _time(head, service_seconds), _key(head.keys), bytes(raw))
                 for head, raw in zip(heads, envelope.records, strict=True)
             ]
         )
@@ -95,20 +117,30 @@ def decoded(reply: Reply, now_service_seconds: float, thing: str) -> Decoded:
     return Decoded(records, envelope.next_shard_iterator, service_seconds)
 
 
+def _check_keys(heads: Sequence[_Change]) -> None:
+    for head in heads:
+        for value in (head.keys or {}).values():
+            _VALUE.decode(value)
+
+
 def _one_of_each(members: list[tuple[str, object]]) -> None:
     """Refuse an object that has a list of records twice: only the last one would be seen."""
     if sum(name == "Records" for name, _ in members) > 1:
         raise ValueError("`Records` is there twice")
 
 
-def _record(change: _Change, raw: msgspec.Raw, service_seconds: float) -> Record:
-    number = change.sequence_number
+def _number(head: _Change) -> str:
+    number = head.sequence_number
     if not 0 < len(number) <= LONGEST_NUMBER or not number.isascii() or not number.isprintable():
         raise ValueError("`SequenceNumber` is no sequence number")
-    at_seconds = change.approximate_creation_date_time
-    if type(at_seconds) is not float or not 0.0 <= at_seconds < END_SECONDS:
-        at_seconds = _odd_time(at_seconds, service_seconds)
-    return Record(number, at_seconds, _canonical(change.keys), bytes(raw))
+    return number
+
+
+def _time(head: _Change, service_seconds: float) -> float:
+    at_seconds = head.approximate_creation_date_time
+    if type(at_seconds) is float and 0.0 <= at_seconds < END_SECONDS:
+        return at_seconds
+    return _odd_time(at_seconds, service_seconds)
 
 
 def _odd_time(told: Told, service_seconds: float) -> float:
@@ -119,14 +151,11 @@ def _odd_time(told: Told, service_seconds: float) -> float:
     return service_seconds if at_seconds is None else at_seconds
 
 
-def _canonical(keys: dict[str, msgspec.Raw] | None) -> bytes:
+def _key(keys: dict[str, msgspec.Raw] | None) -> bytes:
     """One text for one item, whatever the order in which the service names its key attributes."""
     if not keys:
         return b""
     if len(keys) == 1:
         (only,) = keys.values()
-        _VALUE.decode(only)
         return bytes(only)
-    for value in keys.values():
-        _VALUE.decode(value)
     return b"".join([bytes(keys[name]) for name in sorted(keys)])

@@ -186,7 +186,12 @@ class ShardConnection:
         except AwsError as refusal:
             refusal.thing = self.thing
             raise
-        return decoded(reply, self._clock.now().service_seconds, self.thing)
+        return decoded(
+            reply,
+            self._clock.now().service_seconds,
+            self.thing,
+            is_trusted=reply.has_checksum and not self._api.may_begin_again,
+        )
 
 
 class DynamoDBShardReader:

@@ -170,9 +170,9 @@ class DynamoDBSource:
         """See `Source`."""
         return self._prepared.incarnations.arn_of(shard).text
 
-    def to_event(self, raw: bytes, shard: ShardId) -> Event:
+    def to_event(self, raw: bytes, stream_arn: str) -> Event:
         """See `Source`."""
-        return change_events.to_event(raw, self.shard_arn(shard))
+        return change_events.to_event(raw, stream_arn)
 
     async def close(self) -> None:
         """See `Source`."""

@@ -50,8 +50,10 @@ class Ring:
             return None
         number_of_pages = len(self._pages)
         for page, kept in enumerate(reversed(self._pages), start=1):
-            for index, record in enumerate(kept.records):
-                if record.sequence_number == position.sequence_number:
+            for index in range(
+                len(kept.records) - 1, -1, -1
+            ):  # a page is most often read to its end
+                if kept.records[index].sequence_number == position.sequence_number:
                     return self._take(number_of_pages - page, index + 1, limit)
         return None
 
@@ -85,6 +87,10 @@ class Ring:
             self._start = after(evicted.records[-1])
 
     def _take(self, page: int, index: int, limit: int) -> tuple[Record, ...]:
+        if not index and page == len(self._pages) - 1:
+            newest = self._pages[page]
+            if len(newest.records) <= limit and newest.size_bytes <= SERVED_BYTES:
+                return newest.records  # the usual case: a whole page, as it came
         found: list[Record] = []
         size_bytes = 0
         for number in range(page, len(self._pages)):

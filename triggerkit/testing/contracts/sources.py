@@ -329,7 +329,8 @@ class SourceContract:
             async with opened(world) as source:
                 shard = await only_open_shard(source)
                 (record,) = await read(source.open(shard), TRIM_HORIZON, 1)
-                one, two = (source.to_event(record.raw, shard) for _ in range(2))
+                arn = source.shard_arn(shard)
+                one, two = (source.to_event(record.raw, arn) for _ in range(2))
                 return dict(one), dict(two), source.shard_arn(shard)
 
         one, two, arn = run(use)
