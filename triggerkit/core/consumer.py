@@ -8,6 +8,7 @@ shard's end, with nothing outstanding, the lease is finished in one write togeth
 from __future__ import annotations
 
 import uuid  # noqa: TID251 - uuid5 is a hash: the same call has the same id
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -33,6 +34,7 @@ from triggerkit.core.model import (
     LATEST,
     TRIM_HORIZON,
     Batch,
+    Children,
     Gap,
     Lease,
     Now,
@@ -81,6 +83,10 @@ class ConsumerSettings:
     mapping: MappingId = NO_MAPPING
 
 
+def _none_listed(shard: ShardId) -> None:
+    """No listing names children."""
+
+
 class ShardConsumer:
     """Reads, batches, invokes and saves for one tenure of one lease."""
 
@@ -90,11 +96,22 @@ class ShardConsumer:
         tenure: Tenure,
         settings: ConsumerSettings,
         emit: events.Observer = events.ignore,
+        listed_children: Callable[[ShardId], Children | None] = _none_listed,
         *,
         at_tip: bool = True,
         follows: bool = False,
     ) -> None:
-        """`at_tip`: whether LATEST may open the tip; `follows`: whether a parent was read by this mapping."""
+        """What a consumer needs to begin.
+
+        Args:
+            lease: the row as taken.
+            tenure: of this stay.
+            settings: of the mapping.
+            emit: takes the events.
+            listed_children: the children that the last listing names; others are asked for.
+            at_tip: whether LATEST may open the tip.
+            follows: whether a parent was read by this mapping.
+        """
         assert not lease.finished, "a finished lease has no consumer"
         self.lease = lease
         self.tenure = tenure
@@ -108,6 +125,7 @@ class ShardConsumer:
         self._follows = follows
         self._writer = CheckpointWriter(settings.checkpoint_interval_seconds)
         self._children = ChildSearch()
+        self._listed_children = listed_children
         self._stop: StopReason | None = None
         self._calls_made = 0
 
@@ -384,11 +402,16 @@ class ShardConsumer:
     def _derive_end(self, now: Now, decisions: list[Decision]) -> None:
         if not self.reading.ended:
             return
-        if not self._children.is_over:
-            if self._is_due(self._children.search_at_seconds, now):
+        if self._is_due(self._children.search_at_seconds, now):
+            listed = self._listed_children(self.lease.shard)
+            if listed is not None:
+                self._children.answered(listed, now)
+            else:
                 self._children.search()
                 decisions.append(FindChildren(self.lease, self.tenure))
-        elif not self.outstanding and self._is_due(self._writer.write_at_seconds, now):
+        if not self._children.is_over:
+            return
+        if not self.outstanding and self._is_due(self._writer.write_at_seconds, now):
             self._writer.finish()
             rows = self._children.leases(self._settings.prefix)
             decisions.append(Finish(self.lease, self.tenure, rows))

@@ -1,8 +1,7 @@
-"""One event source mapping on one worker; `react` is its only door.
+"""One event source mapping on one worker; `react` is its only entry point.
 
-It takes one report and returns every decision that should be under way and is not, and the events that the
-report amounts to. The order in which reports arrive does not matter. A report of a past tenure is dropped here
-and nowhere else.
+It takes one report and returns every decision that should be under way and is not, and the events that came of
+it. The order in which reports arrive does not matter. A report of a past tenure is dropped here and nowhere else.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 from triggerkit.core.consumer import ConsumerSettings, ShardConsumer
@@ -20,7 +20,6 @@ from triggerkit.core.decisions import (
     Create,
     Decision,
     Expire,
-    FindChildren,
     Finish,
     Forget,
     Invoke,
@@ -46,7 +45,6 @@ from triggerkit.core.model import (
 from triggerkit.core.outcome import NotInvoked, Outcome, RecordFailure, RecordsEnded
 from triggerkit.core.phases import Phase
 from triggerkit.core.reports import (
-    ChildrenFound,
     ConsumerReport,
     CoordinatorReport,
     Created,
@@ -93,6 +91,7 @@ class EventSourceMapping:
         self.coordinator = LeaseCoordinator(settings.prefix, start, cadence)
         self.consumers: dict[ShardId, ShardConsumer] = {}
         self.stale_reports = 0
+        self._decisions: list[Decision] = []
         self._events: list[Event] = []
         self._watchdog = Watchdog(settings.mapping, self._events.append, settings.options.timeout)
         self._due: list[float] = []
@@ -127,26 +126,26 @@ class EventSourceMapping:
 
     def react(self, report: Report, now: Now) -> Reaction:
         """Absorb one report; answer what should be under way and is not, and what happened."""
-        decisions: list[Decision] = []
         self._watchdog.excuse(self.wake_at_seconds, now)
         self._watchdog.lease_store_is_reported = self._deadline_seconds <= now.monotonic_seconds
-        self._absorb(report, now, decisions)
-        self._wake_due(now, decisions)
+        self._absorb(report, now)
+        self._wake_due(now)
         if self._stop is None:
-            decisions += self.coordinator.derive(now, self._is_blocked, len(self.consumers))
-        self._watch(decisions, now)
+            self._decisions += self.coordinator.derive(now, self._is_blocked, len(self.consumers))
+        self._watch(now)
         self.wake_at_seconds = self._next_wake_seconds()
-        events = tuple(self._events)
+        reaction = Reaction(tuple(self._decisions), tuple(self._events))
+        self._decisions.clear()
         self._events.clear()
-        return Reaction(tuple(decisions), events)
+        return reaction
 
     def _next_wake_seconds(self) -> float:
         first = min(self._due[0] if self._due else NEVER, self._watchdog.wake_at_seconds)
         return first if self._stop is not None else min(first, self.coordinator.wake_at_seconds)
 
-    def _watch(self, decisions: list[Decision], now: Now) -> None:
+    def _watch(self, now: Now) -> None:
         watchdog = self._watchdog
-        for decision in decisions:
+        for decision in self._decisions:
             watchdog.began(decision, now)
         if watchdog.wake_at_seconds > now.monotonic_seconds:
             return
@@ -169,33 +168,31 @@ class EventSourceMapping:
         """Until when this worker may act, by its last confirmed beat (monotonic)."""
         return self._sessions.deadline_seconds if self._sessions else -NEVER
 
-    def _absorb(self, report: Report, now: Now, decisions: list[Decision]) -> None:
+    def _absorb(self, report: Report, now: Now) -> None:
         match report:
             case Woke():
                 pass
             case StopAsked(reason=reason):
-                self._ask_all_to_stop(reason, now, decisions)
+                self._ask_all_to_stop(reason, now)
             case Sessions():
-                self._absorb_sessions(report, now, decisions)
+                self._absorb_sessions(report, now)
             case Surveyed() | Pinned() | Created() | Taken() | NotTaken() | Forgotten():
-                self._absorb_for_coordinator(report, now, decisions)
+                self._absorb_for_coordinator(report, now)
             case NotNow(decision=decision):
-                self._absorb_not_now(report, decision, now, decisions)
+                self._absorb_not_now(report, decision, now)
             case _:
-                self._absorb_for_consumer(report, report.decision, now, decisions)
+                self._absorb_for_consumer(report, report.decision, now)
 
-    def _absorb_for_coordinator(
-        self, report: CoordinatorReport, now: Now, decisions: list[Decision]
-    ) -> None:
+    def _absorb_for_coordinator(self, report: CoordinatorReport, now: Now) -> None:
         self._watchdog.answered(report.decision, now)
         self.coordinator.absorb(report, now)
         match report:
             case Surveyed(listing=listing) if self._stop is None:
                 self._observe(now)
                 if listing is not None:
-                    decisions += self.coordinator.forgets(self._is_blocked, listing)
+                    self._decisions += self.coordinator.forgets(self._is_blocked, listing)
             case Taken(lease=lease):
-                self._start(lease, now, decisions)
+                self._start(lease, now)
             case _:
                 pass
 
@@ -204,7 +201,6 @@ class EventSourceMapping:
         report: NotNow,
         decision: Decision | MembershipDecision,
         now: Now,
-        decisions: list[Decision],
     ) -> None:
         match decision:
             case Survey() | Pin() | Create() | Take() | Forget():
@@ -213,14 +209,13 @@ class EventSourceMapping:
             case Beat() | Expire():
                 raise AssertionError("the membership's decisions are not answered here")
             case _:
-                self._absorb_for_consumer(report, decision, now, decisions)
+                self._absorb_for_consumer(report, decision, now)
 
     def _absorb_for_consumer(
         self,
         report: ConsumerReport | NotNow,
         decision: ConsumerDecision,
         now: Now,
-        decisions: list[Decision],
     ) -> None:
         """Pass a report to the consumer that asked for it; one of a past tenure is counted and dropped."""
         shard = decision.lease.shard
@@ -233,14 +228,14 @@ class EventSourceMapping:
         if isinstance(report, NotNow):
             self._watchdog.failed(report, now)
             consumer.absorb_not_now(decision, _wait_seconds(report), report.error, now)
-            if not consumer.seeks_children:  # the coordinator looks for them from now on
-                self._watchdog.drop(Subject(Operation.FIND_CHILDREN, shard), now)
         else:
             self._watch_consumer(consumer, report, now)
-            decisions += consumer.absorb(report, now)
+            self._decisions += consumer.absorb(report, now)
         if isinstance(report, Finished):
-            self._absorb_end(consumer, report.taken, now, decisions)
-        self._derive(consumer, now, decisions)
+            row = finished_row(consumer.lease)
+            for lease in self.coordinator.absorb_end(row, report.taken, now):
+                self._start(lease, now)
+        self._derive(consumer, now)
 
     def _call_ended(self, shard: ShardId, now: Now) -> None:
         self._calls[shard] -= 1
@@ -297,27 +292,15 @@ class EventSourceMapping:
             return None
         return next(iter(outcome.invalid), None)
 
-    def _absorb_end(
-        self,
-        consumer: ShardConsumer,
-        taken: tuple[Lease, ...],
-        now: Now,
-        decisions: list[Decision],
-    ) -> None:
-        finished = finished_row(consumer.lease)
-        fresh = self.coordinator.absorb_end(finished, taken, now)
-        for lease in fresh:
-            self._start(lease, now, decisions)
-
-    def _absorb_sessions(self, sessions: Sessions, now: Now, decisions: list[Decision]) -> None:
+    def _absorb_sessions(self, sessions: Sessions, now: Now) -> None:
         before = self._sessions
         self._sessions = sessions
         self.coordinator.absorb_sessions(sessions, now)
         if before is not None and before.me != sessions.me:
             for consumer in list(self.consumers.values()):
                 self._watchdog.forget(consumer.lease.shard, now)
-                decisions += consumer.ask_to_stop(StopReason.LEASE_LOST)
-                self._derive(consumer, now, decisions)
+                self._decisions += consumer.ask_to_stop(StopReason.LEASE_LOST)
+                self._derive(consumer, now)
         if before is not None and before.deadline_seconds <= now.monotonic_seconds:
             self.coordinator.lease_store_is_back(now)
             for consumer in self.consumers.values():
@@ -325,16 +308,16 @@ class EventSourceMapping:
         if self._paused and sessions.deadline_seconds > now.monotonic_seconds:
             self._paused = False
             for consumer in list(self.consumers.values()):
-                self._derive(consumer, now, decisions)
+                self._derive(consumer, now)
 
-    def _ask_all_to_stop(self, reason: StopReason, now: Now, decisions: list[Decision]) -> None:
+    def _ask_all_to_stop(self, reason: StopReason, now: Now) -> None:
         self._stop = max(reason, self._stop or reason)
         self._watchdog.narrow_to_stop(now)
         for consumer in list(self.consumers.values()):
-            decisions += consumer.ask_to_stop(reason)
-            self._derive(consumer, now, decisions)
+            self._decisions += consumer.ask_to_stop(reason)
+            self._derive(consumer, now)
 
-    def _start(self, lease: Lease, now: Now, decisions: list[Decision]) -> None:
+    def _start(self, lease: Lease, now: Now) -> None:
         owner: SessionId | None = lease.owner
         if lease.shard in self.consumers or lease.finished or owner is None:
             self.coordinator.look_again(now)
@@ -343,7 +326,15 @@ class EventSourceMapping:
         at_tip = self.coordinator.is_opening(now)
         emit = self._events.append
         follows = self.coordinator.has_finished(lease.parents)
-        consumer = ShardConsumer(lease, tenure, self.settings, emit, at_tip=at_tip, follows=follows)
+        consumer = ShardConsumer(
+            lease,
+            tenure,
+            self.settings,
+            emit,
+            self.coordinator.children_of,
+            at_tip=at_tip,
+            follows=follows,
+        )
         self.consumers[lease.shard] = consumer
         self._watchdog.ended(condition(WaitCause.OWNER, lease.shard), now)
         self._watchdog.ended(condition(WaitCause.PARENT, lease.shard), now)
@@ -353,12 +344,12 @@ class EventSourceMapping:
         self._stream = stream
         emit(ShardTaken(self.settings.mapping, lease.shard, tenure, lease.checkpoint))
         if self._stop is not None:
-            decisions += consumer.ask_to_stop(self._stop)
+            self._decisions += consumer.ask_to_stop(self._stop)
         elif self._sessions is not None and owner != self._sessions.me:
-            decisions += consumer.ask_to_stop(StopReason.LEASE_LOST)
-        self._derive(consumer, now, decisions)
+            self._decisions += consumer.ask_to_stop(StopReason.LEASE_LOST)
+        self._derive(consumer, now)
 
-    def _wake_due(self, now: Now, decisions: list[Decision]) -> None:
+    def _wake_due(self, now: Now) -> None:
         while self._due and self._due[0] <= now.monotonic_seconds:
             at_seconds = heapq.heappop(self._due)
             for shard in self._due_shards.pop(at_seconds):
@@ -368,7 +359,7 @@ class EventSourceMapping:
                 if consumer is None:
                     continue
                 if consumer.wake_at_seconds <= now.monotonic_seconds:
-                    self._derive(consumer, now, decisions)
+                    self._derive(consumer, now)
                 else:
                     self._schedule(consumer)
 
@@ -386,20 +377,25 @@ class EventSourceMapping:
         """Held, or a call of an earlier tenure still runs in this process."""
         return shard in self.consumers or shard in self._calls
 
-    def _derive(self, consumer: ShardConsumer, now: Now, decisions: list[Decision]) -> None:
+    def _derive(self, consumer: ShardConsumer, now: Now) -> None:
         # Where nothing fits, neither calls nor failure records: what was read stays before the checkpoint.
         deadline = -NEVER if self._fit.nothing_fits else self._deadline_seconds
         self._paused = self._paused or deadline <= now.monotonic_seconds
         shard = consumer.lease.shard
-        for decision in self._derived(consumer, now, deadline):
+        for decision in consumer.derive(now, deadline):
             match decision:
                 case Invoke():
                     self._calls[shard] += 1
-                    decisions.append(decision)
+                    self._decisions.append(decision)
                 case Finish():
-                    decisions.append(self.coordinator.grant(decision, len(self.consumers)))
+                    held = len(self.consumers)
+                    self._decisions.append(self.coordinator.grant(decision, held))
                 case _:
-                    decisions.append(decision)
+                    self._decisions.append(decision)
+        if (
+            not consumer.seeks_children
+        ):  # they are found, or the coordinator looks for them from now on
+            self._watchdog.drop(Subject(Operation.FIND_CHILDREN, shard), now)
         match consumer.phase:
             case Phase.FINISHED:
                 del self.consumers[shard]
@@ -412,20 +408,6 @@ class EventSourceMapping:
                 self.coordinator.let_go(shard, now)
             case _:
                 self._schedule(consumer)
-
-    def _derived(self, consumer: ShardConsumer, now: Now, deadline: float) -> list[Decision]:
-        """What the shard wants done; children that the listing names are not asked for."""
-        decisions = consumer.derive(now, deadline)
-        for index, decision in enumerate(decisions):
-            if isinstance(decision, FindChildren):
-                shard = decision.lease.shard
-                children = self.coordinator.children_of(shard)
-                if children is not None:
-                    del decisions[index]
-                    self._watchdog.drop(Subject(Operation.FIND_CHILDREN, shard), now)
-                    consumer.absorb(ChildrenFound(decision, children), now)
-                    return [*decisions, *consumer.derive(now, deadline)]
-        return decisions
 
     def __iter__(self) -> Iterator[ShardConsumer]:
         return iter(self.consumers.values())
@@ -442,14 +424,4 @@ def _outlived(shard: ShardId) -> Subject:
 
 def finished_row(lease: Lease) -> Lease:
     """The row as `finish` leaves it: at its end, owned by nobody."""
-    return Lease(
-        key=lease.key,
-        shard=lease.shard,
-        checkpoint=SHARD_END,
-        parents=lease.parents,
-        owner=None,
-        counter=lease.counter + 1,
-        switches=lease.switches,
-        created_seconds=lease.created_seconds,
-        lost_reason=lease.lost_reason,
-    )
+    return replace(lease, checkpoint=SHARD_END, owner=None, counter=lease.counter + 1)

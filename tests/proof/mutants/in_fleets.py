@@ -30,7 +30,7 @@ MUTANTS = (
     Mutant(
         "an unlisted parent counts as trimmed",
         LEASES,
-        "        return _is_trimmed_before(lease, listed, self._listed_at_seconds)\n",
+        "        return _is_trimmed_before(lease, listed, self._trim_seconds)\n",
         "        return True\n",
         "a stale listing lets a child start before its parent",
     ),
@@ -211,8 +211,8 @@ MUTANTS = (
     Mutant(
         "children at the end are not started",
         MAPPING,
-        "            self._start(lease, now, decisions)\n\n    def _absorb_sessions",
-        "            pass\n\n    def _absorb_sessions",
+        "                self._start(lease, now)\n        self._derive",
+        "                pass\n        self._derive",
         "behind every split all items wait for the next takes",
     ),
     # --- who lives --------------------------------------------------------------------------------

@@ -198,8 +198,8 @@ MUTANTS = (
     Mutant(
         "SHARD_END with work outstanding",
         CONSUMER,
-        "elif not self.outstanding and self._is_due(",
-        "elif self._is_due(",
+        "if not self.outstanding and self._is_due(",
+        "if self._is_due(",
         "children start before the last records of their parent are done",
     ),
     Mutant(

@@ -60,7 +60,7 @@ NEW = (
     Mutant(
         "a shard that is granted during a stop is begun",
         "core/mapping.py",
-        "        if self._stop is not None:\n            decisions += consumer.ask_to_stop(self._stop)",
+        "        if self._stop is not None:\n            self._decisions += consumer.ask_to_stop(self._stop)",
         "        if False:\n            pass",
         "a worker that is told to stop while it takes a shard reads on and does not end",
     ),
