@@ -12,10 +12,12 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from math import isfinite
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypedDict, Unpack, cast, get_args
+from typing import Annotated, Any, Literal, Self, TypeAlias, Unpack, get_type_hints
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from typing_extensions import TypedDict  # pydantic reads those of Python 3.12 and later only
 
 from triggerkit.configuration import Configuration, load_configuration
 from triggerkit.core.events import Draining, Event, Observer
@@ -28,21 +30,18 @@ from triggerkit.errors import (
     UsageError,
     nearest,
 )
-from triggerkit.invokers.calls import ShownRecords
 from triggerkit.invokers.environment import offered
 from triggerkit.runtime.clock import SystemClock
 from triggerkit.runtime.counts import Counts
 from triggerkit.runtime.handlers import callable_of, variables_of
 from triggerkit.runtime.logs import (
-    LogFormat,
-    LogLevel,
     LogSettings,
     configure_logging,
     get_logger,
     own_streams,
 )
 from triggerkit.runtime.process import announce, tell_ready, tell_stopped, worker_pools
-from triggerkit.runtime.worker import RunFlags, RunningWorker
+from triggerkit.runtime.worker import DRAIN_TIMEOUT_SECONDS, RunFlags, RunningWorker
 from triggerkit.settings import (
     DEFAULT_STATE,
     Flags,
@@ -59,32 +58,38 @@ log = get_logger()
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _ANSWER_CHECK_SECONDS = 0.1
-_ACCESS = ("profile", "region", "endpoint_url")
+ACCESS_KEYS = ("profile", "region", "endpoint_url")
+"""The flags that locators fall back to."""
+Text: TypeAlias = Annotated[str, Field(min_length=1)]
+Seconds: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
+@with_config(ConfigDict(strict=True, extra="forbid"))
 class WorkerFlags(TypedDict, total=False):
     """The flags of `triggerkit run` that make sense in a program; each means the same as there."""
 
-    drain_timeout: float
-    """What running handlers get at a stop, in seconds; 25 by default."""
-    burst: bool
-    """Read to the tip of every stream, save, and end; for `run()` only."""
-    accept_orphaned: Sequence[str]
-    """Names that the state knows and the code does not declare any more."""
-    config: str | os.PathLike[str] | None
-    """The configuration file. None is read unless it is named here."""
-    profile: str
-    """The AWS profile, for locators that name none."""
-    region: str
-    """The AWS Region, for locators that name none."""
-    endpoint_url: str
-    """Another endpoint, such as `http://127.0.0.1:8000`, for locators that name none."""
-    log_records: Literal["none", "keys", "full"]
-    """What the log of a failed call shows of its records."""
-    log_level: Literal["debug", "info", "warning", "error", "critical"]
-    """The least level that `run()` writes."""
-    log_format: Literal["auto", "pretty", "json"]
-    """How `run()` writes its log."""
+    drain_timeout: Annotated[Seconds, "seconds for running handlers at a stop, 25 by default"]
+    burst: Annotated[bool, "True: read to the tip of every stream, save, and end; for `run()` only"]
+    accept_orphaned: Annotated[
+        Sequence[str], "a list of names in the state that the code has no more"
+    ]
+    config: Annotated[
+        str | os.PathLike[str] | None, "the path of the configuration file; else none is read"
+    ]
+    profile: Annotated[Text, "the AWS profile, for locators that name none"]
+    region: Annotated[Text, "the AWS Region, for locators that name none"]
+    endpoint_url: Annotated[Text, "another endpoint, for locators that name none"]
+    log_records: Annotated[
+        Literal["none", "keys", "full"],
+        "what the log of a failed call shows of its records: none, keys or full",
+    ]
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error", "critical"],
+        "the least level that `run()` writes: debug, info, warning, error or critical",
+    ]
+    log_format: Annotated[
+        Literal["auto", "pretty", "json"], "how `run()` writes its log: auto, pretty or json"
+    ]
 
 
 class WorkerState(Enum):
@@ -161,7 +166,8 @@ class Worker:
         self._app = app
         self._env = env
         self._observers = tuple(observers)
-        self._flags = _read_flags(flags)
+        _check_flags(flags)
+        self._flags = flags
         self._life: _Life | None = None
 
     def run(self) -> None:
@@ -189,12 +195,18 @@ class Worker:
         settings, flags = life.settings, self._flags
         logged = {key: text for key, text in (("app", settings.app), ("env", settings.env)) if text}
         restore_log = configure_logging(
-            LogSettings(flags.log_format, flags.log_level, live=True, fields=logged), sys.stderr
+            LogSettings(
+                flags.get("log_format", "auto"),
+                flags.get("log_level", "info"),
+                live=True,
+                fields=logged,
+            ),
+            sys.stderr,
         )
         try:
             offered.offer(variables_of(settings.mappings, settings.app), os.environ)
             announce(settings.mappings, settings)
-            life.on_ready = lambda: tell_ready(settings, burst=flags.burst)
+            life.on_ready = lambda: tell_ready(settings, burst=flags.get("burst", False))
             with own_streams(), _given_back_signals():
                 life.live(_stop_on_signals)
             if life.error is not None:
@@ -222,7 +234,7 @@ class Worker:
             UsageError: it runs already, or it has the flag `burst`.
             TriggerkitError: the start failed: nothing was read, and what was opened is closed again.
         """
-        if self._flags.burst:
+        if self._flags.get("burst"):
             raise UsageError(
                 "Worker(burst=True) ends by itself and cannot run beside a program",
                 hint="call run(), on a thread if need be: await asyncio.to_thread(worker.run)",
@@ -268,9 +280,8 @@ class Worker:
         """Settle every option. Raises TriggerkitError: one cannot be used; nothing was touched."""
         triggers = self._group()
         configuration = Configuration(folder=Path.cwd(), env=self._env)
-        if self._flags.config is not None:
-            path = os.fspath(self._flags.config)
-            configuration = load_configuration(path, folder=Path.cwd(), env=self._env)
+        if (path := self._flags.get("config")) is not None:
+            configuration = load_configuration(os.fspath(path), folder=Path.cwd(), env=self._env)
         # the default says nothing, so that the configuration may name another state
         state = None if self._state == DEFAULT_STATE else self._state
         said = Flags(app=self._app or None, state=state)
@@ -316,7 +327,7 @@ class _Life:
         self,
         settings: Settings,
         declared: frozenset[str],
-        flags: _ReadFlags,
+        flags: WorkerFlags,
         observers: Sequence[Observer],
     ) -> None:
         self.settings = settings
@@ -328,12 +339,14 @@ class _Life:
         self.ended: Future[None] = Future()
         """Done when everything is released, or the start has failed."""
         self._run_flags = RunFlags(
-            burst=flags.burst,
-            drain_timeout_seconds=flags.drain_timeout_seconds,
-            accept_orphaned=flags.accept_orphaned,
+            burst=flags.get("burst", False),
+            drain_timeout_seconds=flags.get("drain_timeout", DRAIN_TIMEOUT_SECONDS),
+            accept_orphaned=frozenset(flags.get("accept_orphaned", ())),
             declared_triggers=declared,
-            shown_records=flags.log_records,
-            locator_defaults=flags.access,
+            shown_records=flags.get("log_records", "none"),
+            locator_defaults={
+                name: str(text) for name, text in flags.items() if name in ACCESS_KEYS
+            },
         )
         self._observers = observers
         self._state = WorkerState.STARTING
@@ -464,74 +477,23 @@ def _given_back_signals() -> Iterator[None]:
                 signal.signal(number, handler)
 
 
-@dataclass(frozen=True, slots=True)
-class _ReadFlags:
-    """`WorkerFlags`, checked."""
-
-    drain_timeout_seconds: float
-    burst: bool
-    accept_orphaned: frozenset[str]
-    config: str | os.PathLike[str] | None
-    access: Mapping[str, str]
-    log_records: ShownRecords
-    log_level: LogLevel
-    log_format: LogFormat
-
-
-def _read_flags(given: WorkerFlags) -> _ReadFlags:
+def _check_flags(given: WorkerFlags) -> None:
+    """Refuse flags that do not exist or have a wrong value. Raises UsageError."""
     names = WorkerFlags.__annotations__
     for name in given:
-        if name not in names:
-            is_option = name in OPTION_NAMES
+        if name in OPTION_NAMES:
             raise UsageError(
                 f"Worker({name}=...): no such flag",
-                hint=f"{name} is an option of triggers: give it to Triggers(...) or to the decorator"
-                if is_option
-                else nearest(name, sorted(names)),
+                hint=f"{name} is an option of triggers: give it to Triggers(...) or to the decorator",
             )
-    seconds: object = given.get("drain_timeout", 25.0)
-    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    if not is_number or not (isfinite(cast(float, seconds)) and cast(float, seconds) >= 0):
-        raise _refused("drain_timeout", seconds, "seconds, 0 or more")
-    burst: object = given.get("burst", False)
-    if not isinstance(burst, bool):
-        raise _refused("burst", burst, "True or False")
-    orphaned: object = given.get("accept_orphaned", ())
-    if (
-        isinstance(orphaned, str)
-        or not isinstance(orphaned, Sequence)
-        or not all(isinstance(each, str) for each in orphaned)
-    ):
-        raise _refused("accept_orphaned", orphaned, 'a list of names, such as ["notify"]')
-    config: object = given.get("config")
-    if config is not None and not isinstance(config, str | os.PathLike):
-        raise _refused("config", config, "the path of a TOML file")
-    return _ReadFlags(
-        drain_timeout_seconds=float(cast(float, seconds)),
-        burst=burst,
-        accept_orphaned=frozenset(orphaned),
-        config=config,
-        access={name: _text(given, name) for name in _ACCESS if given.get(name) is not None},
-        log_records=cast(ShownRecords, _choice(given, "log_records", "none", ShownRecords)),
-        log_level=cast(LogLevel, _choice(given, "log_level", "info", LogLevel)),
-        log_format=cast(LogFormat, _choice(given, "log_format", "auto", LogFormat)),
-    )
-
-
-def _text(given: WorkerFlags, name: str) -> str:
-    value: object = given.get(name)
-    if not isinstance(value, str) or not value:
-        raise _refused(name, value, "a text")
-    return value
-
-
-def _choice(given: WorkerFlags, name: str, default: str, choices: object) -> str:
-    value: object = given.get(name, default)
-    known = get_args(choices)
-    if value not in known:
-        raise _refused(name, value, f"one of {', '.join(known)}")
-    return cast(str, value)
-
-
-def _refused(name: str, value: object, wanted: str) -> UsageError:
-    return UsageError(f"Worker({name}={value!r}) cannot be used", hint=f"{name} is {wanted}")
+        if name not in names:
+            raise UsageError(f"Worker({name}=...): no such flag", hint=nearest(name, sorted(names)))
+    try:
+        TypeAdapter(WorkerFlags).validate_python(given)
+    except ValidationError as error:
+        name = str(error.errors()[0]["loc"][0])
+        value: object = given.get(name)
+        meaning = get_type_hints(WorkerFlags, include_extras=True)[name].__metadata__[-1]
+        raise UsageError(
+            f"Worker({name}={value!r}) cannot be used", hint=f"{name}: {meaning}"
+        ) from None

@@ -5,13 +5,12 @@ Run this file to write them: `python tests/architecture/doc_tables.py`.
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import inspect
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import get_args
+from typing import get_args, get_type_hints
 
 import click
 
@@ -61,21 +60,10 @@ def costs_table() -> str:
 
 
 def worker_flags_table() -> str:
-    """What `Worker` takes besides its arguments, with the words of the source."""
-    [flags] = [
-        node
-        for node in ast.parse(inspect.getsource(worker)).body
-        if isinstance(node, ast.ClassDef) and node.name == "WorkerFlags"
-    ]
-    rows = ["| flag | type | meaning |", "|---|---|---|"]
-    for number, statement in enumerate(flags.body):
-        if isinstance(statement, ast.AnnAssign):
-            below = flags.body[number + 1] if number + 1 < len(flags.body) else None
-            words = ""
-            if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
-                words = " ".join(str(below.value.value).split())
-            kind = ast.unparse(statement.annotation).replace("|", "or")
-            rows.append(f"| `{ast.unparse(statement.target)}` | `{kind}` | {words} |")
+    """What `Worker` takes besides its arguments."""
+    rows = ["| flag | meaning |", "|---|---|"]
+    for name, kind in get_type_hints(worker.WorkerFlags, include_extras=True).items():
+        rows.append(f"| `{name}` | {kind.__metadata__[-1]} |")
     return "\n".join(rows)
 
 

@@ -32,6 +32,8 @@ from triggerkit.settings import MappingPlan, Settings
 
 log = get_logger()
 
+DRAIN_TIMEOUT_SECONDS = 25.0
+"""What running handlers get at a stop, by default."""
 TIP_CHECK_SECONDS = 0.1
 OPENING_CHECK_SECONDS = 0.02
 
@@ -41,7 +43,7 @@ class RunFlags:
     """What `run` says about this worker. `locator_defaults` are those of `Services.defaults`."""
 
     burst: bool = False
-    drain_timeout_seconds: float = 25.0
+    drain_timeout_seconds: float = DRAIN_TIMEOUT_SECONDS
     accept_orphaned: frozenset[str] = frozenset()
     declared_triggers: frozenset[str] = frozenset()
     shown_records: ShownRecords = "none"
