@@ -54,6 +54,20 @@ def open_file(path: str | os.PathLike[str], what: str, *, hint: str) -> IO[bytes
         raise _unreadable(what, str(error), hint) from None
 
 
+def unfit_to_write(path: str | os.PathLike[str]) -> str:
+    """Why no file can be written at `path`, as far as a look shows; empty when one may be."""
+    try:
+        mode = os.stat(path).st_mode
+    except NotADirectoryError:
+        return "a part of the path is a file, not a folder"
+    except OSError:
+        return ""  # it is created, or refused then
+    if stat.S_ISREG(mode):
+        return ""
+    kind = "a folder" if stat.S_ISDIR(mode) else "a pipe" if stat.S_ISFIFO(mode) else "a device"
+    return f"it is {kind}, not a file"
+
+
 def open_input(name: str, what: str, *, hint: str) -> IO[bytes]:
     """The same; `-` is stdin, which stays open. Raises UsageError."""
     return os.fdopen(os.dup(0), "rb") if name == "-" else open_file(name, what, hint=hint)

@@ -16,7 +16,7 @@ import pytest
 
 from triggerkit.core.locators import parse
 from triggerkit.destinations.file import FileDestination, open, record_line
-from triggerkit.errors import DestinationError, LocatorError
+from triggerkit.errors import DestinationError, DestinationUnusableError, LocatorError
 from triggerkit.ports import Destination, FailureRecord, Services
 from triggerkit.runtime.clock import SystemClock
 from triggerkit.runtime.pools import InlineRunner
@@ -96,12 +96,16 @@ def test_a_line_that_a_dying_writer_left_half_does_not_spoil_the_next(tmp_path: 
 
 @pytest.mark.parametrize("text", ["file:taken", "file:plain/failures.jsonl"])
 def test_a_refused_path_is_named(text: str, tmp_path: Path) -> None:
+    destination = opened(text, tmp_path)
     (tmp_path / "taken").mkdir()
     (tmp_path / "plain").write_text("a file, no folder")
-    destination = opened(text, tmp_path)
-    for attempt in (destination.prepare(), destination.send(record())):
-        with pytest.raises(DestinationError, match="cannot append to") as refusal:
-            asyncio.run(attempt)
+    for attempt in (
+        lambda: opened(text, tmp_path),  # at the start, before anything is touched
+        lambda: asyncio.run(destination.prepare()),
+        lambda: asyncio.run(destination.send(record())),
+    ):
+        with pytest.raises(DestinationUnusableError, match="cannot append to") as refusal:
+            attempt()
         assert str(tmp_path / text.removeprefix("file:")) in refusal.value.message
         assert "on_failure" in refusal.value.hint
 

@@ -16,7 +16,7 @@ from e2e.harness import DUMMY_ACCESS, Place, Tables, serving
 
 from triggerkit.emulator import Emulator, EmulatorError
 
-SOURCE, STATE, FAILED = 3, 4, 12
+USAGE, SOURCE, STATE, FAILED = 2, 3, 4, 12
 
 
 def source_name(tables: Tables) -> str:
@@ -438,7 +438,7 @@ def test_a_failures_file_that_cannot_be_written_stops_the_start(shop: Place) -> 
     done = shop.run(
         "run", "app:handlers", "--state", "memory:", "--set", f"bill.on_failure=file:{place}"
     )
-    assert done.code == FAILED
+    assert done.code == USAGE
     assert str(place) in done.stderr
     assert "Traceback" not in done.stderr
 

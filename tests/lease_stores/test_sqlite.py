@@ -228,14 +228,13 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
-    store = unopened(f"sqlite:///{tmp_path}/taken/state.db")
-    with pytest.raises(StateError, match=r"taken"):
-        asyncio.run(store.prepare())
+    with pytest.raises(StateUnusableError, match=r"taken.* a file, not a folder"):
+        unopened(f"sqlite:///{tmp_path}/taken/state.db")
 
 
 def test_a_folder_in_the_place_of_the_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StateError, match=str(tmp_path)):
-        asyncio.run(unopened(f"sqlite:///{tmp_path}").prepare())
+    with pytest.raises(StateUnusableError, match=f"{tmp_path} .* a folder, not a file"):
+        unopened(f"sqlite:///{tmp_path}")
 
 
 def test_a_file_that_is_no_database_is_refused_and_kept(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import stat
 from pathlib import Path
 
 import msgspec
@@ -18,6 +17,7 @@ import msgspec
 from triggerkit.core.locators import Locator
 from triggerkit.core.payloads import with_payload
 from triggerkit.errors import DestinationError, DestinationUnusableError, LocatorError
+from triggerkit.files import unfit_to_write
 from triggerkit.ports import FailureRecord, Services
 
 _FILE_MODE = 0o600  # item contents: for the owner only (decision 24)
@@ -34,6 +34,7 @@ def open(locator: Locator, services: Services) -> FileDestination:
 
     Raises:
         LocatorError: the locator names no file, or has keys; a file takes none.
+        DestinationUnusableError: the path is that of a folder, a device or a pipe, or leads through a file.
     """
     if not locator.name:
         raise LocatorError(f"locator {locator.shown!r} names no file", hint="write file:PATH")
@@ -42,7 +43,9 @@ def open(locator: Locator, services: Services) -> FileDestination:
         raise LocatorError(
             f"locator {locator.shown!r}: unknown key {key!r}", hint="file:PATH takes no keys"
         )
-    return FileDestination(Path(services.base_path) / locator.name, services)
+    path = Path(services.base_path) / locator.name
+    _refuse_unfit(path)
+    return FileDestination(path, services)
 
 
 class FileDestination:
@@ -76,8 +79,7 @@ class FileDestination:
         try:
             _create_folder(self._path.parent)
             created = not self._path.exists()
-            if not created:
-                _refuse_other_kinds(self._path)
+            _refuse_unfit(self._path)
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
             handle = os.open(self._path, flags, _FILE_MODE)
             try:
@@ -101,13 +103,11 @@ def record_line(record: FailureRecord) -> bytes:
     return msgspec.json.encode(stored) + b"\n"
 
 
-def _refuse_other_kinds(path: Path) -> None:
+def _refuse_unfit(path: Path) -> None:
     """Raises DestinationUnusableError: a folder, a device or a pipe keeps no failure record."""
-    mode = path.stat().st_mode
-    if not stat.S_ISREG(mode):
-        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe" if stat.S_ISFIFO(mode) else "a device"
+    if why := unfit_to_write(path):
         raise DestinationUnusableError(
-            f"cannot append to {str(path)!r}: it is {kind}, not a file",
+            f"cannot append to {str(path)!r}: {why}",
             hint="name a file, as in on_failure='file:failures.jsonl'",
         )
 

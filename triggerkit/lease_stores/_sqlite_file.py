@@ -29,6 +29,7 @@ from triggerkit.lease_stores._sqlite_table import PIN_TABLE, SCHEMA, SqliteTable
 
 T = TypeVar("T")
 
+OTHER_FILE = "make the folder writable, or name another file with --state sqlite:///PATH"
 FORMAT_VERSION = 1
 """Kept in `PRAGMA user_version`; raised when an older triggerkit could not read the file."""
 APPLICATION_ID = 0x74726B74
@@ -207,7 +208,7 @@ class SqliteFile:
         except OSError as error:
             raise StateUnusableError(
                 f"state file {self.path} cannot be opened: {error.strerror}: {error.filename}",
-                hint="make the folder writable, or name another file with --state sqlite:///PATH",
+                hint=OTHER_FILE,
             ) from error
 
 

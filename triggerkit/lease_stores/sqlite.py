@@ -20,11 +20,12 @@ from typing import TypeVar
 
 from triggerkit.core.locators import Locator, check_keys
 from triggerkit.core.model import Lease, Position, PositionKind, Session, SessionId, ShardId
-from triggerkit.errors import LocatorError
+from triggerkit.errors import LocatorError, StateUnusableError
+from triggerkit.files import unfit_to_write
 from triggerkit.lease_stores import _processes, _rows, _sessions
 from triggerkit.lease_stores._rename import rename
 from triggerkit.lease_stores._sessions import UNWRITTEN_BEAT, IsGone, SessionRow
-from triggerkit.lease_stores._sqlite_file import Durability, SqliteFile
+from triggerkit.lease_stores._sqlite_file import OTHER_FILE, Durability, SqliteFile
 from triggerkit.lease_stores._sqlite_table import SqliteTable
 from triggerkit.ports import LeaseStore, Runner, Services
 
@@ -44,6 +45,7 @@ def open(locator: Locator, services: Services) -> LeaseStore:
 
     Raises:
         LocatorError: no path, an unknown key, or a value that a key cannot have.
+        StateUnusableError: the path is that of a folder, a device or a pipe, or leads through a file.
     """
     check_keys(locator, KEYS)
     synchronous = locator.keys.get("synchronous", "normal")
@@ -201,7 +203,10 @@ def _path(locator: Locator, base_path: str) -> Path:
         )
     if locator.name == "/:memory:":
         raise LocatorError(f"locator {locator.shown!r} is no file", hint="write memory:")
-    return Path(base_path, locator.name[1:]).absolute()
+    path = Path(base_path, locator.name[1:]).absolute()
+    if why := unfit_to_write(path):
+        raise StateUnusableError(f"state file {path} cannot be opened: {why}", hint=OTHER_FILE)
+    return path
 
 
 def _busy_timeout_seconds(locator: Locator) -> float:
