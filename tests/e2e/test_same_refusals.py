@@ -7,10 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from e2e.harness import CommandServer, Done, Place
+from e2e.harness import DUMMY_ACCESS, CommandServer, Done, Place
+from emulator.kit import TABLE, stream_on
+from sources.scripted_server import Misbehaviour, ScriptedServer
+
+from triggerkit.emulator import Emulator
 
 NO_TRIGGERS = 5
 USAGE = 2
+SOURCE = 3
+STATE = 4
+KEPT_NOWHERE = "state = 'memory:'\n"
+TRIGGERS = "from triggerkit import Triggers\nhandlers = Triggers('shop')\n"
 
 
 def app(options: str = "", source: str = "dynamodb://orders", more: str = "") -> str:
@@ -28,6 +36,7 @@ class Case:
     said: str
     code: str = field(default_factory=app)
     toml: str = ""
+    pyproject: str = ""
     flags: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     exit_code: int = USAGE
@@ -82,6 +91,59 @@ CASES = (
     Case("a state of a trigger that is disabled", "no state has the scheme 'redis'",
          app("state='redis://x', enabled=False",
              more="@handlers.on('dynamodb://users')\ndef other(event, context): pass\n")),
+    *(
+        Case(f"a table name that is {name}", "is no name of a table", app(source=f"dynamodb://{table}"))
+        for name, table in {"empty": "", "too short": "ab", "too long": "a" * 256, "of two words": "or%20ders",
+                            "a path": "or/ders", "not ASCII": "ordérs"}.items()
+    ),
+    Case("a table name of an ARN", "'ab' is no name of a table",
+         app(source="arn:aws:dynamodb:eu-west-1:111111111111:table/ab")),
+    Case("an ARN of an index", "is no ARN of a DynamoDB stream",
+         app(source="arn:aws:dynamodb:eu-west-1:111111111111:table/orders/index/x")),
+    Case("a variable that is cut off", "${orders", app(source="dynamodb://${orders")),
+    Case("a source twice", "is given twice", app(source="dynamodb://orders', 'dynamodb://orders")),
+    Case("a source that is no text", "source 5 is not text",
+         f"{TRIGGERS}@handlers.on(5)\ndef bill(event, context): pass\n"),
+    Case("no source", "has no source", f"{TRIGGERS}@handlers.on()\ndef bill(event, context): pass\n"),
+    Case("sources that are no list", "sources", toml=trigger("sources = 5")),
+    Case("an option of pyproject.toml", "[tool.triggerkit.triggers.bill]: unknown option 'batchsize'",
+         pyproject="[tool.triggerkit.triggers.bill]\nbatchsize = 1\n"),
+    Case("a value of pyproject.toml", "batch_size='x' (from pyproject.toml",
+         pyproject="[tool.triggerkit.triggers.bill]\nbatch_size = 'x'\n"),
+    Case("a pyproject.toml that is no TOML", "pyproject.toml is not TOML", pyproject="[tool.triggerkit\n"),
+    Case("a pyproject.toml with a number for our table", "triggerkit is not a table",
+         pyproject="[tool]\ntriggerkit = 5\n"),
+    Case("two configurations", "hold configuration",
+         toml="app = 'a'\n", pyproject="[tool.triggerkit]\napp = 'b'\n"),
+    Case("a triggerkit.toml that is no TOML", "triggerkit.toml is not TOML", toml="app = \n"),
+    Case("an option that no --set has", "--set bill: not NAME.OPTION=VALUE", flags=("--set", "bill")),
+    Case("a --set of another trigger", "no trigger is named 'bil'", flags=("--set", "bil.batch_size=1")),
+    Case("a --set out of range", "batch_size=0 (from --set", flags=("--set", "bill.batch_size=0")),
+    Case("a true for a number", "batch_size=True", app("batch_size=True")),
+    Case("a starting position that does not exist", "starting_position='NOW'", app("starting_position='NOW'")),
+    Case("a starting position without its time", "needs starting_position_timestamp",
+         app("starting_position='AT_TIMESTAMP'")),
+    Case("a name that cannot be kept", "trigger name 'a b' is not allowed", app("name='a b'")),
+    Case("a handler that is no function", "5 is not a function",
+         f"{TRIGGERS}handlers.on('dynamodb://orders')(5)\n"),
+    Case("a handler that is a class", "cannot be called as handler(event, context)",
+         f"{TRIGGERS}@handlers.on('dynamodb://orders')\nclass bill: pass\n"),
+    Case("a handler without parameters", "cannot be called as handler(event, context)",
+         f"{TRIGGERS}@handlers.on('dynamodb://orders')\ndef bill(): pass\n"),
+    Case("a handler that is a generator", "is a generator",
+         f"{TRIGGERS}@handlers.on('dynamodb://orders')\nasync def bill(event, context): yield 1\n"),
+    Case("a decorator without its sources", "declares nothing",
+         f"{TRIGGERS}@handlers.on\ndef bill(event, context): pass\n"),
+    Case("on_failure that is a folder", "it is a folder, not a file",
+         app("on_failure='file:.'"), toml=KEPT_NOWHERE),
+    Case("on_failure under a file", "is a file, not a folder",
+         app("on_failure='file:app.py/x'"), toml=KEPT_NOWHERE),
+    Case("on_failure in a queue", "has the scheme 'sqs'", app("on_failure='arn:aws:sqs:eu-west-1:111111111111:q'")),
+    Case("a state that is a folder", "it is a folder, not a file", toml="state = 'sqlite:///.'\n", exit_code=STATE),
+    Case("a state under a file", "is a file, not a folder",
+         toml="state = 'sqlite:///app.py/x.db'\n", exit_code=STATE),
+    Case("a state without a path", "has no path of a file", toml="state = 'sqlite://'\n"),
+    Case("a state that is no text", "state is not text", toml="state = 5\n"),
     Case("two triggers of one name", "two triggers are named 'bill'",
          app(more="@handlers.on('dynamodb://users')\ndef bill(event, context): pass\n")),
     Case("a type that does not exist", "cannot be resolved",
@@ -98,6 +160,11 @@ CASES = (
     Case("no trigger", "declares no trigger", "from triggerkit import Triggers\nhandlers = Triggers('x')\n",
          exit_code=NO_TRIGGERS),
     Case("a module that raises", "importing app raised", "1 / 0\n"),
+    Case("a module that is no Python", "importing app raised SyntaxError", "def (:\n"),
+    Case("a module that exits", "importing app raised SystemExit", "raise SystemExit(3)\n"),
+    Case("a module that is not installed", "needs the module 'nosuchmodule'", "import nosuchmodule\n"),
+    Case("a target that is something else", "handlers is a int, not a Triggers", "handlers = 5\n"),
+    Case("a target that is not there", "has no attribute 'handlers'", "x = 5\n"),
     Case("an app that is no name", "app 'a:b' is not allowed", toml="app = 'a:b'\n"),
 )  # fmt: skip
 
@@ -138,11 +205,63 @@ def test_d3_what_one_of_them_refuses_all_refuse_with_the_same_words(
     folder.mkdir()
     place = Place(folder, commands)
     place.write("app.py", case.code)
-    place.write("triggerkit.toml", case.toml)
+    if case.toml or not case.pyproject:
+        place.write("triggerkit.toml", case.toml)
+    if case.pyproject:
+        place.write("pyproject.toml", case.pyproject)
+    before = set(place.files)
     seen = ways(place, case)
     for name, done in seen.items():
         assert case.said in done.stderr, (name, done.code, done.stderr)
         assert error_of(done) == error_of(seen["run"]), name
     assert {name: done.code for name, done in seen.items()} == dict.fromkeys(seen, case.exit_code)
     of_dev = {".triggerkit/dev.db", ".triggerkit/dev.lock"}
-    assert set(place.files) - of_dev == {"app.py", "triggerkit.toml"}
+    assert set(place.files) - of_dev == before
+
+
+# --- endpoints ------------------------------------------------------------------------------------
+
+OTHER_SERVICE = {"Buckets": [], "Owner": {"DisplayName": "me"}}
+
+
+@pytest.mark.parametrize(
+    ("operation", "answer"),
+    [
+        ("DescribeTable", Misbehaviour.HTML),
+        ("DescribeStream", Misbehaviour.HTML),
+        ("ListStreams", Misbehaviour.HTML),
+        ("ListStreams", Misbehaviour.STATUS_401),
+        ("ListStreams", Misbehaviour.STATUS_404),
+        ("ListStreams", Misbehaviour.EMPTY_BODY),
+        ("ListStreams", Misbehaviour.JSON_LIST),
+        ("ListStreams", Misbehaviour.REDIRECT),
+        ("ListStreams", OTHER_SERVICE),
+    ],
+    ids=lambda one: one.name if isinstance(one, Misbehaviour) else one,
+)
+def test_d3_an_endpoint_that_answers_otherwise_is_refused_by_check_and_run_alike(
+    operation: str, answer: Misbehaviour | dict[str, object], place: Place
+) -> None:
+    """`dev` asks no endpoint but its own."""
+    emulator = Emulator(seed=1)
+    emulator.call("CreateTable", {**TABLE, **stream_on()})
+    place.write("app.py", app())
+    with ScriptedServer(emulator) as server:
+        if isinstance(answer, Misbehaviour):
+            server.misbehave(answer, operation)
+        else:
+            server.reply(operation, answer, times=None)
+        place.environment |= {**DUMMY_ACCESS, "AWS_ENDPOINT_URL": server.endpoint_url}
+        before = place.files
+        seen = {
+            name: place.run(*words, "app:handlers", "--state", place.state)
+            for name, words in {"check": ("check", "--aws"), "run": ("run", "--burst")}.items()
+        }
+        for name, done in seen.items():
+            assert done.code == SOURCE, (name, done.stderr)
+            assert operation in done.stderr
+            assert "orders" in done.stderr
+            assert "endpoint" in done.stderr.partition("  fix: ")[2]
+            assert "Traceback" not in done.stderr
+        assert error_of(seen["check"]) == error_of(seen["run"])
+        assert place.files == before

@@ -141,6 +141,7 @@ _MEANINGS = (
 )
 _BY_CODE = {code: meaning for meaning in _MEANINGS for code in meaning.codes}
 _OTHER = _Meaning(SourceError, AGAIN, frozenset())
+_NOT_OF_AWS = f"{AGAIN}; this is no answer of DynamoDB: check endpoint_url, and proxies before it"
 
 _CREDENTIAL_FAULTS = {
     "NoCredentialsError": "set AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ?profile=NAME; "
@@ -215,9 +216,12 @@ class AwsError(Exception):
             )
         meaning = _BY_CODE.get(self.code, _OTHER)
         said = f": {self.text}" if self.text else ""
+        hint = meaning.hint.format(action=self.action, thing=self.thing)
+        if not self.code and self.status < 500:
+            hint = _NOT_OF_AWS
         return meaning.error(
             f"{self.action} on {self.thing}: {self.code or f'HTTP {self.status}'}{said}",
-            hint=self.hint or meaning.hint.format(action=self.action, thing=self.thing),
+            hint=self.hint or hint,
         )
 
 
