@@ -19,6 +19,7 @@ PRELOADED = (
     "triggerkit.cli.list", "triggerkit.cli.main",
     "triggerkit.cli.rename", "triggerkit.commands.run", "triggerkit.destinations.file",
     "triggerkit.lease_stores.memory", "triggerkit.lease_stores.sqlite", "triggerkit.sources.dynamodb",
+    "triggerkit.cli.dev", "triggerkit.dev.endpoint", "triggerkit.dev.local_services", "triggerkit.dev.sandbox",
 )  # fmt: skip
 
 
