@@ -114,7 +114,7 @@ def test_what_a_handler_says_is_shown_and_keeps_the_counts_waiting() -> None:
         "10:20:30  bill  hello  there"
     ]
     logged = entry("handler_logged", "warning", message="careful", order="o-1")
-    assert lines.lines(logged, 0.3) == ["10:20:30  bill  warning: careful  order=o-1"]
+    assert lines.others(logged) == ["10:20:30  bill  warning: careful  order=o-1"]
     assert lines.due_seconds == 1.0
 
 

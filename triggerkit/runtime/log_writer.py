@@ -1,6 +1,6 @@
 """How log text reaches its stream: through a bounded queue and a thread of its own.
 
-A pipe that nobody reads, a terminal that was stopped or a full disk must not stop the worker. So nobody who logs
+A pipe that nobody reads, a terminal that was stopped or a full disk must not stop the worker. So no caller
 waits for the stream. Text that may be dropped is dropped, and counted, when more than `DROP_BYTES` wait; warnings
 and errors wait up to `KEEP_BYTES`. A stream without a descriptor, as tests have, is written at once.
 """
@@ -16,33 +16,16 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from time import monotonic
-from typing import Protocol, TextIO
+from typing import TextIO, TypeAlias
 
 DROP_BYTES = 256 * 1024
 KEEP_BYTES = 16 * 1024 * 1024
 PIECE_BYTES = select.PIPE_BUF
 """What is written at once, at most: a pipe that says it has room takes that in one piece, without blocking."""
 STALLED_SECONDS = 0.5
-"""After so long without a byte written nobody is waited for at the end."""
-LAST_WORDS_SECONDS = 5.0
+"""A stream that takes no byte for so long is not waited for at the end."""
+LAST_LINES_SECONDS = 5.0
 """How long a stream that is read slowly is waited for at the end."""
-
-
-class LogWriter(Protocol):
-    """Takes text from any thread."""
-
-    @property
-    def dropped(self) -> int:
-        """How many texts could not be written."""
-        ...
-
-    def put(self, text: str, *, keep: bool) -> None:
-        """Write the text, now or soon; `keep`: it may not be dropped to make room. Never raises, never waits."""
-        ...
-
-    def flush(self) -> None:
-        """Wait until all is written, as long as it goes on."""
-        ...
 
 
 class DirectWriter:
@@ -50,18 +33,15 @@ class DirectWriter:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self.dropped = 0
 
     def put(self, text: str, *, keep: bool) -> None:  # noqa: ARG002
-        """See `LogWriter`."""
-        try:
+        """Write the text if it can be written. Never raises."""
+        with contextlib.suppress(OSError, ValueError):
             self._stream.write(encodable(text, self._stream))
             self._stream.flush()
-        except (OSError, ValueError):
-            self.dropped += 1
 
     def flush(self) -> None:
-        """See `LogWriter`."""
+        """All is written."""
 
 
 class QueuedWriter:
@@ -79,9 +59,10 @@ class QueuedWriter:
         self._thread: threading.Thread | None = None
         self._forked = False
         self.dropped = 0
+        """How many texts could not be written."""
 
     def put(self, text: str, *, keep: bool) -> None:
-        """See `LogWriter`."""
+        """Queue the text; one to `keep` is not dropped to make room. Never raises, never waits. Any thread."""
         data = text.encode(self._encoding, "backslashreplace")
         if self._forked:  # threads do not survive a fork, and a child of a handler ends as it likes
             self._write(data)
@@ -99,8 +80,8 @@ class QueuedWriter:
             self._changed.notify_all()
 
     def flush(self) -> None:
-        """See `LogWriter`; a stream that was found stalled before is not waited for again."""
-        deadline = monotonic() + LAST_WORDS_SECONDS
+        """Wait until all is written, as long as it goes on; not again for a stream that was found stalled."""
+        deadline = monotonic() + LAST_LINES_SECONDS
         with self._changed:
             written_bytes, since = self._written_bytes, monotonic()
             if self._stalled_at_bytes == written_bytes:
@@ -157,6 +138,8 @@ class QueuedWriter:
             return False
         return True
 
+
+LogWriter: TypeAlias = DirectWriter | QueuedWriter
 
 _writers: dict[int, QueuedWriter] = {}
 _lock = threading.Lock()

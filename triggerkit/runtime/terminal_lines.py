@@ -37,7 +37,7 @@ SHARD_SECONDS = 0.25
 """Shards are taken and let go together; this gathers them."""
 COUNTED = frozenset({"batch_done", "lease_taken", "lease_released", "shard_finished"})
 HANDLERS_OWN = frozenset({"handler_printed", "handler_logged"})
-"""A handler's own words keep their colours, and are no reason to write the counts before them."""
+"""A handler's own words keep their colours."""
 
 _RESET, _DIM = "\x1b[0m", "\x1b[2m"
 _TRIGGER_STYLES = tuple(f"\x1b[{number}m" for number in (36, 35, 34, 32, 33))
@@ -52,31 +52,8 @@ _BELOW = {"error_message": "", "hint": "fix: ", "show": "show: "}
 _LEFT_OUT = frozenset(
     {"timestamp", "trigger", "level", "message", "event", "app", "env", "worker", "exception"}
 )
-_SEQUENCE_NUMBERS = frozenset({"first_sequence_number", "last_sequence_number"})
-_FAILED = _SEQUENCE_NUMBERS | {
-    "outcome", "records", "done", "iterator_age_seconds", "shard", "request_id", "duration_seconds",
-}  # fmt: skip
-_STALLED = frozenset({"operation", "shard", "shards", "error_type"})
-_LEFT_OUT_OF: Mapping[str, frozenset[str]] = {
-    "handler_printed": frozenset({"shard", "request_id", "attempt", "stream"}),
-    "handler_logged": frozenset({"source", "shard", "request_id", "attempt", "logger"}),
-    "handler_failed": frozenset({"attempt", "shard", "request_id"}),
-    "batch_done": _SEQUENCE_NUMBERS | {"outcome"},
-    "batch_failed": _FAILED,
-    "batch_partly_failed": _FAILED | {"failed", "discarded", "invalid"},
-    "records_discarded": _FAILED | {"attempt", "condition"},
-    "will_retry": _STALLED,
-    "recovered": _STALLED | {"after"},
-    "waiting": _STALLED | {"waited_seconds", "cause", "ends_when"},
-    "blocked": _STALLED,
-    "draining": frozenset({"timeout_seconds"}),
-    "started": frozenset({"state"}),
-    "stopped": frozenset({"records_done", "records_discarded", "gaps", "log_lines_dropped"}),
-    "table_made": frozenset({"table", "key"}),
-    "state_created": frozenset({"state"}),
-    "state_empty": frozenset({"state"}),
-}
-"""Fields that the message of an event says, or that a person does not look for; JSON lines have them."""
+_OF_THE_CALL = frozenset({"source", "shard", "request_id", "attempt", "logger"})
+_OF_AN_ERROR = frozenset({"error_type", "error_message"})
 
 _Key: TypeAlias = tuple[str, str, str]
 """Trigger, event, and the position of shards that were taken."""
@@ -157,7 +134,7 @@ class TerminalLines:
                 now_seconds, clock, lambda key, _: key[0] == trigger and key[1] != "batch_done"
             )
         before: list[str] = []
-        if event not in HANDLERS_OWN:
+        if event != "handler_printed":  # no reason to end a count
             before = self._take(now_seconds, clock, lambda key, _: trigger in ("", key[0]))
         return [*before, *self._rendered(event, trigger, dict(entry))]
 
@@ -240,7 +217,8 @@ class TerminalLines:
                     entry |= {"error_type": None, "error_message": None}
             case "records_discarded":
                 self._tracebacks.pop(trigger, None)
-        yield self._line(entry)
+        is_sentence = "message" in entry and not self._everything
+        yield self._line(entry, only=_OF_AN_ERROR if is_sentence else None)
 
     def _opening(self, event: str, entry: Mapping[str, Any]) -> list[str]:
         match event:
@@ -272,8 +250,11 @@ class TerminalLines:
             self._console.print(renderable)
         return [line.rstrip() for line in captured.get().splitlines()]
 
-    def _line(self, entry: Mapping[str, Any]) -> str:
-        """Time, trigger, message, fields; below it long sentences and a traceback."""
+    def _line(self, entry: Mapping[str, Any], only: frozenset[str] | None = None) -> str:
+        """Time, trigger, message, fields; below it long sentences and a traceback.
+
+        `only`: of the fields these alone, since the message says the others.
+        """
         message = message_of(entry)
         if entry.get("event") in HANDLERS_OWN:
             message = safe_with_colours(message, colours=self._colours).replace("\n", f"\n{INDENT}")
@@ -281,7 +262,7 @@ class TerminalLines:
             message = safe_lines(message, INDENT)
         below = list(_below(entry))
         columns = {name: entry[name] for name in ("timestamp", "trigger", "level") if name in entry}
-        fields = dict(_shown_fields(entry, {name for name, _ in below}))
+        fields = dict(_fields(entry, {name for name, _ in below}, only=only))
         lines = {"exception": "\n".join(text for _, text in below)} if below else {}
         columns["message"] = f"{message} " if fields else message
         return self._renderer(None, "", {**columns, **fields, **lines})
@@ -343,15 +324,18 @@ def _below(entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "shown_records", f"{INDENT}{_as_option(one)}"
 
 
-def _shown_fields(entry: Mapping[str, Any], below: set[str]) -> Iterator[tuple[str, str]]:
-    names = [name for name in FIELD_ORDER if name in entry]
-    names += [name for name in entry if name not in FIELD_ORDER]
-    left_out = _LEFT_OUT | below | _LEFT_OUT_OF.get(str(entry.get("event")), frozenset())
+def _fields(
+    entry: Mapping[str, Any], below: set[str], only: frozenset[str] | None
+) -> Iterator[tuple[str, str]]:
+    left_out = _LEFT_OUT | below
     if entry.get("exception"):  # it ends with them
-        left_out |= {"error_type", "error_message"}
+        left_out |= _OF_AN_ERROR
+    if entry.get("event") == "handler_logged":
+        left_out |= _OF_THE_CALL
+    names = dict.fromkeys((*(name for name in FIELD_ORDER if name in entry), *entry))
     for name in names:
         value = entry[name]
-        if name in left_out or value is None:
+        if name in left_out or value is None or (only is not None and name not in only):
             continue
         if (name == "source" and "trigger" in entry) or (name == "attempt" and value == 1):
             continue
