@@ -98,7 +98,7 @@ async def with_store(settings: Settings, use: Callable[[LeaseStore], Awaitable[T
 
 async def count_leases(settings: Settings, store: LeaseStore, name: str) -> int:
     """How many leases trigger `name` has. Raises StateError: none."""
-    from triggerkit.runtime.orphans import known_triggers
+    from triggerkit.runtime.state_names import known_triggers
 
     leases = await store.read(f"{settings.namespace}:{name}:")
     if leases:

@@ -39,8 +39,8 @@ from triggerkit.runtime.colours import choose_colours
 from triggerkit.runtime.dev_tables import DevTable, Made, ensure_table, read_tables
 from triggerkit.runtime.local_plans import localized, tables_named
 from triggerkit.runtime.logs import get_logger
-from triggerkit.runtime.orphans import ANY_NAME
 from triggerkit.runtime.process import announce
+from triggerkit.runtime.state_names import ANY_NAME
 from triggerkit.runtime.worker import RunFlags, RunningWorker
 
 if TYPE_CHECKING:

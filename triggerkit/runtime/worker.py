@@ -16,7 +16,6 @@ from triggerkit.core.events import Observer, Started
 from triggerkit.core.snapshot import MappingSnapshot
 from triggerkit.invokers.calls import ShownRecords
 from triggerkit.ports import Clock, LeaseStore, Services, Source
-from triggerkit.runtime.adoption import Claim, adopt_former_rows, under_new_names
 from triggerkit.runtime.assembly import MappingParts, assemble
 from triggerkit.runtime.counts import Counts
 from triggerkit.runtime.engine import publish
@@ -26,8 +25,8 @@ from triggerkit.runtime.handlers import Handlers
 from triggerkit.runtime.listings import SharedListing
 from triggerkit.runtime.logs import get_logger
 from triggerkit.runtime.opening import CLOSE_SECONDS, Opened, Pools, open_adapters
-from triggerkit.runtime.orphans import Starting, known_triggers, refuse_orphans
 from triggerkit.runtime.starting import each_stream_once, prepare_patiently
+from triggerkit.runtime.state_names import Claim, Starting, compare_names
 from triggerkit.settings import MappingPlan, Settings
 
 log = get_logger()
@@ -159,22 +158,25 @@ class RunningWorker:
         self, state: str, store: LeaseStore, plans: list[MappingPlan], *, is_new: bool
     ) -> None:
         """Announce what is about to start anew, and refuse what would do so unnoticed."""
-        namespace = self._settings.namespace
+        settings, flags = self._settings, self._flags
         sources = [(plan.name, self._sources[plan.source_locator.text][0]) for plan in plans]
-        claims = frozenset(Claim(name, each.name, each.former_names) for name, each in sources)
-        names = frozenset((claim.trigger, claim.source) for claim in claims)
-        starting = Starting(self._settings.app, self._settings.env, state, names)
-        await adopt_former_rows(store, namespace, starting, claims)
-        known = under_new_names(await known_triggers(store, namespace), claims)
-        if not known:
-            what = "no state yet" if is_new else f"the state has nothing of app {namespace!r} yet"
+        starting = Starting(
+            app=settings.app,
+            env=settings.env,
+            namespace=settings.namespace,
+            state=state,
+            claims=frozenset(Claim(name, each.name, each.former_names) for name, each in sources),
+            declared=flags.declared_triggers | {plan.name for plan in settings.mappings},
+            accepted=flags.accept_orphaned,
+        )
+        if not await compare_names(store, starting):
+            nothing = f"the state has nothing of app {settings.namespace!r} yet"
+            what = "no state yet" if is_new else nothing
             log.info(
                 "state_created" if is_new else "state_empty",
                 state=state,
                 message=f"{what}: triggers start at their starting_position",
             )
-        declared = self._flags.declared_triggers | {plan.name for plan in self._settings.mappings}
-        refuse_orphans(known, starting, declared, self._flags.accept_orphaned)
 
     async def _prepare_source(self, text: str, source: Source) -> None:
         await prepare_patiently(source, text, self._clock, self._stop_asked)

@@ -18,14 +18,20 @@ from triggerkit.core.model import TRIM_HORIZON, Lease, LeaseKey, SessionId, Shar
 from triggerkit.errors import OrphanedStateError, StateError
 from triggerkit.lease_stores import memory
 from triggerkit.ports import LeaseStore, Services
-from triggerkit.runtime.adoption import Claim, adopt_former_rows, under_new_names
 from triggerkit.runtime.logs import LogSettings, configure_logging
-from triggerkit.runtime.orphans import Known, Starting, known_triggers, refuse_orphans
+from triggerkit.runtime.state_names import (
+    Claim,
+    Known,
+    Starting,
+    compare_names,
+    move_former_rows,
+    refuse_orphans,
+)
 from triggerkit.testing.contracts.lease_rig import InlineRun
 
 OLD = "dynamodb/orders/000000000000/us-east-1"
 NEW, OTHER = f"{OLD}/localhost_8000", f"{OLD}/localhost_9000"
-STARTING = Starting("shop", "prod", "sqlite:///state.db", frozenset())
+STARTING = Starting("shop", "prod", "shop@prod", "sqlite:///state.db", frozenset())
 
 
 def claim(trigger: str = "bill", source: str = NEW) -> Claim:
@@ -46,7 +52,7 @@ def open_store() -> LeaseStore:
 
 
 async def adopt(store: LeaseStore, *claims: Claim) -> None:
-    await adopt_former_rows(store, "shop@prod", STARTING, frozenset(claims))
+    await move_former_rows(store, replace(STARTING, claims=frozenset(claims)))
 
 
 async def keys(store: LeaseStore) -> list[str]:
@@ -139,7 +145,8 @@ def test_a2_rows_under_both_names_stop_the_start_until_the_older_are_put_aside()
 
 
 def test_a2_a_trigger_on_another_endpoint_than_before_is_said_to_begin_anew() -> None:
-    starting = replace(STARTING, mappings=frozenset({("bill", OTHER)}))
+    claims = frozenset({Claim("bill", OTHER)})
+    starting = replace(STARTING, claims=claims, declared=frozenset({"bill", "sell"}))
     for known, expected in (
         ({Known("bill", NEW)}, [("bill", OTHER, NEW)]),
         ({Known("bill", NEW), Known("bill", OTHER)}, []),
@@ -147,7 +154,7 @@ def test_a2_a_trigger_on_another_endpoint_than_before_is_said_to_begin_anew() ->
     ):
         stream = io.StringIO()
         restore = configure_logging(LogSettings(), stream)
-        refuse_orphans(frozenset(known), starting, frozenset({"bill", "sell"}), frozenset())
+        refuse_orphans(frozenset(known), starting)
         restore()
         told = [json.loads(line) for line in stream.getvalue().splitlines()]
         found = [(each["trigger"], each["source"], each["former_source"]) for each in told]
@@ -158,12 +165,9 @@ def test_a2_a_trigger_that_was_renamed_with_the_update_is_still_found() -> None:
     async def story() -> None:
         store = open_store()
         await store.create((row("bill", OLD),))
-        claims = frozenset({claim("charge")})
-        await adopt(store, *claims)
-        known = under_new_names(await known_triggers(store, "shop@prod"), claims)
-        assert known == {Known("bill", NEW)}
-        starting = replace(STARTING, mappings=frozenset({("charge", NEW)}))
+        claims, declared = frozenset({claim("charge")}), frozenset({"charge"})
+        starting = replace(STARTING, claims=claims, declared=declared)
         with pytest.raises(OrphanedStateError, match="'charge' on the same source is new"):
-            refuse_orphans(known, starting, frozenset({"charge"}), frozenset())
+            await compare_names(store, starting)
 
     use(story())
