@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from triggerkit.core.item_json import decoded, for_json, value_of
 from triggerkit.errors import ImageMismatchError, ImageNotInStream
-from triggerkit.invokers.images import StreamImages, decoded, for_json, value_of
+from triggerkit.invokers.images import StreamImages
 
 ARN = "arn:aws:dynamodb:eu-west-1:111111111111:table/orders/stream/2026"
 

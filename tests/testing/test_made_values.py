@@ -23,10 +23,9 @@ import pytest
 from pydantic import AfterValidator, AliasChoices, AliasPath, BaseModel, Field, TypeAdapter
 from typing_extensions import TypedDict
 
-from triggerkit.invokers.images import decoded
+from triggerkit.core.item_json import decoded, wire_item
 from triggerkit.testing.made_values import NotBuildableError, ValueMaker
 from triggerkit.testing.patterns import matching_text
-from triggerkit.testing.values import wire_item
 
 T = TypeVar("T")
 
@@ -190,7 +189,7 @@ def test_d1_a_seed_makes_the_same_under_any_hash_seed() -> None:
     script = (
         "from random import Random\nfrom pydantic import TypeAdapter\n"
         "from triggerkit.testing.made_values import ValueMaker\n"
-        "from triggerkit.testing.values import wire_item\n"
+        "from triggerkit.core.item_json import wire_item\n"
         "maker = ValueMaker(TypeAdapter(dict[str, set[str] | int]).core_schema)\n"
         "print([wire_item({'v': maker.make(Random(n))}, 'x') for n in range(20)])\n"
     )

@@ -16,11 +16,9 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final, TypeAlias
 
-from triggerkit.emulator.sizes import item_size_bytes
-from triggerkit.emulator.values import normalise_item, number, with_map_types
+from triggerkit.core.item_json import Wire, image_size_bytes, number_text, with_map_types
 from triggerkit.errors import UsageError
 
-Wire: TypeAlias = dict[str, Any]
 _Paths: TypeAlias = Sequence[tuple[str, str]]
 """As given, and what is left of it at this level."""
 
@@ -104,7 +102,7 @@ class Redactor:
                 change[name] = self._item(with_map_types(change[name]), self._paths())
         if "SizeBytes" in change:
             images = [change[name] for name in _IMAGES if change.get(name) is not None]
-            change["SizeBytes"] = sum(item_size_bytes(normalise_item(image)) for image in images)
+            change["SizeBytes"] = sum(map(image_size_bytes, images))
         return {**record, "dynamodb": change}
 
     def _paths(self) -> _Paths:
@@ -153,7 +151,7 @@ class Redactor:
     def _pseudonym(self, kind: str, content: str) -> str:
         match kind:
             case "N":
-                return _digits("N", self._hash("N", number(content)))
+                return _digits("N", self._hash("N", number_text(content)))
             case "B":
                 return base64.b64encode(self._hash("B", content)).decode() if content else ""
             case _:

@@ -11,10 +11,10 @@ import binascii
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
+from triggerkit.core.item_json import differences
 from triggerkit.core.safe_text import safe
 
 LONGEST_VALUE = 40
@@ -25,19 +25,8 @@ Part: TypeAlias = tuple[str, str]
 """Text, and the colour of it: a name of `_CODES`, or empty."""
 _CODES = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33}
 _EVENT_COLOURS = {"INSERT": "green", "MODIFY": "yellow", "REMOVE": "red"}
-_MISSING = object()
 _NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
 _NO_CLOCK = "--:--:--"
-
-
-@dataclass(frozen=True, slots=True)
-class Number:
-    """A number of DynamoDB, with the digits that it has there."""
-
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
 
 
 def digest(event: Mapping[str, Any], width: int | None, *, colours: bool = False) -> str:
@@ -56,60 +45,51 @@ def digest(event: Mapping[str, Any], width: int | None, *, colours: bool = False
     return "".join(_painted(text, colour) if colours else text for text, colour in kept)
 
 
-def plain(value: Any) -> Any:
-    """A value of DynamoDB JSON without its type letters; a number is a `Number`."""
-    match value:
-        case {"N": number}:
-            return _number(number)
-        case {"NS": list() as numbers}:
-            return [_number(one) for one in numbers]
-        case {"M": Mapping() as fields}:
-            return {name: plain(inner) for name, inner in fields.items()}
-        case {"L": list() as items}:
-            return [plain(inner) for inner in items]
-        case {"NULL": _}:
-            return None
-        case {**only} if len(only) == 1:
-            return next(iter(only.values()))
-        case _:
-            return value
-
-
-def differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, str, str]]:
-    """Path, old and new text of everything that differs; into maps, not into lists."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for name in {**old, **new}:
-            below = f"{path}.{name}" if path else name
-            yield from differences(old.get(name, _MISSING), new.get(name, _MISSING), below)
-    elif old is _MISSING or new is _MISSING or old != new:
-        before, after = _or_absent(old), _or_absent(new)
-        if before == after and not isinstance(old, Mapping):  # another type: "1" became 1
-            before, after = (_cut(json_text(one), LONGEST_VALUE) for one in (old, new))
-        yield path, before, after
+def plain_text(value: Any) -> str:
+    """A value of DynamoDB JSON without its type letters; text itself has no quotes."""
+    text = next(iter(value.values())) if isinstance(value, Mapping) and len(value) == 1 else value
+    return text if isinstance(text, str) else json_text(value)
 
 
 def shown(value: Any) -> str:
-    """A value as short text; text itself has no quotes."""
-    return _cut(value if isinstance(value, str) else json_text(value), LONGEST_VALUE)
+    """The same, not longer than a line can have."""
+    return _cut(plain_text(value), LONGEST_VALUE)
 
 
 def json_text(value: Any) -> str:
-    """A value of `plain` as JSON, numbers with all their digits."""
+    """A value of DynamoDB JSON as JSON without its type letters; numbers keep all their digits."""
     match value:
-        case Number(text=text):
-            return text
-        case Mapping():
-            members = (f"{json_text(str(name))}: {json_text(one)}" for name, one in value.items())
+        case {"N": number}:
+            return _number_text(number)
+        case {"NS": list() as numbers}:
+            return f"[{', '.join(map(_number_text, numbers))}]"
+        case {"M": Mapping() as fields}:
+            members = (f"{_dumped(str(name))}: {json_text(one)}" for name, one in fields.items())
             return f"{{{', '.join(members)}}}"
-        case list():
-            return f"[{', '.join(map(json_text, value))}]"
+        case {"L": list() as items}:
+            return f"[{', '.join(map(json_text, items))}]"
+        case {"NULL": _}:
+            return "null"
+        case {**only} if len(only) == 1:
+            return _dumped(next(iter(only.values())))
         case _:
-            return json.dumps(value, ensure_ascii=False, default=str)
+            return _dumped(value)
 
 
-def _number(value: Any) -> Any:
+def _number_text(value: Any) -> str:
     text = str(value)
-    return Number(text) if _NUMBER.fullmatch(text) else value
+    return text if _NUMBER.fullmatch(text) else _dumped(value)
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    try:
+        return list(differences(old, new))
+    except (AttributeError, TypeError, ValueError, ArithmeticError):  # no attribute values
+        return [(name, old.get(name), new.get(name)) for name in {**old, **new}]
 
 
 def _change(event: Mapping[str, Any]) -> list[Part]:
@@ -118,10 +98,7 @@ def _change(event: Mapping[str, Any]) -> list[Part]:
         return [(json.dumps(event), "")]
     name = str(event.get("eventName", ""))
     images = (change.get("NewImage"), change.get("OldImage"), change.get("Keys"))
-    new, old, keys = (
-        {name: plain(value) for name, value in image.items()} if isinstance(image, Mapping) else {}
-        for image in images
-    )
+    new, old, keys = (image if isinstance(image, Mapping) else {} for image in images)
     parts: list[Part] = [
         (_clock(change.get("ApproximateCreationDateTime")), "dim"),
         ("  ", ""),
@@ -131,7 +108,10 @@ def _change(event: Mapping[str, Any]) -> list[Part]:
         parts += [(" by TTL", "red")]
     parts += _gap(list(_fields(keys, "bold")))
     if new and old:
-        for path, before, after in differences(old, new):
+        for path, *sides in _differences(old, new):
+            before, after = (ABSENT if one is None else shown(one) for one in sides)
+            if before == after:  # another type: "1" became 1
+                before, after = (_cut(json_text(one), LONGEST_VALUE) for one in sides)
             parts += _gap(
                 [(f"{path}: ", "dim"), (before, "red"), (" -> ", "dim"), (after, "green")]
             )
@@ -177,10 +157,6 @@ def _fields(item: Mapping[str, Any], colour: str) -> Iterator[Part]:
     for number, (name, value) in enumerate(item.items()):
         yield f"{' ' if number else ''}{name}=", "dim"
         yield shown(value), colour
-
-
-def _or_absent(value: Any) -> str:
-    return ABSENT if value is _MISSING else shown(value)
 
 
 def _cut_parts(parts: list[Part], width: int) -> list[Part]:

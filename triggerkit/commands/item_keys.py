@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from triggerkit.commands.digest import plain
+from triggerkit.commands.digest import plain_text
 from triggerkit.runtime.item_json import Item, read_item, same_item, to_wire
 
 
@@ -27,7 +27,7 @@ class SoughtKey:
         if not isinstance(keys, Mapping):
             return False
         if self.attributes is None:
-            return any(str(plain(value)) == self.text for value in keys.values())
+            return any(plain_text(value) == self.text for value in keys.values())
         return all(
             name in keys and same_item({name: value}, {name: keys[name]})
             for name, value in to_wire(self.attributes).items()

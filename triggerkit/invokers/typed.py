@@ -15,9 +15,10 @@ from typing import Any, TypeAlias
 import msgspec
 
 from triggerkit.core.changes import Batch, Change, EventName, Inserted, Modified, Removed
+from triggerkit.core.item_json import decoded
 from triggerkit.errors import ImageMismatchError
 from triggerkit.invokers.annotations import HandlerAnnotation, Unit
-from triggerkit.invokers.images import StreamImages, decoded
+from triggerkit.invokers.images import StreamImages
 from triggerkit.invokers.models import Reader, reader_of
 from triggerkit.ports import Invocation
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import IO, Any, Final, TypeAlias
 
+from triggerkit.core.item_json import equal, wire_value
 from triggerkit.errors import UsageError
 from triggerkit.files import (
     DOCUMENT_BYTES,
@@ -103,7 +104,7 @@ def to_item(value: object, what: str) -> Item:
         shown = "an empty object" if value == {} else f"a JSON {_kind(value)}"
         raise UsageError(f"{what} is {shown}, not an item", hint=_HINT)
     typed = all(_is_typed(attribute) for attribute in value.values())
-    read: Callable[[Any, str], dict[str, Any]] = _typed_value if typed else _plain_value
+    read: Callable[[Any, str], dict[str, Any]] = _typed_value if typed else wire_value
     return {name: read(inner, f"{what}: {name}") for name, inner in value.items()}
 
 
@@ -114,7 +115,7 @@ def to_wire(item: Mapping[str, Any]) -> dict[str, Any]:
 
 def same_item(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two items are equal for DynamoDB: `1` is `1.0`, and sets have no order."""
-    return _comparable({"M": one}) == _comparable({"M": other})
+    return equal({"M": to_wire(one)}, {"M": to_wire(other)})
 
 
 def _parsed(text: str, what: str) -> object:
@@ -226,42 +227,6 @@ def _wire_value(value: Mapping[str, Any]) -> dict[str, Any]:
             return {"BS": [base64.b64encode(one).decode() for one in inner]}
         case _:
             return {letter: inner}
-
-
-def _comparable(value: Mapping[str, Any]) -> object:
-    ((letter, inner),) = value.items()
-    match letter:
-        case "M":
-            return {name: _comparable(one) for name, one in inner.items()}
-        case "L":
-            return [_comparable(one) for one in inner]
-        case "N":
-            return (letter, Decimal(inner))
-        case "NS":
-            return (letter, frozenset(map(Decimal, inner)))
-        case "SS" | "BS":
-            return (letter, frozenset(inner))
-        case _:
-            return (letter, inner)
-
-
-# --- plain JSON ---------------------------------------------------------------------------------
-
-
-def _plain_value(value: Any, what: str) -> dict[str, Any]:
-    match value:
-        case str():
-            return {"S": value}
-        case bool():
-            return {"BOOL": value}
-        case Decimal():
-            return {"N": str(value)}
-        case None:
-            return {"NULL": True}
-        case list():
-            return {"L": [_plain_value(one, f"{what}[{n}]") for n, one in enumerate(value)]}
-        case _:
-            return {"M": {name: _plain_value(one, f"{what}.{name}") for name, one in value.items()}}
 
 
 def _kind(value: object) -> str:

@@ -7,14 +7,15 @@ import functools
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any, overload
 
 from triggerkit.core.changes import Batch
+from triggerkit.core.item_json import Wire, value_of
 from triggerkit.core.outcome import Outcome
 from triggerkit.handlers import is_async
 from triggerkit.invokers.endings import fault_of
 from triggerkit.testing.raised import Raised, failures_in, together, traceback_of
-from triggerkit.testing.values import shown_key
 
 
 class SimulatedFailure(Exception):  # noqa: N818 - what a handler would raise, no error of ours
@@ -199,3 +200,18 @@ def _records_of(argument: Any) -> tuple[Mapping[str, Any], ...]:
             return tuple(argument["Records"])
         case _:
             return (argument.raw,)
+
+
+def shown_key(wire: Mapping[str, Wire], names: Sequence[str] = ()) -> object:
+    """A key as tests compare it: the value itself, or a tuple where there is a sort key.
+
+    `names` is the order, partition key first; as given unless told. Whole numbers are int.
+    """
+    values = tuple(_plain(value_of(wire[name])) for name in names or wire)
+    return values[0] if len(values) == 1 else values
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Decimal) and value == value.to_integral_value():
+        return int(value)
+    return value

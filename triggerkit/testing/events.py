@@ -13,14 +13,14 @@ from datetime import UTC, datetime
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from triggerkit.core.changes import Differences, Inserted, Modified, Removed
+from triggerkit.core.item_json import decoded, wire_item
 from triggerkit.emulator import Emulator, EmulatorError
 from triggerkit.errors import UsageError
 from triggerkit.invokers.context import InvocationContext
-from triggerkit.invokers.images import StreamImages, decoded
+from triggerkit.invokers.images import StreamImages
 from triggerkit.runtime.dev_tables import DevTable
 from triggerkit.sources.dynamodb.change_events import to_event
 from triggerkit.testing.clock import VirtualClock
-from triggerkit.testing.values import wire_item
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -15,7 +15,7 @@ from typing import Any
 from triggerkit.core.model import Batch, Gap, Position, PositionKind, Record
 from triggerkit.core.outcome import Outcome, PartlyFailed, RecordsEnded, Succeeded
 from triggerkit.emulator import Emulator, EmulatorError
-from triggerkit.testing.values import shown_key
+from triggerkit.testing.calls import shown_key
 
 _WRITES = ("PutItem", "DeleteItem", "UpdateItem", "BatchWriteItem", "TransactWriteItems")
 

@@ -12,12 +12,11 @@ from random import Random
 from typing import Any, TypeAlias
 
 from triggerkit.core.changes import Item
+from triggerkit.core.item_json import decoded, wire_item
 from triggerkit.errors import UsageError
-from triggerkit.invokers.images import decoded
 from triggerkit.invokers.models import Reader, adapter_of, name_of, reader_of
 from triggerkit.settings import MappingPlan
 from triggerkit.testing.made_values import NotBuildableError, ValueMaker
-from triggerkit.testing.values import wire_item
 
 Keys: TypeAlias = Sequence[tuple[str, str]]
 """Name and type of each key attribute, partition key first."""

@@ -6,13 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from triggerkit.core.item_json import decoded, wire_item
 from triggerkit.emulator import Emulator, EmulatorError
 from triggerkit.errors import UsageError
-from triggerkit.invokers.images import decoded
 from triggerkit.runtime.dev_tables import DevTable, read_key
 from triggerkit.runtime.item_json import to_wire
 from triggerkit.testing.ledger import Ledger
-from triggerkit.testing.values import wire_item
 
 
 class SimulatedTable:
