@@ -21,6 +21,7 @@ ENTRY_POINTS = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project
 SERVICES = re.compile(r"dynamodb|kinesis|\bsqs\b|\bsns\b|\bs3\b|sqlite", re.IGNORECASE)
 SERVICES_IN_THE_CORE = {
     "changes": "the principal of a deletion by Time to Live, which is in the record",
+    "item_json": "the form of items that architecture 2 puts there, and what is wrong with one",
     "locators": "an example in a hint",
 }
 """Modules of the core that may name a service, with the reason."""
