@@ -68,6 +68,11 @@ class TriggerkitError(Exception):
         self.hint = hint
 
 
+def error_code(error: BaseException) -> str:
+    """The stable code of an error of ours; the name of the class of any other."""
+    return error.code if isinstance(error, TriggerkitError) else type(error).__name__
+
+
 class InternalError(TriggerkitError):
     """A fault of triggerkit: a broken invariant. The process stops rather than limp."""
 

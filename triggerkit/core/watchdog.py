@@ -1,15 +1,13 @@
 """Reports what does not move although something is expected (decision 8b).
 
-Two kinds of things are watched. A *call* is expected to be answered: it is watched from the moment it is
-decided until it has succeeded, however often it fails in between. A *condition*, such as a parent that no
-listing shows, is seen by the coordinator in each survey and watched for as long as it lasts. What lasts for 30 s
-gives a `Waiting` event, again after growing intervals, and a `MovedAgain` when it is over. A call of a handler
-may take its time: it is reported after its timeout, or after five minutes.
+Two kinds of things are watched. A *call* is watched from its decision until it has succeeded, however often it
+fails in between. A *condition*, such as a parent that no listing shows, is found by the coordinator in each survey
+and watched for as long as it lasts. What lasts for 30 s gives a `Waiting` event, again after growing intervals, and
+a `MovedAgain` when it is over. The call of a handler is reported after its timeout, or after five minutes.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias, assert_never
@@ -52,6 +50,7 @@ from triggerkit.errors import (
     ListingUnusableError,
     StateError,
     TriggerkitError,
+    error_code,
 )
 
 NEVER = float("inf")
@@ -87,10 +86,9 @@ def condition(cause: WaitCause, shard: ShardId | None = None) -> Subject:
 
 @dataclass(slots=True)
 class _Watched:
-    """One thing that has not moved yet; times are monotonic, `since_service_seconds` is not."""
+    """One thing that has not moved yet."""
 
-    since_seconds: float
-    since_service_seconds: float
+    since: Now
     decision: Decision | MembershipDecision | None = None
     """The call, as it was made last; None for a condition."""
     detail: str = ""
@@ -100,10 +98,8 @@ class _Watched:
 
 @dataclass(slots=True)
 class _Group:
-    """Things that stopped moving together and are reported as one; those in `left` still wait."""
+    """Things that stopped moving together and are reported as one."""
 
-    everything: dict[Subject, _Watched]
-    left: dict[Subject, _Watched]
     key: object
     """Things with the same key are reported together."""
     blocked: bool
@@ -111,6 +107,8 @@ class _Group:
     report_at_seconds: float
     interval_seconds: float
     reports: int = 0
+    left: dict[Subject, _Watched] = field(default_factory=dict)
+    """Those that still wait."""
     moved: dict[Subject, _Watched] = field(default_factory=dict)
     """Those that go on already, which is said once nothing is left."""
 
@@ -130,8 +128,8 @@ class Watchdog:
             else call_timeout_seconds + STALL_SECONDS
         )
         # in the order in which they began, so that the first is the first to be due
-        self._calls: OrderedDict[Subject, _Watched] = OrderedDict()
-        self._others: OrderedDict[Subject, _Watched] = OrderedDict()
+        self._calls: dict[Subject, _Watched] = {}
+        self._others: dict[Subject, _Watched] = {}
         self._conditions: set[Subject] = set()
         self._groups: list[_Group] = []  # of what is reported and still waits
         self._group_of: dict[Subject, _Group] = {}
@@ -145,37 +143,37 @@ class Watchdog:
         """When something is due to be reported (monotonic)."""
         at = min((group.report_at_seconds for group in self._groups), default=NEVER)
         if self._others:
-            at = min(at, _first(self._others).since_seconds + STALL_SECONDS + GATHER_SECONDS)
+            at = min(at, _first_seconds(self._others) + STALL_SECONDS + GATHER_SECONDS)
         if self._calls:
             at = min(at, self._call_due_seconds)
         return at
 
-    def excuse(self, wished_at_seconds: float, now: Now) -> None:
-        """Leave out the time in which the process stood still: nothing could move, and nothing could be seen.
+    def excuse(self, wake_at_seconds: float, now: Now) -> None:
+        """Leave out the time in which the process stood still: nothing could move.
 
-        `wished_at_seconds` is when the machine wished to be woken; the engine is never late by itself.
+        `wake_at_seconds` is when the machine asked to be woken; the engine is never late by itself.
         """
-        late_seconds = now.monotonic_seconds - wished_at_seconds
+        late_seconds = now.monotonic_seconds - wake_at_seconds
         if late_seconds < STANDSTILL_SECONDS:
             return
         in_groups = [watched for group in self._groups for watched in group.left.values()]
         for watched in (*self._calls.values(), *self._others.values(), *in_groups):
-            late = min(late_seconds, now.monotonic_seconds - watched.since_seconds)
-            watched.since_seconds += late
-            watched.since_service_seconds += late
+            since = watched.since
+            late = min(late_seconds, now.monotonic_seconds - since.monotonic_seconds)
+            watched.since = Now(since.monotonic_seconds + late, since.service_seconds + late)
         for group in self._groups:
             group.opened_seconds += late_seconds
             group.report_at_seconds += late_seconds
         self._turn_seconds += late_seconds
 
     def began(self, decision: Decision | MembershipDecision, now: Now) -> None:
-        """A decision was made; if the same one failed before, it is still the same wait."""
+        """A decision was made; if the same one failed before, the wait goes on."""
         subject = subject_of(decision)
         if subject is None:
             return
         watched = self._find(subject)
         if watched is None:
-            watched = _Watched(now.monotonic_seconds, now.service_seconds)
+            watched = _Watched(now)
             self._queue_of(subject)[subject] = watched
         watched.decision = decision
 
@@ -229,16 +227,15 @@ class Watchdog:
         if subject in self._calls:  # it is not the handler that takes its time
             self._give_turn(subject, now)
             del self._calls[subject]
-            watched.since_seconds = now.monotonic_seconds
-            watched.since_service_seconds = now.service_seconds
+            watched.since = now
             self._others[subject] = watched
 
     def block(self, subject: Subject, error: Exception, now: Now) -> None:
-        """Waiting will not help `subject`: say so at once, and again after growing intervals."""
+        """Waiting will not help `subject`: report it at once, and again after growing intervals."""
         group = self._group_of.get(subject)
-        watched = self._find(subject) or _Watched(now.monotonic_seconds, now.service_seconds)
+        watched = self._find(subject) or _Watched(now)
         watched.error = error
-        key = (subject.operation, subject.cause, _code(error))
+        key = (subject.operation, subject.cause, error_code(error))
         if group is not None and group.blocked and group.key == key:
             return
         self.drop(subject, now)
@@ -247,12 +244,12 @@ class Watchdog:
             self._report({subject: watched}, key, BLOCKED_RETRY_SECONDS, now, blocked=True)
             return
         self._join(same, {subject: watched})
-        # the first is told at once, those that join it together a moment later
+        # the first is reported at once, those that join it together a moment later
         at_seconds = now.monotonic_seconds + GATHER_SECONDS
         same.report_at_seconds = min(same.report_at_seconds, at_seconds)
 
     def observe(self, conditions: Mapping[Subject, str], now: Now) -> None:
-        """These conditions hold at present, each with what is known of it; the others are over."""
+        """These conditions hold at present, each with its details; the others are over."""
         for subject in self._conditions - conditions.keys():
             self.ended(subject, now)
         for subject, detail in conditions.items():
@@ -262,7 +259,7 @@ class Watchdog:
         """This condition holds at present."""
         watched = self._find(subject)
         if watched is None:
-            watched = _Watched(now.monotonic_seconds, now.service_seconds)
+            watched = _Watched(now)
             self._others[subject] = watched
             self._conditions.add(subject)
         watched.detail = detail
@@ -285,13 +282,13 @@ class Watchdog:
                 self._close(group, now)
 
     def _close(self, group: _Group, now: Now) -> None:
-        """Nothing of the group waits any more; say so of what goes on, unless nothing was said before."""
+        """Nothing of the group waits any more; report what goes on, if it was reported before."""
         self._groups.remove(group)
         if group.moved and (group.reports or any(e.failures for e in group.moved.values())):
             self._moved(group.moved, now, reported=group.reports > 0)
 
     def narrow_to_stop(self, now: Now) -> None:
-        """The mapping lets its shards go: only what that waits for matters now."""
+        """The mapping releases its shards: only what the stop waits for matters now."""
         for subject in [*self._others, *self._group_of]:
             if subject.operation not in _OF_A_STOP:
                 self._conditions.discard(subject)
@@ -300,7 +297,7 @@ class Watchdog:
     def report_due(self, now: Now) -> None:
         """Emit a `Waiting` for everything whose time has come; what stopped together is one event."""
         if self._others:
-            due_at = _first(self._others).since_seconds + STALL_SECONDS + GATHER_SECONDS
+            due_at = _first_seconds(self._others) + STALL_SECONDS + GATHER_SECONDS
             if due_at <= now.monotonic_seconds:
                 self._report_queue(self._others, STALL_SECONDS, now)
         if self._calls and self._call_due_seconds <= now.monotonic_seconds:
@@ -314,15 +311,14 @@ class Watchdog:
     @property
     def _call_due_seconds(self) -> float:
         """Handlers are called in turn: the oldest call may have begun when the one before it ended."""
-        since_seconds = max(_first(self._calls).since_seconds, self._turn_seconds)
-        return since_seconds + self._call_limit_seconds
+        return max(_first_seconds(self._calls), self._turn_seconds) + self._call_limit_seconds
 
     def _give_turn(self, subject: Subject, now: Now) -> None:
         is_oldest = bool(self._calls) and next(iter(self._calls)) == subject
         if is_oldest or (subject.operation is Operation.INVOKE and subject in self._group_of):
             self._turn_seconds = now.monotonic_seconds
 
-    def _queue_of(self, subject: Subject) -> OrderedDict[Subject, _Watched]:
+    def _queue_of(self, subject: Subject) -> dict[Subject, _Watched]:
         return self._calls if subject.operation is Operation.INVOKE else self._others
 
     def _find(self, subject: Subject) -> _Watched | None:
@@ -347,13 +343,11 @@ class Watchdog:
             self.hold(subject, "", now)  # no survey has shown it yet
         return subject if subject in self._conditions else None
 
-    def _report_queue(
-        self, queue: OrderedDict[Subject, _Watched], limit_seconds: float, now: Now
-    ) -> None:
+    def _report_queue(self, queue: dict[Subject, _Watched], limit_seconds: float, now: Now) -> None:
         due: dict[object, dict[Subject, _Watched]] = {}
         while queue:
             subject, watched = next(iter(queue.items()))
-            if watched.since_seconds + limit_seconds > now.monotonic_seconds:
+            if watched.since.monotonic_seconds + limit_seconds > now.monotonic_seconds:
                 break
             del queue[subject]
             due.setdefault(_key_of(_cause_of(subject, watched)), {})[subject] = watched
@@ -372,7 +366,6 @@ class Watchdog:
         return together or key is WaitCause.HANDLER  # the others wait for their turn
 
     def _join(self, group: _Group, members: Mapping[Subject, _Watched]) -> None:
-        group.everything.update(members)
         group.left.update(members)
         for subject in members:
             self._group_of[subject] = group
@@ -387,13 +380,13 @@ class Watchdog:
         blocked: bool = False,
     ) -> None:
         at_seconds = now.monotonic_seconds
-        group = _Group({}, {}, key, blocked, at_seconds, at_seconds, interval_seconds)
+        group = _Group(key, blocked, at_seconds, at_seconds, interval_seconds)
         self._groups.append(group)
         self._join(group, stalled)
         self._report_group(group, now)
 
     def _report_group(self, group: _Group, now: Now) -> None:
-        """Say it, and say it again after twice the time."""
+        """Report it, and again after twice the time."""
         subject, watched = next(iter(group.left.items()))
         cause = _cause_of(subject, watched)
         if self.lease_store_is_reported and cause is WaitCause.LEASE_STORE:
@@ -422,8 +415,8 @@ class Watchdog:
                 shards=_shards(group.left),
                 operation=subject.operation,
                 cause=cause,
-                since_seconds=watched.since_service_seconds,
-                waited_seconds=now.monotonic_seconds - watched.since_seconds,
+                since_seconds=watched.since.service_seconds,
+                waited_seconds=now.monotonic_seconds - watched.since.monotonic_seconds,
                 detail=_detail_of(subject.operation, watched),
                 ends_when=_ENDS_WHEN[cause],
                 error=watched.error,
@@ -432,7 +425,7 @@ class Watchdog:
         )
 
     def _moved(self, subjects: Mapping[Subject, _Watched], now: Now, *, reported: bool) -> None:
-        since_seconds = min(each.since_seconds for each in subjects.values())
+        since_seconds = min(each.since.monotonic_seconds for each in subjects.values())
         first, watched = next(iter(subjects.items()))
         operation = first.operation
         if operation is None and watched.decision is not None:
@@ -448,8 +441,8 @@ class Watchdog:
         )
 
 
-def _first(queue: OrderedDict[Subject, _Watched]) -> _Watched:
-    return next(iter(queue.values()))
+def _first_seconds(queue: dict[Subject, _Watched]) -> float:
+    return next(iter(queue.values())).since.monotonic_seconds
 
 
 def _shards(subjects: Iterable[Subject]) -> tuple[ShardId, ...]:
@@ -570,7 +563,3 @@ def _detail_of(operation: Operation | None, watched: _Watched) -> str:
             return f"call {request_id} of {counted(len(batch), 'record')} has not returned"
         case _:
             return f"{operation.value if operation else 'a call'} has not been answered"
-
-
-def _code(error: Exception) -> str:
-    return error.code if isinstance(error, TriggerkitError) else type(error).__name__

@@ -20,7 +20,7 @@ from triggerkit.core.outcome import (
     Succeeded,
 )
 from triggerkit.core.words import counted, in_time, short_name
-from triggerkit.errors import TriggerkitError
+from triggerkit.errors import TriggerkitError, error_code
 from triggerkit.ports import Clock
 from triggerkit.runtime.logs import get_logger
 from triggerkit.runtime.repeated_failures import RepeatedFailures
@@ -155,7 +155,7 @@ class EventLog:
         match event:
             case events.CallFailed(shard=shard, error=error):
                 now_seconds = self._clock.now().monotonic_seconds
-                count = self._failures.failed(operation, shard, _code(error), now_seconds)
+                count = self._failures.failed(operation, shard, error_code(error), now_seconds)
                 shards = (shard,) if shard else ()
                 if count:
                     log.warning(
@@ -184,7 +184,7 @@ class EventLog:
 def _log_stall(event: events.Waiting | events.Blocked) -> None:
     shards, error = event.shards, event.error
     fields = _call(event, shards, len(shards))
-    code = {"error_type": _code(error)} if error is not None else {}
+    code = {"error_type": error_code(error)} if error is not None else {}
     match event:
         case events.Waiting():
             hint = error.hint if isinstance(error, TriggerkitError) else ""
@@ -362,15 +362,11 @@ def _shards(shards: tuple[ShardId, ...], count: int) -> str:
     return counted(count, "shard") if count > 1 else f"shard {short_name(shard_name(shards[0]))}"
 
 
-def _code(error: Exception) -> str:
-    return error.code if isinstance(error, TriggerkitError) else type(error).__name__
-
-
 def _error(error: Exception) -> Fields:
     """A fault of an adapter itself is shown with its traceback."""
     known = isinstance(error, TriggerkitError)
     return {
-        "error_type": _code(error),
+        "error_type": error_code(error),
         "error_message": str(error),
         "hint": error.hint if isinstance(error, TriggerkitError) else "",
         "exc_info": None if known else error,
