@@ -131,6 +131,8 @@ class KilledWorker:
     endpoint_url: str
     lanes: int
     batch_size: int
+    checkpoint_interval_seconds: float | None = 0.0
+    """None for the default."""
     kills: int = 0
     behind: list[int] = field(default_factory=list)
     """At each kill: changes delivered behind the confirmed checkpoint; one shard only."""
@@ -157,6 +159,11 @@ class KilledWorker:
             *("--set", f"note.parallelization_factor={self.lanes}"),
             *("--set", f"note.batch_size={self.batch_size}"),
         ]
+        if self.checkpoint_interval_seconds is not None:
+            command += [
+                "--set",
+                f"note.checkpoint_interval_seconds={self.checkpoint_interval_seconds}",
+            ]
         environ = os.environ | {
             "AWS_ENDPOINT_URL": self.endpoint_url,
             "AWS_ACCESS_KEY_ID": "x",

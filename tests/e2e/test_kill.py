@@ -93,16 +93,19 @@ def test_kill_9_loses_nothing_while_shards_roll_and_split(tmp_path: Path) -> Non
             KilledWorker(tmp_path, f"lanes-{lanes}", server.endpoint_url, lanes, BATCH_SIZE)
             for lanes in (1, 10)
         ]
+        rarely = KilledWorker(tmp_path, "rarely", server.endpoint_url, 1, BATCH_SIZE, None)
         over = threading.Event()
         reshaping = threading.Thread(target=reshape, args=(emulator, over), daemon=True)
         reshaping.start()
         try:
-            play(killed, writers)
+            play([*killed, rarely], writers)
         finally:
             over.set()
             reshaping.join()
         for worker in killed:
             check(worker, writers, MOST_OPEN_SHARDS * 2 * worker.lanes * BATCH_SIZE)
+        # with the default interval a kill repeats what was done in a time: no number of records bounds that
+        check_book(rarely.lines(), writers.expected, SEED)
 
 
 def reshape(emulator: Emulator, over: threading.Event) -> None:

@@ -49,3 +49,21 @@ def test_f1_a_kill_during_a_retry_repeats_all_that_other_lanes_did_since_it_bega
     done, again = killed(lanes=LANES, retries=True)
     assert done > LANES * BATCH_SIZE, "the other lanes went on beyond the usual room"
     assert again == done
+
+
+def test_f1_a_kill_repeats_what_was_done_since_the_last_save_and_no_more() -> None:
+    handlers = Triggers("shop")
+
+    @handlers.on("dynamodb://orders", checkpoint_interval_seconds=10)
+    def bill(event: Any, context: Any) -> None:
+        pass
+
+    with Simulation(handlers, seed=7) as sim:
+        for number in range(35):
+            sim.table("orders").put(id=str(number))
+            sim.advance(1)
+        sim.crash(0, restart_after_seconds=1)
+        sim.advance(30)
+        sim.run_until_idle()
+        assert not sim.lost
+        assert 1 <= len(sim.duplicates) <= 11

@@ -149,7 +149,11 @@ class MappingOptions(BaseModel):  # type: ignore[explicit-any]  # pydantic's own
         description="seconds between two reads of a shard that had no records for 10 s, 0.25 to 300",
     )
     checkpoint_interval_seconds: Seconds | None = Field(
-        None, ge=0, le=300, description="least seconds between two saves of one shard, 0 to 300"
+        None,
+        ge=0,
+        le=300,
+        description="least seconds between two saves of one shard, 0 (after each batch) to 300; "
+        "the default is the state's own",
     )
 
     @model_validator(mode="after")

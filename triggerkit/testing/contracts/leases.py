@@ -41,8 +41,8 @@ class CreatingAndReading:
         # the rig has prepared it once
         assert run(rig.open().prepare()) is False
 
-    def test_every_batch_may_be_saved(self, rig: LeaseStoreRig) -> None:
-        assert rig.open().checkpoint_interval_seconds == 0.0
+    def test_saves_are_a_second_apart_at_most(self, rig: LeaseStoreRig) -> None:
+        assert 0.0 <= rig.open().checkpoint_interval_seconds <= 1.0
 
     STARTS = (
         TRIM_HORIZON,
