@@ -77,6 +77,12 @@ class Configuration:
     notes: tuple[str, ...] = ()
 
     @property
+    def prefix(self) -> str:
+        """What stands before the name of a table in the file: `tool.triggerkit.`, or nothing."""
+        in_project = self.path is None or self.path.name == "pyproject.toml"
+        return "tool.triggerkit." if in_project else ""
+
+    @property
     def target(self) -> str | None:
         """TARGET when the command line names none."""
         return self.scalars.target

@@ -12,7 +12,7 @@ from cli.stage import Endpoint, endpoint_of_dev
 from click.testing import CliRunner
 from e2e.harness import CommandServer, Place, serving
 
-from triggerkit.cli.fault_verbs import DAMAGES, FAULTS
+from triggerkit.cli.fault import DAMAGES, FAULTS
 from triggerkit.cli.main import cli
 from triggerkit.emulator import Damage, EmulatorError
 from triggerkit.emulator.control import VERBS
@@ -42,7 +42,7 @@ def test_expire_and_throttle_and_ttl_say_what_they_did(endpoint: Endpoint) -> No
     assert endpoint.place.run("fault", "expire").stdout.startswith("expired all shard iterators")
     assert endpoint.emulator.faults.iterator_generation == before + 1
     done = endpoint.place.run("fault", "throttle", "--times", "2")
-    assert done.stdout == "the next 2 calls of GetRecords are throttled\n"
+    assert done.stdout == "calls of GetRecords to be throttled: 2\n"
     assert endpoint.emulator.faults.calls.error("GetRecords") is not None
     endpoint.emulator.call("PutItem", {"TableName": "orders", "Item": {"id": {"S": "1"}}})
     done = endpoint.place.run("fault", "ttl", "orders", '{"id": "1"}')
@@ -135,17 +135,17 @@ def test_each_plan_says_what_will_happen_and_clear_ends_it(shared: Endpoint) -> 
         )
     ]
     assert said == [
-        "the next 5 calls of GetRecords are throttled",
-        "the next answer of UpdateItem: reset",
-        "every answer of GetRecords: 0.5 s late",
-        "the next 2 answers of PutItem: 3 s late",
-        "the next read: no records",
-        "the next page: 2 records come again",
+        "calls of GetRecords to be throttled: 5",
+        "answers of UpdateItem to be reset: 1",
+        "answers of GetRecords to be 0.5 s late: all",
+        "answers of PutItem to be 3 s late: 2",
+        "reads to be answered without records: 1",
+        "pages to begin with 2 records of the page before: 1",
         "records can be read 2 s after they were written",
         f"no listing shows {shard}",
         f"listings show {shard} again",
         "shards are listed 1 s after they were made",
-        "the next 3 listings: as of 30 s ago",
+        "listings to show the shards of 30 s ago: 3",
     ]
     faults = shared.emulator.faults
     assert faults.listings.lag_spread_seconds == 20

@@ -337,6 +337,23 @@ def test_d1_types_that_no_item_can_fit_together_are_named(typed: Path) -> None:
     assert "--items FILE" in done.stderr
 
 
+def test_items_for_several_tables_belong_to_the_configuration_as_it_spells_its_tables(
+    folder: Path,
+) -> None:
+    (folder / "items.json").write_text('{"id": "1"}')
+    words = ("--items", "items.json", "--seeds", "1")
+    done = run(folder, "shop:handlers", *words)
+    assert done.returncode == 2
+    assert "--items is for one table" in done.stderr
+    assert "under [dev.tables.NAME]" in done.stderr
+    (folder / "triggerkit.toml").rename(folder / "pyproject.toml")
+    text = (folder / "pyproject.toml").read_text()
+    inner = text.replace("[dev.", "[tool.triggerkit.dev.")
+    (folder / "pyproject.toml").write_text(f"[tool.triggerkit]\n{inner}")
+    done = run(folder, "shop:handlers", *words)
+    assert "under [tool.triggerkit.dev.tables.NAME]" in done.stderr
+
+
 def test_d1_a_type_that_cannot_be_built_is_named_with_its_field(typed: Path) -> None:
     done = run(typed, "typed:unmade", "--seeds", "1")
     assert (done.returncode, done.stdout) == (2, "")

@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from triggerkit.commands.item_keys import read_key
-from triggerkit.commands.since import read_since
+from triggerkit.commands.arguments import read_key, read_since
 from triggerkit.errors import UsageError
 
 NOW_SECONDS = datetime(2026, 1, 31, 12, 0, 30, tzinfo=UTC).timestamp()

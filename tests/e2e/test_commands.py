@@ -167,6 +167,21 @@ def test_burst_reads_to_the_tip_and_says_when_records_were_given_up(
     assert done.logs[-1]["records_discarded"] >= 1
 
 
+def test_a_burst_ends_where_only_blocked_shards_are_left(shop: Place, tables: Tables) -> None:
+    """A record that never fits and no on_failure: waiting cannot help."""
+    shop.write(
+        "app.py",
+        "from dataclasses import dataclass\nfrom triggerkit import Inserted, Triggers\n"
+        "handlers = Triggers('shop')\n@dataclass\nclass Order:\n    id: str\n    total: int\n"
+        "@handlers.each('dynamodb://orders')\ndef bill(change: Inserted[Order]): pass\n",
+    )
+    tables.put("orders", "a")
+    done = shop.run("run", "app:handlers", "--burst", "--state", "memory:")
+    assert done.code == FAILED
+    assert "burst_blocked" in done.events
+    assert done.logs[-1]["event"] == "stopped"
+
+
 def test_what_goes_where_when_nobody_looks(shop: Place, tables: Tables) -> None:
     """Logs are JSON lines on stderr with the public fields; prints and logging of the user's are there."""
     shop.write(

@@ -129,3 +129,22 @@ def test_a_number_and_an_event_must_be_of_one_record(place: Place) -> None:
     done = place.run("failures", "show", "2", "one.jsonl", "--event")
     assert (done.code, "has no event in it" in done.stderr) == (USAGE, True)
     assert place.run("failures", "ls", "app:handlers").stdout.count(".jsonl:") == 2
+
+
+def test_a_request_id_of_several_failure_records_is_said_to_be_ambiguous(place: Place) -> None:
+    records = [
+        {
+            "requestContext": {"requestId": "abc", "condition": condition},
+            "trigger": "one",
+        }
+        for condition in ("RetryAttemptsExhausted", "RecordAgeExceeded")
+    ]
+    place.write("one.jsonl", "".join(f"{json.dumps(record)}\n" for record in records))
+    done = place.run("failures", "show", "abc", "one.jsonl")
+    assert done.code == 0
+    assert done.stdout.startswith("abc names 2 failure records: 1, 2\n")
+    for number, condition in enumerate(("RetryAttemptsExhausted", "RecordAgeExceeded"), start=1):
+        assert f"failure record {number} of one.jsonl" in done.stdout
+        assert condition in done.stdout
+    assert "names" not in place.run("failures", "show", "1", "one.jsonl").stdout
+    assert place.run("failures", "show", "abc", "one.jsonl", "--json").json == records

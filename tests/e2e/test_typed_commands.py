@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from e2e.harness import Place
 
 TYPED = """
@@ -24,6 +25,11 @@ def many(batch: Batch[Change[Order]]) -> None:
     for change in batch:
         batch.fail(change)
 """
+NOT_TYPED = """
+@handlers.on("dynamodb://orders")
+def plain(event, context):
+    return [(record["eventName"], record["dynamodb"]) for record in event["Records"]]
+"""
 
 
 def test_invoke_and_check_know_typed_handlers(place: Place) -> None:
@@ -43,3 +49,28 @@ def test_invoke_and_check_know_typed_handlers(place: Place) -> None:
     done = place.run("check", "app:handlers", "--state", "memory:", "--region", "us-east-1")
     assert done.code == 2
     assert "Nowhere" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("event", "missing"),
+    [
+        ("{}", 'it has no list "Records"'),
+        ("[1]", 'it has no list "Records"'),
+        ('{"Records": [7]}', "record 1 is not an object"),
+        ('{"Records": [{"eventName": "INSERT"}]}', 'record 1 has no "dynamodb"'),
+        ('{"Records": [{"dynamodb": {}}]}', 'record 1 has no "eventName"'),
+    ],
+)
+def test_an_event_that_is_none_of_a_stream_is_named_with_what_it_lacks(
+    place: Place, event: str, missing: str
+) -> None:
+    place.write("app.py", TYPED + NOT_TYPED)
+    place.write("event.json", event)
+    refused = place.run("invoke", "app:handlers", "-t", "one", "-e", "event.json")
+    assert refused.code == 2
+    assert f"event file 'event.json': {missing}" in refused.stderr
+    assert "generate-event" in refused.stderr
+    raised = place.run("invoke", "app:handlers", "-t", "plain", "-e", "event.json")
+    assert raised.code == 12
+    assert "app.py" in raised.stderr  # its own traceback
+    assert f"event file 'event.json': {missing}" in raised.stderr

@@ -1,4 +1,4 @@
-"""`triggerkit demo`. Rule: no account, no configuration, no file left behind."""
+"""`triggerkit demo`: no account, no configuration, no file left behind."""
 
 from __future__ import annotations
 

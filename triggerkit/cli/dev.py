@@ -77,7 +77,7 @@ def command(**given: Any) -> int:
     Needs no account. Tables are made as the configuration says, code is loaded again when it changes, and
     tables and positions are there again at the next start. Handlers cannot reach AWS. Ctrl-C ends it.
     """
-    from triggerkit.commands.stopping import run_stoppable
+    from triggerkit.commands.signals import run_stoppable
 
     def work() -> int:
         from triggerkit.dev.endpoint import develop

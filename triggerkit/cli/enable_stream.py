@@ -1,4 +1,4 @@
-"""`triggerkit enable-stream`. Rule: the one command that changes a table; a worker needs no UpdateTable."""
+"""`triggerkit enable-stream`: the one command that changes a table; a worker needs no UpdateTable."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from triggerkit.cli.flags import (
     change_flags,
     source_argument,
 )
-from triggerkit.commands.flags import access_of
 from triggerkit.commands.output import confirm, say
 
 
@@ -34,6 +33,7 @@ def command(table: str, view_type: str, *, dry_run: bool, yes: bool, **given: An
     """
     import asyncio
 
+    from triggerkit.commands.loading import access_of
     from triggerkit.core.locators import parse
     from triggerkit.errors import LocatorError
     from triggerkit.ports import Services

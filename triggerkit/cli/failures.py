@@ -1,4 +1,4 @@
-"""`triggerkit failures`. Rule: the flags are here, what they lead to is in `giving_up`, imported when it runs."""
+"""`triggerkit failures`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-from triggerkit.cli.flags import F, flag, json_flag, place_flags, switch, variable
-from triggerkit.cli.groups import SuggestingGroup
+from triggerkit.cli.flags import F, SuggestingGroup, flag, json_flag, place_flags, switch, variable
 
 
 def place_argument(command: F) -> F:

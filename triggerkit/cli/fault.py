@@ -1,20 +1,211 @@
-"""`triggerkit fault`. Rule: it tells a running `dev` what to do to its streams; AWS cannot be reached by it."""
+"""`triggerkit fault`: what a running `dev` does to its streams. AWS cannot be reached by it.
+
+Each row of the table below is a command. It asks the verb of the same name of the endpoint's `/_sim/`, which checks
+what it is given.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
-from triggerkit.cli.fault_verbs import FAULTS, Fault, written
-from triggerkit.cli.flags import config_of_dev_flag, flag, lines_flag, switch
-from triggerkit.cli.groups import SuggestingGroup
+from triggerkit.cli.flags import (
+    Decorator,
+    SuggestingGroup,
+    config_of_dev_flag,
+    flag,
+    lines_flag,
+    switch,
+    table_argument,
+)
 from triggerkit.commands.output import print_json, say, show_line
 from triggerkit.core.safe_text import safe
 
-_DRY_RUN = switch("--dry-run", help="Say what would be done, and do nothing.")
+DAMAGES = ("truncated", "corrupted", "cut", "reset")
+TIMES = click.IntRange(1, 10_000)
+SECONDS = click.FloatRange(0, 31_622_400)
+
+
+def _shard(which: str) -> Decorator:
+    return flag("--shard", metavar="ID", help=which)
+
+
+def _times(default: int | None) -> Decorator:
+    how = "How many." if default else "How many; all of them unless given."
+    return flag("--times", type=TIMES, default=default, show_default=bool(default), help=how)
+
+
+_STREAM = table_argument("stream")
+_OF_SHARD = _shard("Reads of one shard only.")
+_OPERATION = flag(
+    "--operation", metavar="NAME", default="GetRecords", show_default=True, help="Which calls."
+)
+_LATE = click.argument("seconds", type=SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One command. `said` is what was done, with the parameters and the members of the answer filled in."""
+
+    name: str
+    help: str
+    parameters: tuple[Decorator, ...]
+    said: str
+    examples: tuple[str, ...]
+
+
+FAULTS = (
+    Fault(
+        "roll",
+        "Close TABLE's open shards; each goes on in a child.",
+        (_STREAM, _shard("One shard; else every open one.")),
+        "rolled {stream}: its stream goes on in {children}",
+        ("roll orders", "roll orders --dry-run"),
+    ),
+    Fault(
+        "split",
+        "Close a shard of TABLE's stream; it goes on in two children.",
+        (_STREAM, _shard("The shard; else the first open one.")),
+        "split {stream}: its stream goes on in {children}",
+        ("split orders", "split orders --shard shardId-00000001795416179332-d8307f0b"),
+    ),
+    Fault(
+        "merge",
+        "Close two neighbours of a Kinesis STREAM, for one child.",
+        (
+            click.argument("stream"),
+            _shard("The one of the lower hash keys; else the first open one."),
+        ),
+        "merged {stream}: its stream goes on in {children}",
+        ("merge clicks", "merge clicks --shard shardId-000000000000"),
+    ),
+    Fault(
+        "trim",
+        "Forget records of TABLE's stream, as it does after a day.",
+        (
+            _STREAM,
+            _shard("One shard; else all of them."),
+            flag("--through", metavar="NUMBER", help="The last sequence number to forget."),
+        ),
+        "forgot records of {stream}",
+        ("trim orders", "trim orders --through 999999999999999996000"),
+    ),
+    Fault(
+        "expire",
+        "Let every shard iterator that was handed out so far be expired.",
+        (),
+        "expired all shard iterators that were handed out so far",
+        ("expire", "expire --dry-run"),
+    ),
+    Fault(
+        "ttl",
+        "Remove the item with that key as Time to Live does.",
+        (table_argument("table"), click.argument("key", metavar="JSON")),
+        "removed the item from {table} as Time to Live does",
+        ("""ttl orders '{"id":"1"}'""", """ttl orders '{"pk":"a","sk":1}'"""),
+    ),
+    Fault(
+        "throttle",
+        "Refuse the next calls of an operation, as a busy service does.",
+        (_OPERATION, _times(5), _OF_SHARD),
+        "calls of {operation} to be throttled: {times}",
+        ("throttle --times 20", "throttle --operation PutItem"),
+    ),
+    Fault(
+        "damage",
+        "Spoil the next answers of an operation.\n\n"
+        "truncated and corrupted change the body, cut closes the connection in its middle, and reset carries "
+        "the call out and loses the answer.",
+        (click.argument("how", type=click.Choice(DAMAGES)), _OPERATION, _times(1)),
+        "answers of {operation} to be {how}: {times}",
+        ("damage truncated", "damage reset --operation UpdateItem --times 3"),
+    ),
+    Fault(
+        "latency",
+        "Hold answers of an operation back for SECONDS; 0 ends that.",
+        (_LATE, _OPERATION, _times(None)),
+        "answers of {operation} to be {seconds:g} s late: {times}",
+        ("latency 0.5", "latency 3 --operation PutItem --times 2"),
+    ),
+    Fault(
+        "empty",
+        "Answer the next reads with no records, though some wait.",
+        (_times(3), _OF_SHARD),
+        "reads to be answered without records: {times}",
+        ("empty", "empty --times 10"),
+    ),
+    Fault(
+        "duplicate",
+        "Begin the next pages with records of the page before.",
+        (
+            _times(1),
+            flag(
+                "--records",
+                type=TIMES,
+                default=1,
+                show_default=True,
+                help="How many records come again.",
+            ),
+            _OF_SHARD,
+        ),
+        "pages to begin with {records} records of the page before: {times}",
+        ("duplicate", "duplicate --times 5 --records 2"),
+    ),
+    Fault(
+        "delay",
+        "Let records be read SECONDS after their write; 0 ends that.",
+        (_LATE,),
+        "records can be read {seconds:g} s after they were written",
+        ("delay 2", "delay 0"),
+    ),
+    Fault(
+        "hide",
+        "Leave SHARD out of listings; it is read and written on.",
+        (click.argument("shard"),),
+        "no listing shows {shard}",
+        ("hide shardId-00000001795416179332-d8307f0b",),
+    ),
+    Fault(
+        "show",
+        "List a hidden SHARD again.",
+        (click.argument("shard"),),
+        "listings show {shard} again",
+        ("show shardId-00000001795416179332-d8307f0b",),
+    ),
+    Fault(
+        "lag",
+        "List shards SECONDS after they were made; 0 ends that.",
+        (
+            _LATE,
+            flag(
+                "--spread-seconds",
+                type=SECONDS,
+                help="Each shard is late by another part of it, too.",
+            ),
+        ),
+        "shards are listed {seconds:g} s after they were made",
+        ("lag 10", "lag 1 --spread-seconds 20", "lag 0"),
+    ),
+    Fault(
+        "stale",
+        "Let the next listings show the shards as they were SECONDS ago.",
+        (click.argument("seconds", type=SECONDS, default=60.0), _times(3)),
+        "listings to show the shards of {seconds:g} s ago: {times}",
+        ("stale", "stale 30 --times 10"),
+    ),
+    Fault(
+        "clear",
+        "Forget everything that is planned, hidden or held.",
+        (),
+        "nothing is planned, hidden or held any more",
+        ("clear",),
+    ),
+)
 
 
 @click.group(
@@ -43,14 +234,20 @@ def _add(fault: Fault) -> None:
     """Make the command of one row."""
 
     def run(*, config: str | None, dry_run: bool, **given: Any) -> None:
-        request = fault.asked(given)
-        if dry_run:
-            say(f"would {written(fault.what, given)} at {_dev(config).endpoint_url}")
-        else:
-            told = _ask(config, fault.name, request)
-            say(written(fault.said, {**given, **told}))
+        from triggerkit.runtime.item_json import read_item, to_wire
 
-    for decorate in reversed((*fault.parameters, config_of_dev_flag, _DRY_RUN)):
+        request = {name: value for name, value in given.items() if value is not None}
+        if "key" in request:
+            request["key"] = to_wire(read_item(request["key"], "the key"))
+        if dry_run:
+            say(f"would send {fault.name} {json.dumps(request)} to {_dev(config).endpoint_url}")
+            return
+        answer = _ask(config, fault.name, request)
+        children = ", ".join(answer.get("children", ()))
+        say(fault.said.format_map({"times": "all", **request, "children": children}))
+
+    dry_run = switch("--dry-run", help="Say what would be done, and do nothing.")
+    for decorate in reversed((*fault.parameters, config_of_dev_flag, dry_run)):
         run = decorate(run)
     epilog = _examples(*fault.examples)
     command.add_command(click.command(fault.name, help=fault.help, epilog=epilog)(run))

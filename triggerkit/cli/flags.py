@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import click
 
+from triggerkit.errors import nearest
 from triggerkit.runtime.colours import COLOUR_CHOICES, ColourChoice, choose_colours, forced_colours
 
 F = TypeVar("F", bound=Callable[..., Any])
+Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 MOST_LINES = 10_000
 LOG_FORMATS = ("auto", "pretty", "json")
@@ -73,10 +75,10 @@ def source_argument(name: str) -> Callable[[F], F]:
     return click.argument(name, callback=lambda _context, _parameter, said: as_locator(said))
 
 
-def table_argument(command: F) -> F:
+def table_argument(name: str) -> Callable[[F], F]:
     """The argument TABLE: a name, `dynamodb://NAME` or the table's ARN; the command gets the name."""
-    return click.argument("table", callback=lambda _context, _parameter, said: as_table(said))(
-        command
+    return click.argument(
+        name, metavar="TABLE", callback=lambda _context, _parameter, said: as_table(said)
     )
 
 
@@ -242,3 +244,16 @@ def _decorated(command: F, flags: tuple[Callable[[F], F], ...]) -> F:
     for decorate in reversed(flags):
         command = decorate(command)
     return command
+
+
+class SuggestingGroup(click.Group):
+    """A group that answers a mistyped command with the one that was probably meant."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """See click. Raises click.UsageError: no such command; says the nearest one."""
+        name = args[0]
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
+            ctx.fail(f"No such command {name!r}: {nearest(name, self.list_commands(ctx))}")
+        return super().resolve_command(ctx, args)

@@ -1,7 +1,7 @@
-"""`triggerkit init`. Rule: all is asked and checked before the first byte is written.
+"""`triggerkit init`: all is asked and checked before the first byte is written.
 
-It asks where a person sits: stdin and stderr are a terminal, and `--yes` is not given. Questions go to
-stderr, and only for what no flag has said.
+It asks where stdin and stderr are a terminal and `--yes` is not given, and only for what no flag has said.
+Questions go to stderr.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,15 +31,6 @@ _FLAGS = {
     "starting_position": "--starting-position",
     "enabled": "--enabled",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What will be made. `said` are the values of variables that somebody said."""
-
-    blueprint: Blueprint
-    folder: Path
-    said: Mapping[str, str]
 
 
 @click.command(
@@ -80,7 +70,8 @@ def command(
         show_list(shelf, blueprint, as_json=as_json)
         return
     asking = sys.stdin.isatty() and sys.stderr.isatty() and not given["yes"]
-    make(settle(shelf, blueprint, folder, given, asking=asking), given["dry_run"], as_json)
+    chosen, place, said = settle(shelf, blueprint, folder, given, asking=asking)
+    make(chosen, place, said, dry_run=given["dry_run"], as_json=as_json)
 
 
 def settle(
@@ -90,8 +81,11 @@ def settle(
     given: Mapping[str, Any],
     *,
     asking: bool,
-) -> Wanted:
+) -> tuple[Blueprint, Path, dict[str, str]]:
     """Check what was given, then ask for the rest or leave it to the defaults.
+
+    Returns:
+        The blueprint, the folder, and the variables that somebody gave.
 
     Raises:
         UsageError: a bad value, no blueprint, or something is in the way.
@@ -114,7 +108,7 @@ def settle(
         for variable in chosen.variables:
             if variable.name not in said and variable.matters(said):
                 said[variable.name] = ask(variable)
-    return Wanted(chosen, place, said)
+    return chosen, place, said
 
 
 def read_said(blueprint: Blueprint, given: Mapping[str, Any]) -> dict[str, str]:
@@ -177,17 +171,19 @@ def _check_name_of(folder: str) -> None:
         raise UsageError(f"DIR {folder!r} names no folder", hint="name one of letters that print")
 
 
-def make(wanted: Wanted, dry_run: bool, as_json: bool) -> None:
+def make(
+    blueprint: Blueprint, folder: Path, said: Mapping[str, str], *, dry_run: bool, as_json: bool
+) -> None:
     """Render and write, and say what to type next."""
     from triggerkit.scaffold import project_name, render, write_folder
 
-    blueprint, folder = wanted.blueprint, wanted.folder
-    files = render(blueprint, wanted.said, project=project_name(folder.resolve()))
+    files = render(blueprint, said, project=project_name(folder.resolve()))
     if not dry_run:
         write_folder(files, folder)
-    enabled = _enabled(wanted)
     installs = install_commands(blueprint.extras)
-    commands = [*installs, *next_commands(folder)]
+    is_here = folder.resolve() == Path.cwd()
+    enter = [] if is_here else [f"cd {shell_word(os.fspath(folder))}"]
+    commands = [*installs, *enter, "triggerkit dev"]
     if as_json:
         print_json(
             {
@@ -204,15 +200,10 @@ def make(wanted: Wanted, dry_run: bool, as_json: bool) -> None:
         return
     if installs:
         say("it needs the extra `local` of triggerkit, which is not installed: see next")
-    if not enabled:
+    defaults = {one.name: one.default for one in blueprint.variables}
+    if {**defaults, **said}.get("enabled") == "false":
         say("its trigger is disabled: set enabled = true in pyproject.toml to run it")
     say(f"next: {' && '.join(commands)}")
-
-
-def next_commands(folder: Path) -> list[str]:
-    """What to type next."""
-    here = folder.resolve() == Path.cwd()
-    return [*([] if here else [f"cd {shell_word(os.fspath(folder))}"]), "triggerkit dev"]
 
 
 def install_commands(extras: Sequence[str]) -> list[str]:
@@ -226,7 +217,20 @@ def show_list(shelf: Shelf, name: str | None, *, as_json: bool) -> None:
     """The blueprints with a sentence each; of one that is named, its variables."""
     shown = shelf.blueprints if name is None else (shelf.find(name),)
     if as_json:
-        print_json([described(one) for one in shown])
+        facts = ("name", "title", "sentence", "origin", "extras")
+        of_variable = ("name", "ask", "default", "rule")
+        print_json(
+            [
+                {name: getattr(one, name) for name in facts}
+                | {
+                    "variables": [
+                        {name: getattr(variable, name) for name in of_variable}
+                        for variable in one.variables
+                    ]
+                }
+                for one in shown
+            ]
+        )
         return
     print_table((one.name, one.sentence) for one in shown)
     if name is not None:
@@ -238,28 +242,8 @@ def show_list(shelf: Shelf, name: str | None, *, as_json: bool) -> None:
         print_table(rows, indent="  ")
 
 
-def described(blueprint: Blueprint) -> dict[str, object]:
-    """A blueprint for `--json`."""
-    return {
-        "name": blueprint.name,
-        "title": blueprint.title,
-        "sentence": blueprint.sentence,
-        "origin": blueprint.origin,
-        "extras": blueprint.extras,
-        "variables": [
-            {"name": one.name, "ask": one.ask, "default": one.default, "rule": one.rule}
-            for one in blueprint.variables
-        ],
-    }
-
-
 def _spelt(variable: Variable) -> str:
     return _FLAGS.get(variable.name, f"--var {variable.name}=")
-
-
-def _enabled(wanted: Wanted) -> bool:
-    defaults = {one.name: one.default for one in wanted.blueprint.variables}
-    return {**defaults, **wanted.said}.get("enabled") != "false"
 
 
 def _text_of(value: object) -> str:

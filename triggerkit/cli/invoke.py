@@ -1,4 +1,4 @@
-"""`triggerkit invoke`. Rule: the handler runs as in a worker, once, and nothing else is touched."""
+"""`triggerkit invoke`."""
 
 from __future__ import annotations
 

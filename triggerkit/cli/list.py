@@ -1,20 +1,14 @@
-"""`triggerkit list`. Rule: it shows what would run and why, and touches nothing."""
+"""`triggerkit list`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from triggerkit.cli.flags import configuration_flags, json_flag, verbose_flag
-from triggerkit.commands.flags import read_flags
 from triggerkit.commands.output import print_json, print_table, say
 from triggerkit.core.masking import masked_value
-
-if TYPE_CHECKING:
-    from triggerkit.commands.loading import Loaded
-    from triggerkit.settings import MappingPlan
 
 
 @click.command(
@@ -28,71 +22,43 @@ Examples:
 @configuration_flags
 @verbose_flag("every option, also those at their default")
 @json_flag
-def command(**given: Any) -> None:
+def command(*, verbose: bool, as_json: bool, **given: Any) -> None:
     """List the triggers of TARGET, their sources and options, and where each value came from."""
     from triggerkit.commands.loading import load
+    from triggerkit.settings import BUILT_IN
 
-    loaded = load(read_flags(given))
-    if given["as_json"]:
-        print_json(as_document(loaded))
+    settings = load(given).settings
+    places = {"app": settings.namespace, "state": settings.state.shown}
+    if as_json:
+        triggers = [
+            {
+                "name": plan.name,
+                "source": plan.source_locator.shown,
+                "handler": plan.trigger.origin,
+                "options": masked_value(plan.options.model_dump()),
+                "provenance": dict(plan.provenance),
+            }
+            for plan in settings.mappings
+        ]
+        print_json({**places, "origins": dict(settings.origins), "triggers": triggers})
         return
-    settings = loaded.settings
-    print_table(
-        (
-            ("app", settings.namespace, settings.origins["app"]),
-            ("state", settings.state.shown, settings.origins["state"]),
-        )
-    )
+    print_table((name, value, settings.origins[name]) for name, value in places.items())
     for plan in settings.mappings:
         off = "" if plan.options.enabled else "   (disabled)"
         say()
         say(f"{plan.name}  <-  {plan.source_locator.shown}   {plan.trigger.origin}{off}")
         print_table(
             (
-                (option, as_text(value), plan.provenance[option])
-                for option, value in shown_options(plan, everything=given["verbose"]).items()
+                (option, _as_text(value), plan.provenance[option])
+                for option, value in plan.options.model_dump().items()
+                if verbose or plan.provenance[option] != BUILT_IN
             ),
             indent="  ",
         )
 
 
-def as_text(value: object) -> str:
+def _as_text(value: object) -> str:
     """A value as the configuration would spell it; a dash where there is none."""
-    match value:
-        case None | ():
-            return "-"
-        case bool():
-            return str(value).lower()
-        case _:
-            return str(value)
-
-
-def shown_options(plan: MappingPlan, *, everything: bool) -> Mapping[str, object]:
-    """The options of a mapping: all, or those that somebody has set."""
-    from triggerkit.settings import BUILT_IN
-
-    return {
-        option: value
-        for option, value in plan.options.model_dump().items()
-        if everything or plan.provenance[option] != BUILT_IN
-    }
-
-
-def as_document(loaded: Loaded) -> dict[str, object]:
-    """The same as JSON."""
-    settings = loaded.settings
-    return {
-        "app": settings.namespace,
-        "state": settings.state.shown,
-        "origins": dict(settings.origins),
-        "triggers": [
-            {
-                "name": plan.name,
-                "source": plan.source_locator.shown,
-                "handler": plan.trigger.origin,
-                "options": masked_value(shown_options(plan, everything=True)),
-                "provenance": dict(plan.provenance),
-            }
-            for plan in settings.mappings
-        ],
-    }
+    if value is None or value == ():
+        return "-"
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -12,8 +12,7 @@ from typing import Any, NoReturn
 import click
 
 from triggerkit import __version__
-from triggerkit.cli.flags import with_colour_flag
-from triggerkit.cli.groups import SuggestingGroup
+from triggerkit.cli.flags import SuggestingGroup, with_colour_flag
 from triggerkit.commands.output import show_error, show_fault
 from triggerkit.commands.streams import StdoutError, safe_streams, silence
 from triggerkit.core.masking import masked

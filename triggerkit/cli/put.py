@@ -1,4 +1,4 @@
-"""`triggerkit put`. Rule: it writes to a running `dev`, and to AWS only when told so and asked."""
+"""`triggerkit put`: writes to a running `dev`, and to AWS only with --aws and a yes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Examples:
   triggerkit put orders --delete '{"id": "1"}'
   triggerkit put orders '{"id": "1"}' --aws --region eu-west-1""",
 )
-@table_argument
+@table_argument("table")
 @click.argument("item", metavar="[JSON]", required=False)
 @flag("--file", metavar="FILE", type=click.Path(), help="Read the items from a file; - is stdin.")
 @click.option("--delete", metavar="JSON", help="Delete the item with this key instead.")

@@ -1,4 +1,4 @@
-"""`triggerkit record`. Rule: a stream is read as `tail` reads it, without any lease, and lands in one file."""
+"""`triggerkit record`: reads a stream as `tail` does, into one file."""
 
 from __future__ import annotations
 

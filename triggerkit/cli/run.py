@@ -1,4 +1,4 @@
-"""`triggerkit run`. Rule: the flags are here, what they lead to is in `running`, imported when it runs."""
+"""`triggerkit run`."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Examples:
 \b
 Exit codes:
   0 drained   2 usage   3 stream   4 state   5 no triggers
-  12 records were discarded (--burst)   14 the drain ran out of time
-  130 interrupted twice""",
+  12 records were discarded or cannot be handled (--burst)
+  14 the drain ran out of time   130 interrupted twice""",
 )
 @configuration_flags
-@switch("--burst", help="Read to the tip of every stream, save, and exit.")
+@switch("--burst", help="Read to the tip of every stream, or to what is blocked; save, and exit.")
 @flag(
     "--drain-timeout",
     type=click.FloatRange(min=0),
@@ -56,7 +56,7 @@ def command(**given: Any) -> int:
     TARGET is module:attribute, a module with one Triggers in it, or a .py file. The first Ctrl-C (or
     SIGTERM) lets running handlers end, saves and releases; the second ends the process at once.
     """
-    from triggerkit.commands.stopping import run_stoppable
+    from triggerkit.commands.signals import run_stoppable
 
     def work() -> int:
         from triggerkit.commands.run import run

@@ -5,6 +5,7 @@ What handlers print is not shown, and every service of AWS is at an address wher
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
@@ -61,6 +62,8 @@ def command(**given: Any) -> None:
     Items are made from the types that handlers are annotated with; a trigger that never succeeds, and records
     that are given up, end with exit code 12. What handlers raised is shown.
     """
-    from triggerkit.cli.simulating import simulate
+    from triggerkit.dev.sandbox import NOWHERE, environment, sandboxed
+    from triggerkit.testing.simulate import simulate
 
-    simulate(given)
+    with environment(sandboxed(os.environ, NOWHERE)):
+        simulate(given)

@@ -1,4 +1,4 @@
-"""`triggerkit tail`. Rule: it reads a stream without any lease, so it disturbs no worker's position."""
+"""`triggerkit tail`: reads a stream without any lease, so it disturbs no worker."""
 
 from __future__ import annotations
 
@@ -53,8 +53,7 @@ def command(source: str, **given: Any) -> None:
     As text a line is a digest: time (UTC), what happened, keys, and what changed, as old -> new. As JSON
     it is a record, whole, as a handler gets it.
     """
-    from triggerkit.commands.tail import read_shown, tail
+    from triggerkit.commands.tail import tail
     from triggerkit.dev.link import access_through_dev
 
-    shown = read_shown(given)
-    tail(source, shown, access_through_dev(given, source))
+    tail(source, given, access_through_dev(given, source))

@@ -12,7 +12,10 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, TypeAlias
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
 
 from triggerkit.core.item_json import differences
 from triggerkit.core.safe_text import safe
@@ -21,12 +24,10 @@ LONGEST_VALUE = 40
 NARROWEST = 40
 ABSENT = "-"
 
-Part: TypeAlias = tuple[str, str]
-"""Text, and the colour of it: a name of `_CODES`, or empty."""
-_CODES = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33}
 _EVENT_COLOURS = {"INSERT": "green", "MODIFY": "yellow", "REMOVE": "red"}
 _NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
 _NO_CLOCK = "--:--:--"
+_CONSOLE = Console(color_system="standard", force_terminal=True, no_color=False)
 
 
 def digest(event: Mapping[str, Any], width: int | None, *, colours: bool = False) -> str:
@@ -37,23 +38,23 @@ def digest(event: Mapping[str, Any], width: int | None, *, colours: bool = False
     record = event.get("kinesis")
     is_whole = isinstance(record, Mapping) and "partitionKey" in record
     try:
-        parts = _kinesis(event) if is_whole else _change(event)
+        parts = list(_kinesis(event) if is_whole else _change(event))
     except RecursionError:
         parts = [("a record that is nested too deeply to be shown", "")]
-    parts = [(safe(text), colour) for text, colour in parts]
-    kept = parts if width is None else _cut_parts(parts, max(width, NARROWEST))
-    return "".join(_painted(text, colour) if colours else text for text, colour in kept)
+    line = Text.assemble(*((safe(text), style) for text, style in parts))
+    if width is not None:
+        line.truncate(max(width, NARROWEST), overflow="ellipsis")
+    if not colours:
+        return line.plain
+    with _CONSOLE.capture() as written:
+        _CONSOLE.print(line, soft_wrap=True, end="")
+    return written.get()
 
 
 def plain_text(value: Any) -> str:
     """A value of DynamoDB JSON without its type letters; text itself has no quotes."""
     text = next(iter(value.values())) if isinstance(value, Mapping) and len(value) == 1 else value
     return text if isinstance(text, str) else json_text(value)
-
-
-def shown(value: Any) -> str:
-    """The same, not longer than a line can have."""
-    return _cut(plain_text(value), LONGEST_VALUE)
 
 
 def json_text(value: Any) -> str:
@@ -92,54 +93,44 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[s
         return [(name, old.get(name), new.get(name)) for name in {**old, **new}]
 
 
-def _change(event: Mapping[str, Any]) -> list[Part]:
+def _change(event: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     change = event.get("dynamodb")
     if not isinstance(change, Mapping):
-        return [(json.dumps(event), "")]
+        yield json.dumps(event), ""
+        return
     name = str(event.get("eventName", ""))
     images = (change.get("NewImage"), change.get("OldImage"), change.get("Keys"))
     new, old, keys = (image if isinstance(image, Mapping) else {} for image in images)
-    parts: list[Part] = [
-        (_clock(change.get("ApproximateCreationDateTime")), "dim"),
-        ("  ", ""),
-        (f"{name:<6}", _EVENT_COLOURS.get(name, "")),
-    ]
-    if is_expiry(event):
-        parts += [(" by TTL", "red")]
-    parts += _gap(list(_fields(keys, "bold")))
-    if new and old:
-        for path, *sides in _differences(old, new):
-            before, after = (ABSENT if one is None else shown(one) for one in sides)
-            if before == after:  # another type: "1" became 1
-                before, after = (_cut(json_text(one), LONGEST_VALUE) for one in sides)
-            parts += _gap(
-                [(f"{path}: ", "dim"), (before, "red"), (" -> ", "dim"), (after, "green")]
-            )
-        return parts
-    rest = {name: value for name, value in (new or old).items() if name not in keys}
-    return parts + _gap(list(_fields(rest, "")))
-
-
-def is_expiry(event: Mapping[str, Any]) -> bool:
-    """Whether Time to Live deleted the item."""
+    yield _clock(change.get("ApproximateCreationDateTime")), "dim"
+    yield "  ", ""
+    yield f"{name:<6}", _EVENT_COLOURS.get(name, "")
     who = event.get("userIdentity")
-    return isinstance(who, Mapping) and who.get("principalId") == "dynamodb.amazonaws.com"
+    if isinstance(who, Mapping) and who.get("principalId") == "dynamodb.amazonaws.com":
+        yield " by TTL", "red"
+    yield from _fields(keys, "bold")
+    if not (new and old):
+        yield from _fields({n: v for n, v in (new or old).items() if n not in keys}, "")
+        return
+    for path, *sides in _differences(old, new):
+        before, after = (ABSENT if one is None else _shown(one) for one in sides)
+        if before == after:  # another type: "1" became 1
+            before, after = (_cut(json_text(one)) for one in sides)
+        yield f"  {path}: ", "dim"
+        yield before, "red"
+        yield " -> ", "dim"
+        yield after, "green"
 
 
-def _kinesis(event: Mapping[str, Any]) -> list[Part]:
+def _kinesis(event: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     record = event["kinesis"]
     raw = str(record.get("data", ""))
     try:
         text = base64.b64decode(raw, validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
         text = raw
-    return [
-        (_clock(record.get("approximateArrivalTimestamp")), "dim"),
-        ("  ", ""),
-        (str(record.get("partitionKey", "")), "bold"),
-        ("  ", ""),
-        (text.replace("\n", " "), ""),
-    ]
+    yield _clock(record.get("approximateArrivalTimestamp")), "dim"
+    yield f"  {record.get('partitionKey', '')}", "bold"
+    yield f"  {text}".replace("\n", " "), ""
 
 
 def _clock(seconds: Any) -> str:
@@ -149,32 +140,16 @@ def _clock(seconds: Any) -> str:
         return _NO_CLOCK
 
 
-def _gap(parts: list[Part]) -> list[Part]:
-    return [("  ", ""), *parts] if parts else []
-
-
-def _fields(item: Mapping[str, Any], colour: str) -> Iterator[Part]:
+def _fields(item: Mapping[str, Any], style: str) -> Iterator[tuple[str, str]]:
     for number, (name, value) in enumerate(item.items()):
-        yield f"{' ' if number else ''}{name}=", "dim"
-        yield shown(value), colour
+        yield f"{' ' if number else '  '}{name}=", "dim"
+        yield _shown(value), style
 
 
-def _cut_parts(parts: list[Part], width: int) -> list[Part]:
-    if sum(len(text) for text, _ in parts) <= width:
-        return parts
-    kept: list[Part] = []
-    left = width - 1
-    for text, colour in parts:
-        kept.append((text[:left], colour))
-        left -= len(text)
-        if left <= 0:
-            break
-    return [*kept, ("…", "")]
+def _shown(value: Any) -> str:
+    """As `plain_text`, not longer than a line can have."""
+    return _cut(plain_text(value))
 
 
-def _painted(text: str, colour: str) -> str:
-    return f"\x1b[{_CODES[colour]}m{text}\x1b[0m" if colour and text else text
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"

@@ -1,18 +1,16 @@
-"""What `triggerkit failures` does. Rule: it reads and prints; a damaged line is told on stderr and passed over."""
+"""`triggerkit failures`: finds and shows failure records. A damaged line is reported on stderr and left out."""
 
 from __future__ import annotations
 
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from triggerkit.commands.digest import digest
-from triggerkit.commands.flags import read_flags
-from triggerkit.commands.loading import load
+from triggerkit.commands.loading import load, read_configuration
 from triggerkit.commands.output import (
     print_json,
     print_json_text,
@@ -21,92 +19,93 @@ from triggerkit.commands.output import (
     say_bold,
     show_line,
 )
-from triggerkit.configuration import load_configuration
 from triggerkit.core.safe_text import shell_word
 from triggerkit.core.words import counted, short_name
 from triggerkit.errors import UsageError, nearest
-from triggerkit.runtime.colours import wants_colours
-from triggerkit.runtime.failure_files import DamagedLine, Failure, failure_file, read_failures
+from triggerkit.runtime.colours import is_terminal, wants_colours
+from triggerkit.runtime.failure_files import (
+    DamagedLine,
+    Failure,
+    failure_file,
+    read_failures,
+    shown_path,
+)
 
 LONGEST_NUMBER = 7
 """Of `failures show N`; eight digits may be the first of a request id."""
 HEADER = ("N", "UTC", "TRIGGER", "CONDITION", "CALLS", "RECORDS", "REQUEST")
 
 
-@dataclass(frozen=True, slots=True)
-class Sought:
-    """Which files, and what was said to name them; `is_file`: by the name of one that must be there."""
-
-    files: tuple[Path, ...]
-    said: str
-    is_file: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """One failure record and the file that it is in."""
-
-    file: Path
-    failure: Failure
-
-
 def list_all(given: Mapping[str, Any]) -> None:
     """Print one line a failure record. Raises UsageError and what `load` raises."""
-    sought = seek(given)
-    globs = given["trigger"]
-    everything = list(read_all(sought, ()))
-    found = [one for one in everything if is_chosen(one.failure, globs)]
+    files, globs = find_files(given), given["trigger"]
+    everything = list(read_all(files, given))
+    found = [one for one in everything if is_chosen(one, globs)]
     if given["as_json"]:
         print_json([as_row(one) for one in found])
         return
     if not found:
-        names = ", ".join(map(shown_path, sought.files))
-        others = sorted({one.failure.trigger for one in everything})
-        which = " ".join(globs)
-        of = f" of {which}" if others else ""
-        say(f"no failure records{of} in {names}{f'; {nearest(which, others)}' if others else ''}")
+        others = sorted({one.trigger for one in everything})
+        of, hint = ("", "")
+        if others:
+            of, hint = f" of {' '.join(globs)}", f"; {nearest(' '.join(globs), others)}"
+        say(f"no failure records{of} in {_names(files)}{hint}")
         return
-    for file in sought.files:
-        mine = [one.failure for one in found if one.file == file]
-        if len(sought.files) > 1:
+    for file in files:
+        rows = [
+            (
+                str(one.number),
+                one.at,
+                one.trigger,
+                one.condition,
+                str(one.attempts),
+                str(one.records),
+                # in a terminal its end, as the log of `run` has it
+                short_name(one.request_id) if is_terminal(sys.stdout) else one.request_id,
+            )
+            for one in found
+            if one.file == file
+        ]
+        if len(files) > 1:
             say(f"{shown_path(file)}:")
-        if mine:
-            print_table([HEADER, *map(cells, mine)])
+        if rows:
+            print_table([HEADER, *rows])
 
 
 def show_one(which: str, given: Mapping[str, Any]) -> None:
     """Print what `which` names. Raises UsageError: nothing is, or for an event more than one."""
-    sought = seek(given)
-    found = named(which, sought, given["trigger"])
+    found = named(which, find_files(given), given)
     if given["as_event"]:
         print_event(found)
     elif given["as_json"]:
-        documents = [one.failure.document for one in found]
+        documents = [one.document for one in found]
         print_json(documents if len(documents) > 1 else documents[0])
     else:
+        if len(found) > 1:
+            say(f"{which} names {len(found)} failure records: {_numbers(found)}")
+            say()
         for one in found:
-            print_failure(one, sought)
+            print_failure(one, given["place"] or "")
 
 
 # --- which files ---------------------------------------------------------------------------------
 
 
-def seek(given: Mapping[str, Any]) -> Sought:
+def find_files(given: Mapping[str, Any]) -> tuple[Path, ...]:
     """The files that are meant.
 
     Raises:
         UsageError: no file and no target was named, or no trigger has a `file:` destination.
     """
-    said = given["place"] or ""
-    if is_file_name(said):
-        return Sought((Path(said.removeprefix("file://").removeprefix("file:")),), said, True)
-    configuration = load_configuration(given["config"], folder=Path.cwd(), env=given["env"])
-    if not (said or configuration.target):
+    place = given["place"] or ""
+    if is_file_name(place):
+        return (Path(place.removeprefix("file://").removeprefix("file:")),)
+    if not (place or read_configuration(given).target):
         raise UsageError(
             "no FILE and no TARGET", hint="name the file: triggerkit failures ls failures.jsonl"
         )
-    flags = {**given, "target": said or None, "trigger": ()}  # --trigger chooses records
-    settings = load(read_flags(flags)).settings
+    # --trigger chooses records here
+    settings = load({**given, "target": place or None, "trigger": ()}).settings
     paths = [
         failure_file(plan.on_failure, settings.base_path)
         for plan in settings.mappings
@@ -115,10 +114,10 @@ def seek(given: Mapping[str, Any]) -> Sought:
     files = tuple(dict.fromkeys(path for path in paths if path is not None))
     if not files:
         raise UsageError(
-            f"no trigger of {said or 'the target'} has a file: destination",
+            f"no trigger of {place or 'the target'} has a file: destination",
             hint="set on_failure='file:failures.jsonl' on one, or name a file",
         )
-    return Sought(files, said, False)
+    return files
 
 
 def is_file_name(text: str) -> bool:
@@ -131,25 +130,21 @@ def is_file_name(text: str) -> bool:
     )
 
 
-def shown_path(path: Path) -> str:
-    """As short as it can be from the current folder."""
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
-
-
 # --- which records -------------------------------------------------------------------------------
 
 
-def read_all(sought: Sought, globs: Sequence[str]) -> Iterator[Found]:
-    """Every failure record of the chosen triggers; damaged lines are told on stderr."""
-    for file in sought.files:
-        if not sought.is_file and not file.exists():
-            continue  # nothing was given up yet
+def read_all(files: Sequence[Path], given: Mapping[str, Any]) -> Iterator[Failure]:
+    """Every failure record; damaged lines are reported on stderr."""
+    must_exist = is_file_name(given["place"] or "")
+    for file in files:
+        if not must_exist and not file.exists():
+            continue  # no failure was recorded yet
         for line in read_failures(file):
             if isinstance(line, DamagedLine):
-                tell_damage(file, line)
-            elif is_chosen(line, globs):
-                yield Found(file, line)
+                place = f"{shown_path(file)}, line {line.number}"
+                say(f"triggerkit: {place} is left out: {line.why}", err=True)
+            else:
+                yield line
 
 
 def is_chosen(failure: Failure, globs: Sequence[str]) -> bool:
@@ -157,12 +152,7 @@ def is_chosen(failure: Failure, globs: Sequence[str]) -> bool:
     return not globs or any(fnmatchcase(failure.trigger, glob) for glob in globs)
 
 
-def tell_damage(file: Path, line: DamagedLine) -> None:
-    """One line on stderr."""
-    say(f"triggerkit: {shown_path(file)}, line {line.number} is left out: {line.why}", err=True)
-
-
-def named(which: str, sought: Sought, globs: Sequence[str]) -> list[Found]:
+def named(which: str, files: Sequence[Path], given: Mapping[str, Any]) -> list[Failure]:
     """What `which` names, at least one.
 
     Raises:
@@ -171,45 +161,38 @@ def named(which: str, sought: Sought, globs: Sequence[str]) -> list[Found]:
     by_number = which.isdecimal() and len(which) <= LONGEST_NUMBER
     found = [
         one
-        for one in read_all(sought, globs)
-        if (one.failure.number == int(which) if by_number else one.failure.is_named(which))
+        for one in read_all(files, given)
+        if is_chosen(one, given["trigger"])
+        and (one.number == int(which) if by_number else one.is_named(which))
     ]
-    names = ", ".join(map(shown_path, sought.files))
     if not found:
         raise UsageError(
-            f"no failure record {which!r} in {names}",
+            f"no failure record {which!r} in {_names(files)}",
             hint="give a number or a request id that `triggerkit failures ls` shows",
         )
     if by_number and len(found) > 1:
         raise UsageError(
-            f"{names} have a failure record {which} each", hint="name one of the files"
+            f"{_names(files)} have a failure record {which} each", hint="name one of the files"
         )
     return found
+
+
+def _names(files: Sequence[Path]) -> str:
+    return ", ".join(map(shown_path, files))
+
+
+def _numbers(found: Sequence[Failure]) -> str:
+    return ", ".join(str(one.number) for one in found)
 
 
 # --- how they look -------------------------------------------------------------------------------
 
 
-def cells(failure: Failure) -> tuple[str, ...]:
-    """One row of the table; in a terminal with the end of the request id, as the log of `run` has it."""
-    request = short_name(failure.request_id) if sys.stdout.isatty() else failure.request_id
-    return (
-        str(failure.number),
-        failure.at,
-        failure.trigger,
-        failure.condition,
-        str(failure.attempts),
-        str(failure.records),
-        request,
-    )
-
-
-def as_row(one: Found) -> dict[str, object]:
-    """The same for programs."""
-    failure = one.failure
+def as_row(failure: Failure) -> dict[str, object]:
+    """One line of the list, for programs."""
     return {
         "number": failure.number,
-        "file": str(one.file),
+        "file": str(failure.file),
         "timestamp": failure.document.get("timestamp"),
         "trigger": failure.trigger,
         "condition": failure.condition,
@@ -219,33 +202,32 @@ def as_row(one: Found) -> dict[str, object]:
     }
 
 
-def print_event(found: Sequence[Found]) -> None:
-    """The event, ready for `invoke`. Raises UsageError: it is not there, or which one is meant is open."""
+def print_event(found: Sequence[Failure]) -> None:
+    """The event, ready for `invoke`. Raises UsageError: it has none, or several records are named."""
     if len(found) > 1:
-        numbers = ", ".join(str(one.failure.number) for one in found)
         raise UsageError(
-            f"{len(found)} failure records are of that request", hint=f"choose one: {numbers}"
+            f"{len(found)} failure records are of that request",
+            hint=f"choose one: {_numbers(found)}",
         )
-    text = found[0].failure.event_text
+    text = found[0].event_text
     if text is None:
         raise UsageError(
-            f"failure record {found[0].failure.number} has no event in it",
+            f"failure record {found[0].number} has no event in it",
             hint="only file: and S3 destinations keep the event; read the stream with `tail`",
         )
     print_json_text(text)
 
 
-def print_failure(one: Found, sought: Sought) -> None:
-    """Why, what, and how to run it again."""
-    failure, batch = one.failure, one.failure.batch
-    calls = counted(failure.attempts, "call")
+def print_failure(failure: Failure, place: str) -> None:
+    """Why, what, and how to run it again; `place` is FILE or TARGET as it was given."""
+    batch, file = failure.batch, shown_path(failure.file)
     first, last = (str(batch.get(f"{end}SequenceNumber", "")) for end in ("start", "end"))
-    title = f"failure record {failure.number} of {shown_path(one.file)}"
-    say_bold(title)
+    why = f"{failure.condition} after {counted(failure.attempts, 'call')}"
+    say_bold(f"failure record {failure.number} of {file}")
     print_table(
         (
             ("trigger", failure.trigger),
-            ("given up", f"{failure.at} UTC, {failure.condition} after {calls}"),
+            ("given up", f"{failure.at} UTC, {why}"),
             ("request", failure.request_id),
             ("stream", str(batch.get("streamArn", ""))),
             ("shard", str(batch.get("shardId", ""))),
@@ -253,26 +235,22 @@ def print_failure(one: Found, sought: Sought) -> None:
         ),
         indent="  ",
     )
-    print_changes(failure)
-    place = f" {shell_word(shown_path(one.file))}"
-    target = "" if not sought.said else f" {shell_word(sought.said)}"
-    target = " TARGET" if sought.is_file else target
+    print_changes(failure.events)
+    target = " TARGET" if is_file_name(place) else f" {shell_word(place)}" if place else ""
     say()
     say("run it again:")
     say(
-        f"  triggerkit failures show {failure.number}{place} --event | "
+        f"  triggerkit failures show {failure.number} {shell_word(file)} --event | "
         f"triggerkit invoke{target} -t {shell_word(failure.trigger)} -e -"
     )
     say()
 
 
-def print_changes(failure: Failure) -> None:
+def print_changes(events: Sequence[Mapping[str, Any]]) -> None:
     """The changes, one a line."""
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    events = failure.events
+    width = shutil.get_terminal_size().columns - 2 if sys.stdout.isatty() else None
     if events:
         say()
         say(f"{counted(len(events), 'record')}:")
     for event in events:
-        line = digest(event, width and width - 2, colours=wants_colours(sys.stdout))
-        show_line(f"  {line}")
+        show_line(f"  {digest(event, width, colours=wants_colours(sys.stdout))}")

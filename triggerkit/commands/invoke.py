@@ -1,4 +1,4 @@
-"""One call of a handler from the command line. Rule: on a thread or a loop as in a worker, no stream, no state."""
+"""`triggerkit invoke`: one call of a handler, on a thread or a loop as in a worker. No stream, no state."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from triggerkit.commands.flags import read_flags
 from triggerkit.commands.loading import load
 from triggerkit.commands.output import print_json, say, say_block, say_bytes, set_up_logging
 from triggerkit.core.model import Batch, Record
@@ -44,6 +43,7 @@ _MACHINERY = (
     contextlib.__file__,
 )
 FIRST_ATTEMPT = 1
+_EVENT_HINT = 'write {"Records": [...]}, as `triggerkit generate-event dynamodb insert` prints it'
 
 
 def invoke(event_file: str, given: Mapping[str, Any]) -> int:
@@ -55,9 +55,12 @@ def invoke(event_file: str, given: Mapping[str, Any]) -> int:
     if given["pdb"]:
         refuse_debugger(event_file)
     set_up_logging(given)
-    loaded = load(read_flags(given))
+    loaded = load(given)
     plan = choose(loaded.settings.mappings)
     event = read_event(event_file)
+    missing = what_is_missing(event)
+    if missing and plan.trigger.typing is not None:
+        raise UsageError(f"event file {_shown(event_file)}: {missing}", hint=_EVENT_HINT)
     offered.offer(variables_of([plan], loaded.settings.app), os.environ)
     with redirect_stdout(sys.stderr):
         result = asyncio.run(call(plan, event))
@@ -65,6 +68,8 @@ def invoke(event_file: str, given: Mapping[str, Any]) -> int:
         shown = without_own_frames(result.error)
         say_block("".join(traceback.format_exception(shown)))
         say(f"triggerkit: {result.by} of trigger {plan.name!r} failed", err=True)
+        if missing:
+            say(f"  event file {_shown(event_file)}: {missing}; {_EVENT_HINT}", err=True)
         if given["pdb"]:
             debug(shown)
         return HandlerError.exit_code
@@ -115,10 +120,30 @@ def read_event(file: str) -> object:
     Raises:
         UsageError: it cannot be read, or is not JSON; with line and column.
     """
-    what = f"event file {'stdin' if file == '-' else repr(file)}"
+    what = f"event file {_shown(file)}"
     with open_input(file, what, hint="name a JSON file, or - for stdin") as stream:
         text = decoded(read_bytes(stream, what, DOCUMENT_BYTES), what)
-    return parse_json(text, what, hint='write an event such as {"Records": [...]}')
+    return parse_json(text, what, hint=_EVENT_HINT)
+
+
+def what_is_missing(event: object) -> str:
+    """What every event of a DynamoDB or Kinesis stream has and this one has not; empty for nothing."""
+    records = event.get("Records") if isinstance(event, dict) else None
+    if not isinstance(records, list):
+        return 'it has no list "Records"'
+    for number, record in enumerate(records, start=1):
+        if not isinstance(record, dict):
+            return f"record {number} is not an object"
+        if "kinesis" in record:
+            continue
+        for member in ("dynamodb", "eventName"):
+            if member not in record:
+                return f'record {number} has no "{member}"'
+    return ""
+
+
+def _shown(file: str) -> str:
+    return "stdin" if file == "-" else repr(file)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A stream on its way into a cassette. Rule: what is redacted is redacted before it is written anywhere.
+"""`triggerkit record`: a stream into a cassette. Values are redacted before they are written anywhere.
 
 Whatever ends a recording, its file is whole and says why it ended; it has every record that was read.
 """
@@ -31,9 +31,8 @@ from triggerkit.cassettes.lines import (
 from triggerkit.cassettes.reading import without_account
 from triggerkit.cassettes.redaction import SALT_BYTES, Redaction, Redactor, read_redaction
 from triggerkit.cassettes.writing import CassetteFile
-from triggerkit.commands.item_keys import SoughtKey, read_key
+from triggerkit.commands.arguments import SoughtKey, read_duration, read_key, read_since
 from triggerkit.commands.output import live_console, say
-from triggerkit.commands.since import read_duration, read_since
 from triggerkit.commands.tail import (
     POLL_SECONDS,
     Begun,
@@ -42,20 +41,18 @@ from triggerkit.commands.tail import (
     Read,
     Rested,
     Step,
+    opened,
 )
 from triggerkit.core.locators import parse
 from triggerkit.core.model import LATEST, TRIM_HORIZON, Record, ShardId
 from triggerkit.core.snapshot import PAGES_AT_TIP
 from triggerkit.core.words import counted
 from triggerkit.errors import TriggerkitError, UsageError
-from triggerkit.ports import Services, Source
-from triggerkit.registry import open_source
+from triggerkit.ports import Source
 from triggerkit.runtime.clock import SystemClock
-from triggerkit.runtime.pools import ThreadRunner
 from triggerkit.sources.dynamodb.source import describe_stream
 from triggerkit.sources.dynamodb.streams_api import StreamShape
 
-CONTROL_PLANE_THREADS = 4
 TIP_POLL_SECONDS = 0.2
 ROUNDS_IN_DOUBT = 150
 """Rounds without a record, a shard refusing or its children not listed yet, that are taken for the tip."""
@@ -134,10 +131,10 @@ def record(source: str, wanted: Wanted, access: Mapping[str, str]) -> None:
             recording.ending = "interrupted"
         except TriggerkitError as error:
             recording.ending, failure = "failed", error
-        recording.told.clear()
+        recording.progress.clear()
         if file.has_header:
             size_bytes = file.finish(Ended(recording.ending))
-            recording.told.end(size_bytes, redactor)
+            recording.progress.end(size_bytes, redactor)
         if failure is not None:
             raise failure
         if not file.has_header:
@@ -152,7 +149,7 @@ def _why_nothing(wanted: Wanted) -> str:
 
 
 @dataclass(slots=True)
-class Told:
+class Progress:
     """What the user is told, on stderr: a count while it goes on, on a terminal; and how it ended."""
 
     source: str
@@ -199,7 +196,7 @@ class Recording:
 
     def __init__(self, source: str, wanted: Wanted, file: CassetteFile, redactor: Redactor) -> None:
         self.ending: Ending = "tip"
-        self.told = Told(source, wanted.output)
+        self.progress = Progress(source, wanted.output)
         self._wanted = wanted
         self._file = file
         self._redactor = redactor
@@ -215,33 +212,27 @@ class Recording:
         assert this is not None
         with suppress(NotImplementedError):
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
-        run, clock = ThreadRunner("control-plane", CONTROL_PLANE_THREADS), SystemClock()
-        locator = parse(self.told.source)
-        services = Services(run, clock, access)
-        source = open_source(locator, services)
+        text = self.progress.source
         try:
-            if source.traits.kind != "change":
-                raise UsageError(
-                    f"{self.told.source} has no changes of items",
-                    hint="cassettes hold the streams of DynamoDB tables",
-                )
-            await source.prepare()  # from here on the clock is that of the service
-            self._shape = await describe_stream(locator, services)
-            self._started_seconds = clock.now().service_seconds
-            self.told.begin(self._wanted)
-            limit = asyncio.timeout(self._wanted.for_seconds)
-            try:
-                async with limit:
-                    await self._follow(source)
-            except TimeoutError:
-                if not limit.expired():
-                    raise
-                self.ending = "time"
+            async with opened(text, access) as (source, services, now_seconds):
+                if source.traits.kind != "change":
+                    raise UsageError(
+                        f"{text} has no changes of items",
+                        hint="cassettes hold the streams of DynamoDB tables",
+                    )
+                self._shape = await describe_stream(parse(text), services)
+                self._started_seconds = now_seconds
+                self.progress.begin(self._wanted)
+                limit = asyncio.timeout(self._wanted.for_seconds)
+                try:
+                    async with limit:
+                        await self._follow(source)
+                except TimeoutError:
+                    if not limit.expired():
+                        raise
+                    self.ending = "time"
         except asyncio.CancelledError:  # Ctrl-C and SIGTERM
             self.ending = "interrupted"
-        finally:
-            await source.close()
-            run.close()
 
     async def _follow(self, source: Source) -> None:
         wanted, since_seconds = self._wanted, 0.0
@@ -255,7 +246,7 @@ class Recording:
                 self._take(step, following, since_seconds)
                 if not isinstance(step, Rested):
                     self._file.flush()
-                self.told.went_on()
+                self.progress.went_on()
                 if self._is_over(step, following):
                     return
 
@@ -284,7 +275,7 @@ class Recording:
 
     @property
     def _is_full(self) -> bool:
-        return self._wanted.count is not None and self.told.records >= self._wanted.count
+        return self._wanted.count is not None and self.progress.records >= self._wanted.count
 
     def _is_over(self, step: Step, following: Following) -> bool:
         if self._is_full:
@@ -321,8 +312,8 @@ class Recording:
         if self._wanted.redaction.is_any:
             raw = msgspec.json.encode(self._redactor.redacted(wire))
         self._file.write(Recorded(shard, msgspec.Raw(raw)))
-        self.told.records += 1
-        self.told.shards.add(shard)
+        self.progress.records += 1
+        self.progress.shards.add(shard)
 
     def _header(self, wire: Mapping[str, Any]) -> Header:
         """The first record tells the types of the keys."""

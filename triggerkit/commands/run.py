@@ -1,4 +1,4 @@
-"""The life of `triggerkit run`. Rule: the first signal drains and releases, the second ends at once."""
+"""`triggerkit run`: one worker in this process. The first signal drains and releases, the second ends at once."""
 
 from __future__ import annotations
 
@@ -8,16 +8,10 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from triggerkit.commands.flags import read_flags
-from triggerkit.commands.loading import Loaded
+from triggerkit.commands.loading import Loaded, load_to_run
 from triggerkit.commands.output import set_up_logging
-from triggerkit.commands.stopping import SIGNALS, early_stop
-from triggerkit.commands.validating import load_to_run
-from triggerkit.errors import (
-    EXIT_DRAIN_EXPIRED,
-    EXIT_INTERRUPTED,
-    HandlerError,
-)
+from triggerkit.commands.signals import SIGNALS, early_stop
+from triggerkit.errors import EXIT_DRAIN_EXPIRED, EXIT_INTERRUPTED, HandlerError
 from triggerkit.runtime.clock import SystemClock
 from triggerkit.runtime.logs import own_streams, settle
 from triggerkit.runtime.process import announce, tell_ready, tell_stopped, worker_pools
@@ -28,7 +22,7 @@ from triggerkit.settings import container_sign, refuse_implicit_state
 def run(given: Mapping[str, Any]) -> int:
     """Run the triggers until stopped; the exit code. `given` are the command's parameters."""
     set_up_logging(given)
-    loaded = load_to_run(read_flags(given))
+    loaded = load_to_run(given)
     settings = loaded.settings
     refuse_implicit_state(settings, container_sign(os.environ))
     set_up_logging(given, settings, live=True)
@@ -41,7 +35,7 @@ def run(given: Mapping[str, Any]) -> int:
         accept_orphaned=frozenset(given["accept_orphaned"]),
         declared_triggers=loaded.declared,
         shown_records=given["log_records"],
-        locator_defaults=loaded.locator_defaults,
+        locator_defaults=loaded.access,
     )
     return asyncio.run(run_worker(loaded, flags))
 
@@ -61,7 +55,9 @@ async def run_worker(
     tell_stopped(worker.counts)
     if worker.drain_expired:
         return EXIT_DRAIN_EXPIRED
-    return HandlerError.exit_code if flags.burst and worker.counts.records_discarded else 0
+    if flags.burst and worker.counts.records_discarded:
+        return HandlerError.exit_code
+    return worker.burst.exit_code
 
 
 def stop_on_signals(worker: RunningWorker) -> None:

@@ -1,4 +1,4 @@
-"""Reading a stream without a lease. Rule: parents before their children; a shard is left when it is read.
+"""`triggerkit tail`, and reading a stream without a lease: parents before their children.
 
 Records that were trimmed before they were read are announced, never passed over in silence.
 """
@@ -9,15 +9,14 @@ import asyncio
 import json
 import shutil
 import sys
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, assert_never
+from typing import Any, TypeAlias
 
+from triggerkit.commands.arguments import SoughtKey, read_key, read_since
 from triggerkit.commands.digest import digest
-from triggerkit.commands.item_keys import SoughtKey, read_key
 from triggerkit.commands.output import print_json_text, say, show_line
-from triggerkit.commands.since import read_since
 from triggerkit.core.lineage import ShardGraph
 from triggerkit.core.locators import parse
 from triggerkit.core.model import (
@@ -40,101 +39,86 @@ from triggerkit.runtime.pools import ThreadRunner
 POLL_SECONDS = 0.5
 PAGE_LIMIT = 1000
 CONTROL_PLANE_THREADS = 4
+ALL = "1970-01-01"
+"""In the place of `--since`: everything that is there."""
 
 
-Form: TypeAlias = Literal["text", "json", "event"]
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """Which records, and in which form: a digest, a JSON line, or one event with all of them."""
-
-    count: int | None
-    from_start: bool
-    since: str | None
-    key: SoughtKey | None
-    form: Form
-
-
-def read_shown(given: Mapping[str, Any]) -> Shown:
-    """What the flags of `tail` ask for.
+def tail(source: str, given: Mapping[str, Any], access: Mapping[str, str]) -> None:
+    """Print records until the count is reached or Ctrl-C: a digest a line, JSON a line, or one event.
 
     Raises:
-        UsageError: two of them contradict each other, or one cannot be read.
+        UsageError: flags contradict each other, or one cannot be read.
+        LocatorError, SourceError: the stream cannot be used.
     """
     if given["from_start"] and given["since"] is not None:
         raise UsageError("--from-start and --since contradict each other", hint="give one of them")
     if given["as_json"] and given["output"] == "text":
         raise UsageError("--json and -o text contradict each other", hint="give one of them")
-    if given["since"] is not None:
-        read_since(given["since"], SystemClock().now().service_seconds)
-    form: Form = "text" if sys.stdout.isatty() else "json"
-    if given["as_event"]:
-        form = "event"
-    elif given["as_json"] or given["output"]:
-        form = given["output"] or "json"
-    return Shown(
-        count=given["lines"],
-        from_start=given["from_start"],
-        since=given["since"],
-        key=None if given["key"] is None else read_key(given["key"]),
-        form=form,
-    )
-
-
-def tail(source: str, shown: Shown, access: Mapping[str, str]) -> None:
-    """Print records until the count is reached or Ctrl-C.
-
-    Raises:
-        LocatorError, SourceError: the stream cannot be used.
-    """
+    since = ALL if given["from_start"] else given["since"]
+    if since is not None:
+        read_since(since, SystemClock().now().service_seconds)
+    key = None if given["key"] is None else read_key(given["key"])
     kept: list[Event] = []
+    show: Callable[[Event], None] = (
+        _print_json if given["as_json"] or given["output"] == "json" else _print_digest
+    )
+    if given["as_event"]:
+        show = kept.append
+    elif not (given["output"] or sys.stdout.isatty()):
+        show = _print_json
     try:
-        asyncio.run(_print_events(source, shown, access, kept))
+        asyncio.run(_show_events(source, since, key, given["lines"], access, show))
     except KeyboardInterrupt:
         say(err=True)
-    if shown.form == "event":
+    if given["as_event"]:
         print_json_text(json.dumps({"Records": kept}))
 
 
-async def _print_events(
-    text: str, shown: Shown, access: Mapping[str, str], kept: list[Event]
+async def _show_events(
+    text: str,
+    since: str | None,
+    key: SoughtKey | None,
+    most: int | None,
+    access: Mapping[str, str],
+    show: Callable[[Event], None],
 ) -> None:
-    run, clock = ThreadRunner("control-plane", CONTROL_PLANE_THREADS), SystemClock()
-    source = open_source(parse(text), Services(run, clock, access))
-    left = shown.count or sys.maxsize
-    try:
-        await source.prepare()  # from here on the clock is that of the service
-        now_seconds = clock.now().service_seconds
-        since_seconds = None if shown.since is None else read_since(shown.since, now_seconds)
-        if shown.from_start:
-            since_seconds = 0.0
-        if since_seconds is None and sys.stdout.isatty():
+    async with opened(text, access) as (source, _, now_seconds):
+        since_seconds = None if since is None else read_since(since, now_seconds)
+        if since is None and sys.stdout.isatty():
             say(f"changes of {text} from now on; Ctrl-C ends", err=True)
+        left = most or sys.maxsize
         async with aclosing(events(source, since_seconds)) as found:
             async for event in found:
-                if shown.key is not None and not shown.key.fits(event):
-                    continue
-                _print(event, shown.form, kept)
-                left -= 1
-                if not left:
-                    return
+                if key is None or key.fits(event):
+                    show(event)
+                    left -= 1
+                    if not left:
+                        return
+
+
+@asynccontextmanager
+async def opened(
+    text: str, access: Mapping[str, str]
+) -> AsyncIterator[tuple[Source, Services, float]]:
+    """A source that can be read, what it was opened with, and the service's time in UNIX seconds."""
+    run, clock = ThreadRunner("control-plane", CONTROL_PLANE_THREADS), SystemClock()
+    services = Services(run, clock, access)
+    source = open_source(parse(text), services)
+    try:
+        await source.prepare()  # from here on the clock is that of the service
+        yield source, services, clock.now().service_seconds
     finally:
         await source.close()
         run.close()
 
 
-def _print(event: Event, form: Form, kept: list[Event]) -> None:
-    match form:
-        case "event":
-            kept.append(event)
-        case "json":
-            print_json_text(json.dumps(event))
-        case "text":
-            width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-            show_line(digest(event, width, colours=wants_colours(sys.stdout)))
-        case _:
-            assert_never(form)
+def _print_json(event: Event) -> None:
+    print_json_text(json.dumps(event))
+
+
+def _print_digest(event: Event) -> None:
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    show_line(digest(event, width, colours=wants_colours(sys.stdout)))
 
 
 async def events(source: Source, since_seconds: float | None) -> AsyncGenerator[Event, None]:

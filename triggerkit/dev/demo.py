@@ -1,4 +1,4 @@
-"""What `triggerkit demo` plays. Rule: the real worker on the embedded endpoint; what is shown happened.
+"""`triggerkit demo`: the real worker on the embedded endpoint; what is shown has happened.
 
 Nothing leaves this machine: one loopback port, dummy credentials, state in memory, files in a temporary
 folder that is removed.
@@ -11,8 +11,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 from typing import Any, TextIO
@@ -23,7 +22,7 @@ from triggerkit import Triggers
 from triggerkit.commands.streams import silence
 from triggerkit.configuration import Configuration
 from triggerkit.dev.demo_show import DemoShow
-from triggerkit.dev.sandbox import sandboxed
+from triggerkit.dev.sandbox import environment, sandboxed
 from triggerkit.emulator import Emulator, RealClock, Server, serve
 from triggerkit.errors import InternalError
 from triggerkit.runtime.clock import SystemClock
@@ -57,10 +56,11 @@ def demo() -> None:
         InternalError: the worker stopped by itself. TimeoutError: something never happened.
     """
     console = console_of(sys.stdout)
+    own = {name: text for name, text in os.environ.items() if not name.startswith("TRIGGERKIT_")}
     with (
         tempfile.TemporaryDirectory(prefix="triggerkit-demo-") as folder,
         serve(Emulator(clock=RealClock())) as server,
-        sandboxed_environment(server.endpoint_url),
+        environment(sandboxed(own, server.endpoint_url)),
     ):
         restore = configure_logging(LogSettings("json", "critical"), StringIO())
         try:
@@ -86,20 +86,6 @@ class _PatientConsole(Console):
         """Show nothing any more."""
         self.quiet = True
         silence(sys.stdout)
-
-
-@contextmanager
-def sandboxed_environment(endpoint_url: str) -> Iterator[None]:
-    """No way to real AWS and no setting of the caller's, for this process and until the end."""
-    before = dict(os.environ)
-    kept = {name: text for name, text in before.items() if not name.startswith("TRIGGERKIT_")}
-    os.environ.clear()
-    os.environ.update(sandboxed(kept, endpoint_url))
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def make_handlers() -> Triggers[None]:

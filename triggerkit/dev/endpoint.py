@@ -1,4 +1,4 @@
-"""The life of `triggerkit dev`. Rule: all is checked before a file is written or a port is opened.
+"""`triggerkit dev`: all is checked before a file is written or a port is opened.
 
 One process holds the endpoint and watches the files; the worker is a child, so that code is loaded anew
 whole and a handler that hangs can be ended. Both end together.
@@ -15,15 +15,14 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from triggerkit.commands.loading import find_target
+from triggerkit.commands.loading import find_target, read_configuration
 from triggerkit.commands.output import say, set_up_logging, show_line
-from triggerkit.commands.stopping import SIGNALS
+from triggerkit.commands.signals import SIGNALS
 from triggerkit.commands.streams import silence
-from triggerkit.configuration import Configuration, apply_env_file, load_configuration
+from triggerkit.configuration import Configuration, apply_env_file
 from triggerkit.core.safe_text import safe
 from triggerkit.dev.child import start_child
 from triggerkit.dev.link import FOLDER, DevLink, claimed, publish, refuse_second
@@ -44,60 +43,37 @@ LAST_STEPS_SECONDS = 6.0
 """After the drain: how long a worker may take to release and to close."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What the flags lead to, all of it checked."""
-
-    given: Mapping[str, Any]
-    configuration: Configuration
-    backend: Address | None
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the configuration; `.triggerkit` is in it."""
-        return self.configuration.folder
-
-
 def develop(given: Mapping[str, Any]) -> int:
     """Serve and run until stopped; the exit code. `given` are the command's parameters.
 
     Raises:
-        UsageError, StateError: before anything is touched.
+        UsageError, LocatorError, StateError: no target, a wrong `[dev.tables]`, a backend that is none, a
+            port or file that is taken; before anything is touched.
     """
     restore_logging = set_up_logging(given)
-    plan = read_plan(given)
-    refuse_second(plan.folder)
-    refuse_taken(plan.given["port"])
-    try:
-        with ExitStack() as closing:
-            place = closing.enter_context(claimed(plan.folder))
-            if plan.given["fresh"]:
-                throw_away(place)
-            server, link = open_endpoint(plan, place, closing)
-            publish(place, link)
-            try:
-                greet(plan, link, [] if plan.backend else kept_tables(server))
-            except BrokenPipeError:  # nobody reads what it says; it serves all the same
-                silence(sys.stdout)
-            return asyncio.run(supervise(plan, server.endpoint_url))
-    finally:
-        restore_logging()
-
-
-def read_plan(given: Mapping[str, Any]) -> Plan:
-    """Read the configuration and check what can be checked without the user's code.
-
-    Raises:
-        UsageError, LocatorError: no target, a wrong `[dev.tables]`, a backend that is none.
-    """
     if given["env_file"]:
         apply_env_file(Path(given["env_file"]), os.environ)
-    configuration = load_configuration(given["config"], folder=Path.cwd(), env=given["env"])
+    configuration = read_configuration(given)
     if not given["no_triggers"]:
         find_target(given["target"], configuration)
     read_tables(configuration, os.environ)
     backend = read_backend(given["backend"]) if given["backend"] else None
-    return Plan(given, configuration, backend)
+    refuse_second(configuration.folder)
+    refuse_taken(given["port"])
+    try:
+        with ExitStack() as closing:
+            place = closing.enter_context(claimed(configuration.folder))
+            if given["fresh"]:
+                throw_away(place)
+            server, link = open_endpoint(given, backend, place, closing)
+            publish(place, link)
+            try:
+                greet(given, link, place, kept_tables(server))
+            except BrokenPipeError:  # nobody reads what it says; it serves all the same
+                silence(sys.stdout)
+            return asyncio.run(supervise(given, configuration, server.endpoint_url))
+    finally:
+        restore_logging()
 
 
 def refuse_taken(port: int) -> None:
@@ -121,43 +97,43 @@ def throw_away(place: Path) -> None:
             file.unlink()
 
 
-def open_endpoint(plan: Plan, place: Path, closing: ExitStack) -> tuple[Server, DevLink]:
+def open_endpoint(
+    given: Mapping[str, Any], backend: Address | None, place: Path, closing: ExitStack
+) -> tuple[Server, DevLink]:
     """Open the tables and the port.
 
     Raises:
         StateError: the file of the tables cannot be used. UsageError: the port was taken just now.
     """
-    others = LocalServices(plan.backend)
+    others = LocalServices(backend)
     closing.callback(others.close)
-    emulator = Emulator(region=REGION, path=None if plan.backend else place / TABLES_FILE)
+    emulator = Emulator(region=REGION, path=None if backend else place / TABLES_FILE)
     closing.callback(emulator.close)
     token = secrets.token_urlsafe(32)
     try:
         server = closing.enter_context(
-            serve(
-                emulator, HOST, plan.given["port"], control=Control(emulator, token), others=others
-            )
+            serve(emulator, HOST, given["port"], control=Control(emulator, token), others=others)
         )
     except OSError as error:
         raise UsageError(f"the port cannot be used: {error}", hint="choose --port N") from None
-    return server, DevLink(server.endpoint_url, os.getpid(), token, plan.given["backend"] or "")
+    return server, DevLink(server.endpoint_url, os.getpid(), token, given["backend"] or "")
 
 
 def kept_tables(server: Server) -> list[str]:
-    """The tables of earlier runs."""
+    """The tables of earlier runs; none with a backend, where the emulator is empty."""
     found: list[str] = server.emulator.call("ListTables", {})["TableNames"]
     return found
 
 
-def greet(plan: Plan, link: DevLink, kept: Sequence[str]) -> None:
+def greet(given: Mapping[str, Any], link: DevLink, place: Path, kept: Sequence[str]) -> None:
     """Where it is, what is there already, and how other programs find it."""
     what = f"DynamoDB of {link.backend}" if link.backend else "DynamoDB and DynamoDB Streams"
     say(f"triggerkit dev: {what} at {link.endpoint_url}, for this machine only")
     if kept:
         say(f"Tables from earlier runs, with their streams: {', '.join(kept)}")
-    if not plan.backend:
-        say(f"Tables and positions are kept in {plan.folder / FOLDER}; --fresh forgets them.")
-    if plan.given["aws"]:
+    if not link.backend:
+        say(f"Tables and positions are kept in {place}; --fresh forgets them.")
+    if given["aws"]:
         say("Handlers reach AWS for everything but DynamoDB, with your credentials (--aws).")
     say()
     say("""Write an item, in another terminal: triggerkit put TABLE '{"id": "1"}'""")
@@ -168,20 +144,21 @@ def greet(plan: Plan, link: DevLink, kept: Sequence[str]) -> None:
     sys.stdout.flush()
 
 
-async def supervise(plan: Plan, endpoint_url: str) -> int:
+async def supervise(
+    given: Mapping[str, Any], configuration: Configuration, endpoint_url: str
+) -> int:
     """Run the worker, anew at each change, until a signal; the exit code."""
-    prepared = reaching_aws if plan.given["aws"] else sandboxed
-    environ = prepared(os.environ, endpoint_url)
-    given = {**plan.given, "state": STATE, "color": chosen_colours()}
+    environ = (reaching_aws if given["aws"] else sandboxed)(os.environ, endpoint_url)
+    told = {**given, "state": STATE, "color": chosen_colours()}
 
     def words(line: int) -> Sequence[str]:
-        question = json.dumps({**given, "line": line})
+        question = json.dumps({**told, "line": line})
         return (sys.executable, "-B", "-P", "-m", "triggerkit.dev.worker", question)
 
     reloader = Reloader(
         lambda: start_child(words, environ, lambda: reloader.worker_is_ready()),
-        nothing() if plan.given["no_reload"] else watched(*what_to_watch(plan)),
-        plan.given["drain_timeout"] + LAST_STEPS_SECONDS,
+        nothing() if given["no_reload"] else watched(*what_to_watch(given, configuration)),
+        given["drain_timeout"] + LAST_STEPS_SECONDS,
     )
     running = asyncio.ensure_future(reloader.run())
     stop_on_signals(reloader, running)
@@ -207,15 +184,17 @@ def stop_on_signals(reloader: Reloader, running: asyncio.Future[int]) -> None:
         loop.add_signal_handler(number, on_signal)
 
 
-def what_to_watch(plan: Plan) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+def what_to_watch(
+    given: Mapping[str, Any], configuration: Configuration
+) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
     """Folders with code, and single files."""
-    folders = {Path.cwd(), plan.folder.resolve()}
-    target = plan.given["target"]
+    folders = {Path.cwd(), configuration.folder.resolve()}
+    target = given["target"]
     if target and "/" in target:
         place = Path(target.partition(":")[0]).resolve().parent
         folders.add(place)
     inner = {one for one in folders if any(outer in one.parents for outer in folders)}
-    files = (plan.configuration.path,) if plan.configuration.path else ()
+    files = (configuration.path,) if configuration.path else ()
     return tuple(sorted(folder for folder in folders - inner if folder.is_dir())), files
 
 

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from triggerkit.commands.flags import access_of
+from triggerkit.commands.loading import access_of
 from triggerkit.commands.output import say
 from triggerkit.core.locators import SHARED_KEYS, parse
-from triggerkit.dev.sandbox import sandboxed
+from triggerkit.dev.sandbox import replace_environment, sandboxed
 from triggerkit.errors import StateError, UsageError
 
 FOLDER = ".triggerkit"
@@ -74,13 +74,6 @@ def require_dev(config: str | None, *, hint: str = "") -> DevLink:
     return link
 
 
-def enter(link: DevLink) -> None:
-    """From now on this process knows of nothing but that `dev`."""
-    environ = sandboxed(os.environ, link.endpoint_url)
-    os.environ.clear()
-    os.environ.update(environ)
-
-
 def access_through_dev(given: Mapping[str, Any], source: str) -> dict[str, str]:
     """The access keys of a command that reads `source`; from the running `dev` where no place is named.
 
@@ -95,7 +88,7 @@ def access_through_dev(given: Mapping[str, Any], source: str) -> dict[str, str]:
         return access
     link = require_dev(given["config"], hint=OR_AWS)
     say(f"from the running dev at {link.endpoint_url}; --aws is for AWS", err=True)
-    enter(link)
+    replace_environment(sandboxed(os.environ, link.endpoint_url))
     return access
 
 

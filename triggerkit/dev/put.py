@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from triggerkit.commands.flags import access_of
+from triggerkit.commands.loading import access_of
 from triggerkit.commands.output import confirm, say
 from triggerkit.core.words import counted
-from triggerkit.dev.link import OR_AWS, enter, require_dev
+from triggerkit.dev.link import OR_AWS, require_dev
+from triggerkit.dev.sandbox import replace_environment, sandboxed
 from triggerkit.errors import SourceNotFoundError, TriggerkitError, UsageError, nearest
 from triggerkit.files import MIB, open_twice
 from triggerkit.runtime.dev_tables import asking, check_keys_of, keys_of
@@ -107,7 +109,7 @@ def connect(given: Mapping[str, Any]) -> tuple[Any, str]:
             hint="add --aws, or leave them out",
         )
     link = require_dev(given["config"], hint=OR_AWS)
-    enter(link)
+    replace_environment(sandboxed(os.environ, link.endpoint_url))
     client = AwsSession(access).client("dynamodb", attempts=ATTEMPTS)
     return client, f"dev at {link.endpoint_url}"
 

@@ -1,4 +1,4 @@
-"""The environment of `dev`. Rule: whoever runs in it cannot reach AWS by accident.
+"""The environment of `dev`: what runs in it cannot reach AWS by accident.
 
 Every service goes to one endpoint on loopback, credentials are dummies, no profile is read and no
 metadata service is asked. `reaching_aws` opts out: then DynamoDB alone stays on this machine.
@@ -8,11 +8,14 @@ Source: SDKs and Tools guide, feature-ss-endpoints; each SDK that is up to date 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 DUMMY_KEY = "triggerkit"
 """Letters only: DynamoDB Local takes nothing else."""
 REGION = "us-east-1"
+NOWHERE = "http://127.0.0.1:9"
+"""Nobody listens there: a handler that calls AWS gets an error at once."""
 _LOOPBACK = ("127.0.0.1", "localhost")
 _DYNAMODB_ONLY = ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_DYNAMODB_STREAMS")
 
@@ -38,6 +41,23 @@ def sandboxed(environ: Mapping[str, str], endpoint_url: str) -> dict[str, str]:
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     }
+
+
+@contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """The process's environment is `variables`, until the end of the block."""
+    before = dict(os.environ)
+    replace_environment(variables)
+    try:
+        yield
+    finally:
+        replace_environment(before)
+
+
+def replace_environment(variables: Mapping[str, str]) -> None:
+    """The process's environment is `variables` from now on."""
+    os.environ.clear()
+    os.environ.update(variables)
 
 
 def reaching_aws(environ: Mapping[str, str], endpoint_url: str) -> dict[str, str]:

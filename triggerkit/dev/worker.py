@@ -1,4 +1,4 @@
-"""The worker of `triggerkit dev`, a process that lives until code changes. Rule: started by `dev` only.
+"""The worker of `triggerkit dev`, a process that lives until code changes; started by `dev` only.
 
 Its environment is the sandbox already; its one argument holds the flags as JSON. It makes missing tables,
 loads the user's code and runs it as `triggerkit run` does.
@@ -10,19 +10,15 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import Any, assert_never
 
-from triggerkit.commands.flags import read_flags
-from triggerkit.commands.loading import Loaded
+from triggerkit.commands.loading import load_to_run, read_configuration
 from triggerkit.commands.output import set_up_logging, show_error, show_fault
 from triggerkit.commands.run import run_worker
-from triggerkit.commands.stopping import SIGNALS
+from triggerkit.commands.signals import SIGNALS
 from triggerkit.commands.streams import safe_streams
-from triggerkit.commands.validating import load_to_run
-from triggerkit.configuration import load_configuration
 from triggerkit.core.locators import parse
 from triggerkit.core.words import counted
 from triggerkit.dev.child import ParentLine
@@ -42,9 +38,6 @@ from triggerkit.runtime.logs import get_logger
 from triggerkit.runtime.process import announce
 from triggerkit.runtime.state_names import ANY_NAME
 from triggerkit.runtime.worker import RunFlags, RunningWorker
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 log = get_logger()
 
@@ -89,16 +82,16 @@ def work(given: Mapping[str, Any], line: ParentLine) -> int:
         TriggerkitError: the code, the configuration or the tables are not as they must be.
     """
     set_up_logging(given)
-    flags = replace(read_flags(given), env_file=None, state=None)  # `dev` has read the file
     runs = not given["no_triggers"]
-    configuration = load_configuration(flags.config, folder=Path.cwd(), env=flags.env)
-    if not (runs or flags.target or configuration.target):
+    configuration = read_configuration(given)
+    if not (runs or given["target"] or configuration.target):
         make_tables(read_tables(configuration, os.environ))
         return asyncio.run(serve_tables(line))
-    shipped = load_to_run(flags, some_enabled=runs)  # as `run`: its own state and destinations
+    # as `run`: its own state and destinations; `dev` has read the env file
+    shipped = load_to_run({**given, "env_file": None, "state": None}, some_enabled=runs)
     declared = read_tables(configuration, os.environ)
     make_tables(declared)
-    loaded = local(shipped, given["state"])
+    loaded = replace(shipped, settings=localized(shipped.settings, parse(given["state"])))
     known = {table.name for table in declared}
     named = tables_named(loaded.settings.mappings)
     make_tables(DevTable(name) for name in named if name not in known)
@@ -126,11 +119,6 @@ async def serve_tables(line: ParentLine) -> int:
     line.ready()
     await stop.wait()
     return 0
-
-
-def local(loaded: Loaded, state: str) -> Loaded:
-    """The same on local tables, with the state of `dev`."""
-    return replace(loaded, settings=localized(loaded.settings, parse(state)))
 
 
 def follow(worker: RunningWorker, line: ParentLine) -> None:
@@ -161,8 +149,7 @@ def make_tables(tables: Iterable[DevTable]) -> None:
 
 def tell_made(table: DevTable, made: Made) -> None:
     """One line for a table that was made or changed."""
-    count = len(table.items)
-    seeded = f", {counted(count, 'item')} of its seed" if count else ""
+    seeded = f", {counted(len(table.items), 'item')} of its seed" if table.items else ""
     match made:
         case Made.CREATED:
             told = f"table {table.name} created: key {table.key_text}, {table.view_type}{seeded}"

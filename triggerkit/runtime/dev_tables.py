@@ -95,15 +95,18 @@ def _described(
 ) -> Iterator[tuple[DevTable, Mapping[str, Any], str]]:
     """Each table without its items, what the configuration says about it, and where."""
     file = configuration.path.name if configuration.path else "the configuration"
+    dev = f"{configuration.prefix}dev"
     for key in configuration.dev:
         if key != "tables":
-            raise UsageError(f"{file} [dev]: unknown key {key!r}", hint=nearest(key, ("tables",)))
+            raise UsageError(f"{file} [{dev}]: unknown key {key!r}", hint=nearest(key, ("tables",)))
     tables = configuration.dev.get("tables", {})
     if not isinstance(tables, Mapping):
-        raise UsageError(f"{file} [dev]: tables is not a table", hint="write [dev.tables.NAME]")
+        raise UsageError(
+            f"{file} [{dev}]: tables is not a table", hint=f"write [{dev}.tables.NAME]"
+        )
     variables = {**configuration.vars, **environ}
     for name, given in tables.items():
-        where = f"{file} [dev.tables.{name}]"
+        where = f"{file} [{dev}.tables.{name}]"
         yield _read_table(resolve(name, variables), given, where), given, where
 
 
@@ -203,7 +206,7 @@ def _refuse_other_key(found: Mapping[str, Any], table: DevTable) -> None:
 def _read_table(name: str, given: object, where: str) -> DevTable:
     if not isinstance(given, Mapping):
         raise UsageError(
-            f"{where} is not a table", hint=f'write [dev.tables.{name}] and key = "id:S"'
+            f"{where} is not a table", hint=f'write {where.partition(" ")[2]} and key = "id:S"'
         )
     if not _NAME.fullmatch(name):
         raise UsageError(

@@ -23,8 +23,9 @@ _HINT = "name the file that on_failure='file:PATH' appends to"
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One failure record; `document` is the whole line."""
+    """One failure record; `document` is the whole line of `file`."""
 
+    file: Path
     number: int
     document: Mapping[str, Any]
 
@@ -95,6 +96,7 @@ class Failure:
 class DamagedLine:
     """A line that is no failure record; `why` in words."""
 
+    file: Path
     number: int
     why: str
 
@@ -112,9 +114,13 @@ def show_command(locator: Locator, base_path: str, request_id: str) -> str:
     path = failure_file(locator, base_path)
     if path is None or not request_id:
         return ""
+    return f"triggerkit failures show {shell_word(request_id)} {shell_word(shown_path(path))}"
+
+
+def shown_path(path: Path) -> str:
+    """As short as it can be from the current folder."""
     here = Path.cwd()
-    shown = path.relative_to(here) if path.is_relative_to(here) else path
-    return f"triggerkit failures show {shell_word(request_id)} {shell_word(str(shown))}"
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def read_failures(path: Path) -> Iterator[FileLine]:
@@ -128,24 +134,24 @@ def read_failures(path: Path) -> Iterator[FileLine]:
         with open_file(path, what, hint=_HINT) as stream:
             for number, line in enumerate(lines_of(stream, LINE_BYTES), start=1):
                 if isinstance(line, LongLine):
-                    yield DamagedLine(number, str(line))
+                    yield DamagedLine(path, number, str(line))
                 elif line.strip():
-                    yield _read_line(number, line)
+                    yield _read_line(path, number, line)
     except OSError as error:
         raise UsageError(f"{what} cannot be read: {error.strerror}", hint=_HINT) from None
 
 
-def _read_line(number: int, line: bytes) -> FileLine:
+def _read_line(path: Path, number: int, line: bytes) -> FileLine:
     try:
         document = parse_json(line.decode("utf-8-sig"), "it", hint="")
     except UnicodeDecodeError:
-        return DamagedLine(number, "it is not UTF-8 text")
+        return DamagedLine(path, number, "it is not UTF-8 text")
     except UsageError as error:
         cut = "" if line.endswith(b"\n") else "; its end is missing"
-        return DamagedLine(number, f"{error.message}{cut}")
+        return DamagedLine(path, number, f"{error.message}{cut}")
     if not (isinstance(document, dict) and isinstance(document.get("requestContext"), dict)):
-        return DamagedLine(number, "it is JSON, but no failure record")
-    return Failure(number, document)
+        return DamagedLine(path, number, "it is JSON, but no failure record")
+    return Failure(path, number, document)
 
 
 def _whole(value: object) -> int:

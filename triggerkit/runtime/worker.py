@@ -17,6 +17,7 @@ from triggerkit.core.snapshot import MappingSnapshot
 from triggerkit.invokers.calls import ShownRecords
 from triggerkit.ports import Clock, LeaseStore, Services, Source
 from triggerkit.runtime.assembly import MappingParts, assemble
+from triggerkit.runtime.burst import Burst
 from triggerkit.runtime.counts import Counts
 from triggerkit.runtime.engine import publish
 from triggerkit.runtime.event_log import EventLog
@@ -33,7 +34,6 @@ log = get_logger()
 
 DRAIN_TIMEOUT_SECONDS = 25.0
 """What running handlers get at a stop, by default."""
-TIP_CHECK_SECONDS = 0.1
 OPENING_CHECK_SECONDS = 0.02
 
 
@@ -65,10 +65,12 @@ class RunningWorker:
         self._pools = pools
         self._clock = clock
         self.counts = Counts()
+        self.burst = Burst()
         shown_by = {plan.name: _shown_by(plan, settings) for plan in settings.mappings}
         self._observers: Sequence[Observer] = (
             EventLog(clock, shown_by),
             self.counts,
+            self.burst,
             *observers,
         )
         self._assembly = assemble((), clock)
@@ -87,7 +89,7 @@ class RunningWorker:
         self._stop_asked.set()
 
     async def run(self) -> None:
-        """Run until stopped, or with `burst` until the tip of every stream is reached and saved.
+        """Run until stopped, or with `burst` until every stream is read to its tip and saved, or is blocked.
 
         Raises:
             StateError, SourceError, DestinationError, HandlerError, UsageError: the start failed;
@@ -207,7 +209,7 @@ class RunningWorker:
             asyncio.ensure_future(self._assembly.wait_ended()),
         ]
         if self._flags.burst:
-            waits.append(asyncio.ensure_future(self._until_tip()))
+            waits.append(asyncio.ensure_future(self.burst.wait(self.snapshots)))
         done, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         for wait in pending:
             wait.cancel()
@@ -222,10 +224,6 @@ class RunningWorker:
             and not self._stop_asked.is_set()
         ):
             await asyncio.sleep(OPENING_CHECK_SECONDS)
-
-    async def _until_tip(self) -> None:
-        while not all(picture.at_tip for picture in self.snapshots().values()):
-            await asyncio.sleep(TIP_CHECK_SECONDS)
 
 
 def _shown_by(plan: MappingPlan, settings: Settings) -> Callable[[str], str]:

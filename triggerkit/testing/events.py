@@ -62,16 +62,41 @@ def record(
     wires = [None if one is None else wire_item(one, "item") for one in (old, new)]
     keys = _key_types(wire_item(image, "item"), key)
     emulator = Emulator(VirtualClock(), account=ACCOUNT)
+    return record_of_change(emulator, DevTable(table, keys, view_type), *wires, expired=expired)
+
+
+def record_of_change(
+    emulator: Emulator,
+    table: DevTable,
+    old: Mapping[str, Any] | None,
+    new: Mapping[str, Any] | None,
+    *,
+    expired: bool = False,
+) -> dict[str, Any]:
+    """The record that a stream has of one change, as Lambda gets it; items in DynamoDB JSON.
+
+    Args:
+        emulator: an empty one.
+        table: the table, which is created.
+        old: the item before, if any.
+        new: the item afterwards, if any.
+        expired: whether Time to Live removed it.
+
+    Raises:
+        UsageError: an item or a name that no table has, or a change that changes nothing.
+    """
     try:
-        emulator.call("CreateTable", DevTable(table, keys, view_type).request())
-        _write(emulator, table, [name for name, _ in keys], *wires, expired=expired)
+        emulator.call("CreateTable", table.request())
+        _write(emulator, table.name, [name for name, _ in table.keys], old, new, expired=expired)
+        (arn,) = emulator.stream_arns(table.name)
+        records = _records(emulator, arn, table.name)
     except EmulatorError as error:
-        raise UsageError(error.message, hint="correct the item, key= or table=") from None
-    (arn,) = emulator.stream_arns(table)
-    records = _records(emulator, arn, table)
+        raise UsageError(
+            error.message, hint="correct the item, its key or the table's name"
+        ) from None
     if len(records) != (2 if old is not None else 1):
         raise UsageError(
-            "new and old are one item: a stream has no record of that",
+            "the old and the new image are the same item: a stream has no record of that",
             hint="change an attribute that is not the key",
         )
     return to_event(json.dumps(records[-1]).encode(), arn)

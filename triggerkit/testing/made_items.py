@@ -205,4 +205,7 @@ def _is_number(value: object) -> bool:
 
 
 def _hint(table: str) -> str:
-    return f'write items yourself: --items FILE, or seed = "FILE" under [dev.tables.{table}]'
+    return (
+        f'write items yourself: --items FILE, or seed = "FILE" under [tool.triggerkit.dev.tables.{table}], '
+        "without tool.triggerkit in triggerkit.toml"
+    )

@@ -1,4 +1,4 @@
-"""The worlds of `triggerkit simulate`: the first one that breaks a promise ends the command and is named.
+"""`triggerkit simulate`: the first world that breaks a promise ends the command and is named.
 
 When all have passed, it tells what handlers raised, and fails where a trigger did nothing.
 """
@@ -8,8 +8,8 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,12 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from triggerkit.cassettes.reading import Cassette, load_cassette
-from triggerkit.commands.loading import find_target, offer_variables
+from triggerkit.commands.loading import find_target, import_target
 from triggerkit.commands.output import live_console, print_json, say, show_line
-from triggerkit.configuration import load_configuration
+from triggerkit.configuration import Configuration, load_configuration
 from triggerkit.core.masking import masked, masked_value
 from triggerkit.core.safe_text import safe_block, shell_word
 from triggerkit.core.words import counted
-from triggerkit.dev.sandbox import sandboxed
 from triggerkit.errors import HandlerError, SimulationError, UsageError
 from triggerkit.files import open_file
 from triggerkit.invokers.environment import offered
@@ -31,7 +30,6 @@ from triggerkit.runtime.colours import is_terminal
 from triggerkit.runtime.handlers import variables_of
 from triggerkit.runtime.item_json import read_items, to_wire
 from triggerkit.runtime.logs import LogSettings, configure_logging
-from triggerkit.runtime.target import load_target
 from triggerkit.testing.faults import read_faults
 from triggerkit.testing.plans import APP, read_plans
 from triggerkit.testing.raised import condensed
@@ -39,8 +37,6 @@ from triggerkit.testing.random_worlds import Storm, Tally
 
 SHOWN_ERRORS = 10
 _IDLE_HINT = "correct the handler; more --writes or --seeds bring more kinds of changes, --items FILE other items"
-NOWHERE = "http://127.0.0.1:9"
-"""Nobody listens there: a handler that calls AWS is told so at once."""
 
 
 def simulate(given: Mapping[str, Any]) -> None:
@@ -56,11 +52,11 @@ def simulate(given: Mapping[str, Any]) -> None:
         quiet = LogSettings(level="critical")
         logging = LogSettings() if given["verbose"] else quiet
         restoring.callback(configure_logging(logging, sys.stderr))
-        restoring.enter_context(_away_from_aws())
         if not given["verbose"]:
             restoring.enter_context(redirect_stdout(io.StringIO()))
-        target = _target(given["target"])
-        storm = _storm(target, given)
+        configuration = load_configuration(None, folder=Path.cwd())
+        target = find_target(given["target"], configuration)
+        storm = _storm(configuration, given)
         tally = Tally()
         with Progress(
             "{task.description}",
@@ -94,15 +90,8 @@ def simulate(given: Mapping[str, Any]) -> None:
         )
 
 
-def _target(given: str | None) -> str:
-    return find_target(given, load_configuration(None, folder=Path.cwd()))
-
-
-def _storm(target: str, given: Mapping[str, Any]) -> Storm:
-    project = load_configuration(None, folder=Path.cwd()).folder
-    folder = Path.cwd() if given["target"] else project
-    offer_variables(target, None, folder, {})
-    handlers = load_target(target, folder=folder, project=project)
+def _storm(configuration: Configuration, given: Mapping[str, Any]) -> Storm:
+    handlers = import_target(given["target"], configuration)
     plans = read_plans(handlers, {})
     offered.offer(variables_of(plans.mappings, APP), os.environ)
     sources = {plan.source_locator.name for plan in plans.mappings}
@@ -115,7 +104,7 @@ def _storm(target: str, given: Mapping[str, Any]) -> Storm:
         if len(sources) != 1:
             raise UsageError(
                 f"--items is for one table, and the triggers read {', '.join(sorted(sources))}",
-                hint='give each table a seed = "FILE" under [dev.tables.NAME]',
+                hint=f'give each table a seed = "FILE" under [{configuration.prefix}dev.tables.NAME]',
             )
         items[next(iter(sources))] = _read(Path(given["items"]))
     faults = read_faults(given["faults"])
@@ -212,19 +201,3 @@ def _why_idle(storm: Storm, name: str, calls: int) -> str:
     return (
         f"trigger {name!r} was never called: it got no record of {tables}{kinds} that it can read"
     )
-
-
-@contextmanager
-def _away_from_aws() -> Iterator[None]:
-    """Dummy credentials and an endpoint that is none, for the user's module and its handlers."""
-    before = dict(os.environ)
-    _replace_environment(sandboxed(before, NOWHERE))
-    try:
-        yield
-    finally:
-        _replace_environment(before)
-
-
-def _replace_environment(variables: Mapping[str, str]) -> None:
-    os.environ.clear()
-    os.environ.update(variables)
