@@ -33,7 +33,7 @@ from triggerkit.runtime.clock import SystemClock
 from triggerkit.sources.dynamodb import change_events
 from triggerkit.sources.dynamodb.opening import Access, connect_api, connect_transport
 from triggerkit.sources.dynamodb.pages import decoded
-from triggerkit.sources.shards.lineage import parse_stream_arn
+from triggerkit.sources.dynamodb.service import parse_stream_arn
 
 RECORDS = 1000
 RECORD_BYTES = 1024

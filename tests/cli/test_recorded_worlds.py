@@ -16,8 +16,8 @@ from triggerkit.cassettes.writing import CassetteFile
 from triggerkit.commands.record import Recording, read_wanted
 from triggerkit.emulator import Emulator
 from triggerkit.runtime.dev_tables import DevTable
+from triggerkit.sources.dynamodb.service import parse_stream_arn
 from triggerkit.sources.dynamodb.streams_api import StreamShape
-from triggerkit.sources.shards.lineage import parse_stream_arn
 from triggerkit.testing import Simulation
 from triggerkit.testing.clock import VirtualClock
 from triggerkit.testing.loop import VirtualLoop

@@ -19,9 +19,9 @@ from triggerkit.aws.transport import Transport
 from triggerkit.emulator import Emulator, Server, attach, detach
 from triggerkit.ports import Services, Source
 from triggerkit.sources.dynamodb.opening import Target
+from triggerkit.sources.dynamodb.service import StreamArn
 from triggerkit.sources.dynamodb.source import DynamoDBSource
 from triggerkit.sources.dynamodb.streams_api import StreamsApi
-from triggerkit.sources.shards.lineage import StreamArn
 
 TABLE_NAME = TABLE["TableName"]
 SERVICES = ("dynamodb", "dynamodbstreams")

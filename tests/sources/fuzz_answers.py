@@ -52,9 +52,9 @@ from triggerkit.errors import (
 )
 from triggerkit.ports import Services, Source
 from triggerkit.sources.dynamodb.opening import Target
+from triggerkit.sources.dynamodb.service import StreamArn
 from triggerkit.sources.dynamodb.source import DynamoDBSource
 from triggerkit.sources.dynamodb.streams_api import StreamsApi
-from triggerkit.sources.shards.lineage import StreamArn
 from triggerkit.testing.clock import VirtualClock
 from triggerkit.testing.loop import VirtualLoop
 

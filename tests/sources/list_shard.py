@@ -11,8 +11,10 @@ from sources.fakes import MovableClock
 from triggerkit.aws.errors import AwsError
 from triggerkit.aws.transport import Reply
 from triggerkit.core.model import Page, Position, PositionKind, Record, after
+from triggerkit.sources.dynamodb.incarnations import TableState
 from triggerkit.sources.dynamodb.reader import DynamoDBShardReader, ShardConnection
-from triggerkit.sources.shards.lineage import ListedShard, ListedStream, StreamArn, parse_stream_arn
+from triggerkit.sources.dynamodb.service import StreamArn, parse_stream_arn
+from triggerkit.sources.shards.lineage import ListedShard, ListedStream
 from triggerkit.sources.shards.track import Sharing
 
 ARN = parse_stream_arn(
@@ -28,6 +30,8 @@ class ListShard:
     `faults` holds what the next GetRecords raise or say: an error, or "null" for a null iterator that
     tells nothing, or "empty" for an empty page in the middle.
     """
+
+    may_begin_again = False
 
     def __init__(self) -> None:
         self.records: list[dict[str, Any]] = []
@@ -56,7 +60,8 @@ class ListShard:
 
     async def list_stream(self, arn: StreamArn) -> tuple[ListedStream, float]:
         """The shard stays listed, whatever its calls come to."""
-        return ListedStream(arn, "ENABLED", (ListedShard(SHARD, None, self.closed),)), DATE_SECONDS
+        shard = ListedShard(SHARD, None, self.closed)
+        return ListedStream(arn.incarnation, True, arn.made_seconds, (shard,)), DATE_SECONDS
 
     async def shard_iterator(
         self, arn: StreamArn, shard: str, position: Position
@@ -126,12 +131,25 @@ def refused(code: str, status: int = 400) -> AwsError:
     return AwsError(code, "no", status, action="dynamodb:GetRecords", thing=f"shard {SHARD}")
 
 
+class NoTable:
+    """Implements what a reader asks of `Incarnations`: nothing is known of the table."""
+
+    async def look(self, least_seconds: float) -> TableState:
+        return TableState.UNKNOWN
+
+    def newer_than(self, arn: StreamArn) -> None:
+        return None
+
+    def forget(self, arn: StreamArn) -> None:
+        pass
+
+
 class Shared:
     """A reader of `shard` as `mappings` mappings have it open."""
 
     def __init__(self, shard: ListShard, mappings: int = 1, budget_bytes: int = 2**20) -> None:
         self.clock = MovableClock()
-        connection = ShardConnection(shard, shard, self.clock, ARN, SHARD)  # type: ignore[arg-type]
+        connection = ShardConnection(shard, shard, self.clock, ARN, SHARD, NoTable())  # type: ignore[arg-type]
         self.reader = DynamoDBShardReader(
             connection,
             self.clock,

@@ -29,7 +29,7 @@ from triggerkit.errors import CassetteError, DamagedReplyError, LocatorError, Us
 from triggerkit.files import MIB, open_file
 from triggerkit.ports import Event
 from triggerkit.sources.dynamodb.change_events import to_event
-from triggerkit.sources.shards.lineage import StreamArn, parse_stream_arn
+from triggerkit.sources.dynamodb.service import StreamArn, parse_stream_arn
 
 FilePath: TypeAlias = str | os.PathLike[str]
 

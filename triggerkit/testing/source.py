@@ -18,9 +18,9 @@ from triggerkit.aws.transport import GET_RECORDS, Reply, Transport
 from triggerkit.emulator import Emulator, EmulatorError
 from triggerkit.ports import Clock, Runner, Services, Source
 from triggerkit.sources.dynamodb.opening import Target
+from triggerkit.sources.dynamodb.service import StreamArn
 from triggerkit.sources.dynamodb.source import DynamoDBSource
 from triggerkit.sources.dynamodb.streams_api import StreamsApi
-from triggerkit.sources.shards.lineage import StreamArn
 
 REGION = "us-east-1"
 

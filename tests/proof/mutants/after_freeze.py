@@ -190,8 +190,8 @@ MUTANTS = (
     Mutant(
         "a shard whose parent is not listed is a root",
         "sources/shards/lineage.py",
-        "                parents_of(stream.arn, shard, leaves),\n",
-        "                parents_of(stream.arn, shard, leaves)\n"
+        "                parents_of(stream.incarnation, shard, leaves),\n",
+        "                parents_of(stream.incarnation, shard, leaves)\n"
         "                if shard.parent is None or shard.parent in {s.name for s in stream.shards}\n"
         "                else (),\n",
         "a listing that is behind lets a child start before its parent",

@@ -52,6 +52,7 @@ TESTS_OF = {
     ),
     "sources/dynamodb/pages.py": ("sources/dynamodb/test_pages.py",),
     "sources/dynamodb/reader.py": ("sources/shards/test_reader.py",),
+    "sources/shards/reader.py": ("sources/shards/test_reader.py",),
     "sources/shards/ring.py": ("sources/shards/test_ring.py",),
     "sources/dynamodb/streams_api.py": ("sources/dynamodb/test_incarnations.py",),
     "sources/shards/track.py": ("sources/shards/test_reader.py",),

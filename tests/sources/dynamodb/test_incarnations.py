@@ -21,6 +21,7 @@ from triggerkit.errors import (
 )
 from triggerkit.ports import Services
 from triggerkit.sources.dynamodb.incarnations import Incarnations
+from triggerkit.sources.dynamodb.service import StreamArn, parse_stream_arn
 from triggerkit.sources.dynamodb.streams_api import (
     MOST_EMPTY_PAGES,
     MOST_PAGES,
@@ -28,7 +29,7 @@ from triggerkit.sources.dynamodb.streams_api import (
     StreamsApi,
     TokenBucket,
 )
-from triggerkit.sources.shards.lineage import StreamArn, parse_stream_arn, shard_name_of
+from triggerkit.sources.shards.lineage import shard_name_of
 
 PREFIX = "arn:aws:dynamodb:eu-west-1:111122223333:table/orders/stream/"
 FIRST = parse_stream_arn(PREFIX + "2025-01-01T00:00:00.000")

@@ -12,8 +12,7 @@ from sources.fakes import opened
 from triggerkit.aws.endpoints import endpoint_name
 from triggerkit.aws.sessions import Access
 from triggerkit.emulator import Emulator, serve
-from triggerkit.sources.dynamodb.names import name_of
-from triggerkit.sources.shards.lineage import StreamArn, parse_stream_arn
+from triggerkit.sources.dynamodb.service import StreamArn, name_of, parse_stream_arn
 
 AWS = "https://streams.dynamodb.eu-west-1.amazonaws.com"
 LOCAL = "http://localhost:8000"

@@ -30,7 +30,7 @@ from triggerkit.sources.dynamodb.opening import (
     connect_transport,
     target_of,
 )
-from triggerkit.sources.shards.lineage import parse_stream_arn
+from triggerkit.sources.dynamodb.service import parse_stream_arn
 
 STREAM = "arn:aws:dynamodb:eu-west-1:111122223333:table/orders/stream/2026-01-01T00:00:00.000"
 ROLE = "arn:aws:iam::111122223333:role/reader"

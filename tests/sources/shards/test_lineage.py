@@ -6,14 +6,13 @@ import pytest
 
 from triggerkit.core.model import Shard, ShardId
 from triggerkit.errors import LocatorError
+from triggerkit.sources.dynamodb.service import StreamArn, parse_stream_arn
 from triggerkit.sources.shards.lineage import (
     ListedShard,
     ListedStream,
-    StreamArn,
     children_of,
     created_seconds,
     lineage,
-    parse_stream_arn,
     shard_name_of,
 )
 
@@ -26,7 +25,7 @@ def stream(
     arn: StreamArn, *shards: tuple[str, str | None] | tuple[str, str | None, bool], status: str
 ) -> ListedStream:
     listed = tuple(ListedShard(name, parent, bool(ended)) for name, parent, *ended in shards)
-    return ListedStream(arn, status, listed)
+    return ListedStream(arn.incarnation, status.startswith("ENABL"), arn.made_seconds, listed)
 
 
 def by_name(shards: tuple[Shard, ...]) -> dict[str, Shard]:
@@ -125,10 +124,10 @@ def test_children_are_those_that_name_the_parent_whatever_was_sent() -> None:
         ListedShard("c2", "p", ended=True),
         ListedShard("g", "c1", ended=False),
     ]
-    children = children_of(NEW, "p", sent)
+    children = children_of(NEW.incarnation, "p", sent)
     assert [shard_name_of(child.id) for child in children] == ["c1", "c2"]
     assert {child.parents for child in children} == {(NEW.shard_id("p"),)}
-    assert children_of(NEW, "q", sent) == ()
+    assert children_of(NEW.incarnation, "q", sent) == ()
 
 
 def test_an_id_of_aws_tells_when_a_shard_was_made() -> None:

@@ -8,8 +8,8 @@ from triggerkit.aws.errors import AwsError
 from triggerkit.aws.transport import Transport
 from triggerkit.core.model import LATEST
 from triggerkit.errors import PermissionDeniedError, SourceError
+from triggerkit.sources.dynamodb.service import StreamArn
 from triggerkit.sources.dynamodb.streams_api import StreamsApi
-from triggerkit.sources.shards.lineage import StreamArn
 
 LIMIT_SECONDS = 5.0
 """How long the start waits for it: whatever is slow or broken is met again, and told, by the readers."""

@@ -13,16 +13,14 @@ from triggerkit.aws.errors import RESOURCE_NOT_FOUND, VALIDATION, AwsError
 from triggerkit.core.model import Children, Listing, Shard, ShardId
 from triggerkit.errors import SourceError, TriggerkitError
 from triggerkit.ports import Clock
-from triggerkit.sources.dynamodb.service import TRAITS
+from triggerkit.sources.dynamodb.service import TRAITS, StreamArn, parse_stream_arn
 from triggerkit.sources.dynamodb.streams_api import DESCRIBE_STREAM, StreamsApi, unusable
 from triggerkit.sources.shards.lineage import (
     ListedStream,
-    StreamArn,
     children_of,
     connected,
     cycle_in,
     lineage,
-    parse_stream_arn,
     shard_name_of,
 )
 
@@ -141,7 +139,7 @@ class Incarnations:
                     raise
                 self._forget_unless_named(arn)
                 continue
-            _check(stream)
+            _check(arn, stream)
             streams.append(stream)
             service_seconds = at_seconds or service_seconds
         if not streams:
@@ -167,7 +165,7 @@ class Incarnations:
                 if refusal.code != RESOURCE_NOT_FOUND:
                     raise
         if stream is not None:
-            found = children_of(arn, name, stream.shards)
+            found = children_of(arn.incarnation, name, stream.shards)
             if found or stream.live:
                 return Children(found)
         return await self._roots_behind(shard)
@@ -224,9 +222,9 @@ class Incarnations:
             self._gone.add(arn.incarnation)
 
 
-def _check(stream: ListedStream) -> None:
+def _check(arn: StreamArn, stream: ListedStream) -> None:
     """Refuse a listing that would be waited for for ever. Raises ListingUnusableError."""
-    thing = f"stream {stream.arn.text}"
+    thing = f"stream {arn.text}"
     if stream.flaw:
         raise unusable(DESCRIBE_STREAM, thing, stream.flaw)
     if cycle := cycle_in(stream.shards):

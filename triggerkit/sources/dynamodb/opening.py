@@ -23,16 +23,14 @@ from triggerkit.aws.transport import (
 from triggerkit.core.locators import Locator
 from triggerkit.errors import LocatorError
 from triggerkit.ports import Services
+from triggerkit.sources.dynamodb.service import LOCAL_REGION, StreamArn, parse_stream_arn
 from triggerkit.sources.dynamodb.streams_api import StreamsApi
 from triggerkit.sources.dynamodb.tables import NAME_HINT
-from triggerkit.sources.shards.lineage import StreamArn, parse_stream_arn
 
 if TYPE_CHECKING:
     import ssl
 
 _TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")
-LOCAL_REGION = "ddblocal"
-"""What DynamoDB Local writes into ARNs; no Region that a client could be made for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,4 @@
-"""The reader of one shard for all mappings of a process. Rule: at most two reads of a shard at a time.
-
-Most mappings are at nearly the same place and share one track; one that is elsewhere uses a private
-track, and a second such waits for it (DynamoDB Streams serves two readers a shard).
-"""
+"""The reader of one shard of a DynamoDB stream, and what its errors mean for the shard."""
 
 from __future__ import annotations
 
@@ -12,7 +8,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from triggerkit.aws.errors import AGAIN, REFUSED, RESOURCE_NOT_FOUND, TRIMMED, AwsError, translated
 from triggerkit.aws.transport import Transport
-from triggerkit.core.model import LATEST, Page, Position, PositionKind
+from triggerkit.core.model import Page, Position, PositionKind
 from triggerkit.errors import (
     CredentialsError,
     DamagedReplyError,
@@ -26,12 +22,13 @@ from triggerkit.errors import (
 from triggerkit.ports import Clock
 from triggerkit.sources.dynamodb.incarnations import Incarnations, TableState
 from triggerkit.sources.dynamodb.pages import decoded
-from triggerkit.sources.dynamodb.service import TRAITS
+from triggerkit.sources.dynamodb.service import TRAITS, StreamArn
 from triggerkit.sources.dynamodb.streams_api import StreamsApi
 from triggerkit.sources.shards.calls import Decoded
-from triggerkit.sources.shards.lineage import StreamArn, created_seconds
+from triggerkit.sources.shards.lineage import created_seconds
 from triggerkit.sources.shards.order import Numbering
-from triggerkit.sources.shards.track import Sharing, Track
+from triggerkit.sources.shards.reader import LOST, SharedReader
+from triggerkit.sources.shards.track import Sharing
 
 if TYPE_CHECKING:
     from tenacity import AsyncRetrying
@@ -43,8 +40,6 @@ FIRST_WAIT_SECONDS = 0.05
 LONGEST_WAIT_SECONDS = 1.0
 QUICK_SECONDS = 5.0
 """Only a call that failed sooner is repeated at once."""
-LOST = frozenset({TRIMMED, RESOURCE_NOT_FOUND})
-"""Codes after which a track cannot go on from where it is."""
 REFUSED_SECONDS = 60.0
 """How long a listed shard may be refused before it counts as gone (leases.md 6.6 rule 9)."""
 LOOK_SECONDS = 5.0
@@ -57,8 +52,6 @@ IDLE_SECONDS = 5.0
 """How long a shard stays empty under a newer stream before it is over."""
 _ABOUT_THE_CALLER = (ThrottledError, CredentialsError, PermissionDeniedError)
 """Refusals that say nothing of the stream."""
-UNUSED_SECONDS = 60.0
-"""After this long without a fetch the shared track may be laid anew elsewhere."""
 
 
 class ShardConnection:
@@ -71,7 +64,7 @@ class ShardConnection:
         clock: Clock,
         arn: StreamArn,
         shard: str,
-        incarnations: Incarnations | None = None,
+        incarnations: Incarnations,
     ) -> None:
         self._api = api
         self._incarnations = incarnations
@@ -85,6 +78,11 @@ class ShardConnection:
     def thing(self) -> str:
         """What errors call it."""
         return f"shard {self._shard} of {self._arn.text}"
+
+    @property
+    def may_begin_again(self) -> bool:
+        """See `StreamsApi`."""
+        return self._api.may_begin_again
 
     async def iterator(self, position: Position) -> tuple[str, float]:
         """See `ShardCalls`."""
@@ -110,7 +108,7 @@ class ShardConnection:
 
     async def is_listed_open(self) -> bool:
         """See `ShardCalls`. AWS is believed: a DescribeStream for each end of a shard would be too many."""
-        if self._incarnations is None or not self._api.may_begin_again:
+        if not self.may_begin_again:
             return False
         try:
             stream, _ = await self._api.list_stream(self._arn)
@@ -126,8 +124,6 @@ class ShardConnection:
 
     async def newer_stream(self, least_seconds: float) -> str:
         """The newest stream of the table, where it is another one; asked at most once in `least_seconds`."""
-        if self._incarnations is None:
-            return ""
         await self._incarnations.look(least_seconds)
         newer = self._incarnations.newer_than(self._arn)
         return newer.text if newer else ""
@@ -154,15 +150,11 @@ class ShardConnection:
 
     def forget_stream(self) -> None:
         """The stream is over, whatever the endpoint still answers for it."""
-        if self._incarnations is not None:
-            self._incarnations.forget(self._arn)
+        self._incarnations.forget(self._arn)
 
     async def why_gone(self) -> SourceError:
         """What to say of a stream that is not there and that no other one replaces yet."""
-        state = TableState.UNKNOWN
-        if self._incarnations is not None:
-            state = await self._incarnations.look(URGENT_LOOK_SECONDS)
-        match state:
+        match state := await self._incarnations.look(URGENT_LOOK_SECONDS):
             case TableState.MISSING:
                 why = "the table is gone too"
                 hint = "what was not read is lost; a table made again under this name is followed by itself"
@@ -195,7 +187,7 @@ class ShardConnection:
 
 
 class DynamoDBShardReader:
-    """See `ShardReader`. Positions are looked up in what the tracks hold, so no mapping has an account here."""
+    """See `ShardReader`."""
 
     def __init__(
         self,
@@ -205,18 +197,13 @@ class DynamoDBShardReader:
         sharing: Sharing,
         resolution_seconds: float,
         on_close: Callable[[], bool],
-        may_begin_again: bool = False,
     ) -> None:
         self._connection = connection
         self._clock = clock
-        self._sharing = sharing
-        self._resolution_seconds = resolution_seconds
         self._on_close = on_close
-        self._shared: Track | None = None
-        self._private: Track | None = None
-        self._private_turn = asyncio.Lock()
-        self._may_begin_again = may_begin_again
-        self._numbering = Numbering(connection, resolution_seconds) if may_begin_again else None
+        self._may_begin_again = connection.may_begin_again
+        numbering = Numbering(connection, resolution_seconds) if self._may_begin_again else None
+        self._reader = SharedReader(connection, sharing, resolution_seconds, numbering)
         self._refused_since_seconds: float | None = None
         self._idle_since_seconds: float | None = None
 
@@ -227,13 +214,10 @@ class DynamoDBShardReader:
         limit = max(1, min(limit, TRAITS.page_records))
         with translated():
             try:
-                if position == LATEST:
-                    page = await self._pin()
-                else:
-                    page = await self._fetch(position, limit)
+                page = await self._reader.fetch(position, limit)
             except AwsError as refusal:
                 if refusal.code == TRIMMED:  # what is held from before is not the horizon any more
-                    self._shared = self._private = None
+                    self._reader.forget()
                 if not self._may_be_about_the_stream(refusal):
                     raise
                 raise await self._why_refused(refusal, position) from refusal
@@ -252,7 +236,7 @@ class DynamoDBShardReader:
     async def close(self) -> None:
         """Forget iterators and pages, once everybody who opened the reader has closed it."""
         if self._on_close():
-            self._shared = self._private = None
+            self._reader.forget()
 
     def _may_be_about_the_stream(self, refusal: AwsError) -> bool:
         if refusal.code in LOST or refusal.code in REFUSED:
@@ -283,61 +267,6 @@ class DynamoDBShardReader:
             f"{self._connection.thing}: the table has another stream now: {newer}",
             hint="reading goes on with that one; what was not read of the old one is lost",
         )
-
-    async def _fetch(self, position: Position, limit: int) -> Page:
-        while True:
-            shared = self._shared
-            if shared is None or (not shared.holds(position) and self._unused(shared)):
-                shared = self._shared = self._track(position)
-            if shared.holds(position):
-                page = await self._fetch_shared(shared, position, limit)
-            else:
-                page = await self._fetch_privately(shared, position, limit)
-            if page is not None:
-                return page
-
-    async def _fetch_shared(self, shared: Track, position: Position, limit: int) -> Page | None:
-        try:
-            return await shared.fetch(position, limit)
-        except AwsError as refusal:
-            if refusal.code in LOST and self._shared is shared:
-                self._shared = None  # it leads nowhere: whoever comes next lays it where they are
-            raise
-
-    async def _fetch_privately(self, shared: Track, position: Position, limit: int) -> Page | None:
-        async with self._private_turn:
-            if shared.holds(position):
-                return None
-            private = self._private
-            if private is None or not private.holds(position):
-                private = self._private = self._track(position)
-            return await private.fetch(position, limit)
-
-    async def _pin(self) -> Page:
-        """Open the shard at its tip, at the time that the service named (leases.md 6.6 rule 2)."""
-        iterator, at_seconds = await self._connection.iterator(LATEST)
-        pinned = Position(PositionKind.LATEST, at_seconds=at_seconds)
-        tracks = (self._shared, self._private)
-        if not any(track is not None and track.holds(pinned) for track in tracks):
-            track = self._track(pinned, iterator)
-            if self._shared is None or self._unused(self._shared):
-                self._shared = track
-            else:
-                self._private = track
-        return Page(service_seconds=at_seconds, pinned_seconds=at_seconds)
-
-    def _track(self, start: Position, iterator: str | None = None) -> Track:
-        return Track(
-            self._connection,
-            start,
-            self._sharing,
-            self._resolution_seconds,
-            iterator,
-            self._numbering,
-        )
-
-    def _unused(self, track: Track) -> bool:
-        return asyncio.get_running_loop().time() - track.used_at_seconds > UNUSED_SECONDS
 
     async def _why_refused(self, refusal: AwsError, position: Position) -> SourceError:
         """What a refusal comes to: it may be about the stream, which is gone, or has been replaced.

@@ -18,9 +18,7 @@ from triggerkit.ports import Event, Services, ShardReader, Source, SourceTraits
 from triggerkit.sources.dynamodb import change_events
 from triggerkit.sources.dynamodb.first_read import try_to_read
 from triggerkit.sources.dynamodb.incarnations import Incarnations
-from triggerkit.sources.dynamodb.names import former_name_of, name_of
 from triggerkit.sources.dynamodb.opening import (
-    LOCAL_REGION,
     Connecting,
     Connector,
     Target,
@@ -29,10 +27,16 @@ from triggerkit.sources.dynamodb.opening import (
     target_of,
 )
 from triggerkit.sources.dynamodb.reader import DynamoDBShardReader, ShardConnection
-from triggerkit.sources.dynamodb.service import TRAITS
+from triggerkit.sources.dynamodb.service import (
+    LOCAL_REGION,
+    TRAITS,
+    StreamArn,
+    former_name_of,
+    name_of,
+)
 from triggerkit.sources.dynamodb.streams_api import StreamsApi, StreamShape
 from triggerkit.sources.dynamodb.tables import find_stream, find_table, turn_on
-from triggerkit.sources.shards.lineage import StreamArn, shard_name_of
+from triggerkit.sources.shards.lineage import shard_name_of
 from triggerkit.sources.shards.track import Sharing
 
 KEYS = frozenset({"transport"})
@@ -209,7 +213,6 @@ class DynamoDBSource:
             # Record times are cut to the second by AWS and to the minute by DynamoDB Local.
             resolution_seconds=60.0 if arn.region == LOCAL_REGION else 1.0,
             on_close=lambda: self._closed(shard),
-            may_begin_again=known.api.may_begin_again,
         )
 
     def _shard_buffer_bytes(self) -> int:

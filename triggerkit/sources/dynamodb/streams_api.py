@@ -9,7 +9,7 @@ import asyncio
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -26,7 +26,8 @@ from triggerkit.errors import (
     ListingUnusableError,
     LocatorError,
 )
-from triggerkit.sources.shards.lineage import ListedShard, ListedStream, StreamArn, parse_stream_arn
+from triggerkit.sources.dynamodb.service import StreamArn, parse_stream_arn
+from triggerkit.sources.shards.lineage import ListedShard, ListedStream
 
 DESCRIBE_TABLE = "dynamodb:DescribeTable"
 LIST_STREAMS = "dynamodb:ListStreams"
@@ -38,6 +39,7 @@ PAGES_AT_ONCE = 10.0
 MOST_PAGES = 500
 """A stream keeps a day: a table of a thousand partitions has some ten thousand shards, on a hundred pages."""
 MOST_EMPTY_PAGES = 10
+_DISABLED = frozenset({"DISABLING", "DISABLED"})
 _AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 _SHARD_NAME = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 
@@ -278,8 +280,7 @@ class StreamsApi:
             shards.update(fresh)
             flaw = paging.flaw(last, len(fresh)) if last else ""
             if not last or flaw:  # paging that is ignored brings the same page for ever
-                stream = ListedStream(arn, page.status, tuple(shards.values()), flaw)
-                return stream, service_seconds
+                return replace(page, shards=tuple(shards.values()), flaw=flaw), service_seconds
             options["ExclusiveStartShardId"] = last
 
     async def probe(self, arn: StreamArn) -> str:
@@ -325,7 +326,8 @@ class StreamsApi:
     ) -> tuple[ListedStream, float, str]:
         described, service_seconds = await self._ask_stream(arn, options)
         shards = tuple(_listed(shard, f"stream {arn.text}") for shard in described.shards)
-        stream = ListedStream(arn, described.stream_status or "", shards)
+        live = described.stream_status not in _DISABLED  # an unknown status counts as live
+        stream = ListedStream(arn.incarnation, live, arn.made_seconds, shards)
         return stream, service_seconds, described.last_evaluated_shard_id or ""
 
     async def _ask_stream(

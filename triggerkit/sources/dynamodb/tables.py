@@ -14,8 +14,8 @@ from triggerkit.errors import (
     TriggerkitError,
     nearest,
 )
+from triggerkit.sources.dynamodb.service import StreamArn, parse_stream_arn
 from triggerkit.sources.dynamodb.streams_api import StreamsApi, Table
-from triggerkit.sources.shards.lineage import StreamArn, parse_stream_arn
 
 VIEW_TYPES = ("KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES")
 NAME_HINT = "a table has a name of 3 to 255 letters, digits, `_`, `-` and `.`"

@@ -1,60 +1,26 @@
-"""Shards and their ancestry over all incarnations of a stream. Rule: pure, from what was listed.
+"""Shards and their ancestry over all incarnations of a stream, from what was listed.
 
-A table whose stream is turned off and on again gets a new stream that uses shard names anew, so a
-shard's id here starts with its incarnation. The roots of a newer incarnation are children of all
-leaves of the older one: what happened before is read first.
+A stream that is turned off and on again, or made anew, may use shard names again, so a shard's id here starts with
+its incarnation. The roots of a newer incarnation are children of all leaves of the older one: what happened before
+is read first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import pairwise
 
 from triggerkit.core.model import Shard, ShardId
-from triggerkit.errors import InternalError, LocatorError
 
 SETTLING_SECONDS = 12.0
 """How late the last shards of a stream may be listed that was turned off."""
 _EPOCH_DIGITS = 20
-_DISABLED = frozenset({"DISABLING", "DISABLED"})
 
 
-@dataclass(frozen=True, slots=True)
-class StreamArn:
-    """A DynamoDB stream's ARN, taken apart."""
-
-    text: str
-    region: str
-    account: str
-    table: str
-    label: str
-
-    @property
-    def incarnation(self) -> str:
-        """The stream's label without `:`, as lease keys need it."""
-        return self.label.replace(":", "_")
-
-    def shard_id(self, name: str) -> ShardId:
-        """The id of this stream's shard `name`."""
-        return ShardId(f"{self.incarnation}:{name}")
-
-
-def parse_stream_arn(text: str) -> StreamArn:
-    """Take `arn:aws:dynamodb:REGION:ACCOUNT:table/TABLE/stream/LABEL` apart.
-
-    Raises:
-        LocatorError: it is not such an ARN.
-    """
-    parts = text.split(":", 5)
-    resource = parts[5].split("/", 3) if len(parts) == 6 else []
-    if len(resource) != 4 or resource[0] != "table" or resource[2] != "stream" or not resource[3]:
-        raise LocatorError(
-            f"{text!r} is no ARN of a DynamoDB stream",
-            hint="it looks like arn:aws:dynamodb:REGION:ACCOUNT:table/TABLE/stream/LABEL",
-        )
-    return StreamArn(text, parts[3], parts[4], resource[1], resource[3])
+def shard_id(incarnation: str, name: str) -> ShardId:
+    """The id of the shard `name` of one incarnation; no `:` in either."""
+    return ShardId(f"{incarnation}:{name}")
 
 
 def shard_name_of(shard: ShardId) -> str:
@@ -64,27 +30,26 @@ def shard_name_of(shard: ShardId) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ListedShard:
-    """One shard as DescribeStream gives it."""
+    """One shard as the service lists it."""
 
     name: str
     parent: str | None
     ended: bool
-    """It has an EndingSequenceNumber."""
+    """It has an ending sequence number."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListedStream:
-    """One incarnation: its status and all shards that were listed. `flaw`: why not every page was seen."""
+    """One incarnation and all its shards that were listed.
 
-    arn: StreamArn
-    status: str
+    `live`: it gets new shards. `made_seconds` is service time. `flaw`: why not every page was seen.
+    """
+
+    incarnation: str
+    live: bool
+    made_seconds: float | None
     shards: tuple[ListedShard, ...]
     flaw: str = ""
-
-    @property
-    def live(self) -> bool:
-        """It gets new shards; an unknown status counts as that."""
-        return self.status not in _DISABLED
 
 
 def lineage(streams: Sequence[ListedStream]) -> tuple[Shard, ...]:
@@ -96,8 +61,8 @@ def lineage(streams: Sequence[ListedStream]) -> tuple[Shard, ...]:
         closed_by_stream = not stream.live or newer is not None
         shards += [
             Shard(
-                stream.arn.shard_id(shard.name),
-                parents_of(stream.arn, shard, leaves),
+                shard_id(stream.incarnation, shard.name),
+                parents_of(stream.incarnation, shard, leaves),
                 shard.ended or closed_by_stream or shard.name in with_children,
                 created_seconds(shard.name),
             )
@@ -105,7 +70,7 @@ def lineage(streams: Sequence[ListedStream]) -> tuple[Shard, ...]:
         ]
         if stream.shards:
             leaves = tuple(
-                stream.arn.shard_id(shard.name)
+                shard_id(stream.incarnation, shard.name)
                 for shard in stream.shards
                 if shard.name not in with_children
             )
@@ -113,7 +78,7 @@ def lineage(streams: Sequence[ListedStream]) -> tuple[Shard, ...]:
 
 
 def cycle_in(shards: Iterable[ListedShard]) -> tuple[str, ...]:
-    """Shards of which each names the next one as its parent, and the last the first; () if there are none."""
+    """A ring of shards in which each names the next one as its parent; () if there is none."""
     parents = {shard.name: shard.parent for shard in shards}
     done: set[str] = set()
     for name in parents:
@@ -130,25 +95,30 @@ def cycle_in(shards: Iterable[ListedShard]) -> tuple[str, ...]:
 
 
 def parents_of(
-    arn: StreamArn, shard: ListedShard, older_leaves: tuple[ShardId, ...] = ()
+    incarnation: str, shard: ListedShard, older_leaves: tuple[ShardId, ...] = ()
 ) -> tuple[ShardId, ...]:
     """The parent that the service names, listed or not; for a root the leaves of the older stream."""
     if shard.parent is None:
         return older_leaves
-    return (arn.shard_id(shard.parent),)
+    return (shard_id(incarnation, shard.parent),)
 
 
-def children_of(arn: StreamArn, parent: str, listed: Iterable[ListedShard]) -> tuple[Shard, ...]:
+def children_of(incarnation: str, parent: str, listed: Iterable[ListedShard]) -> tuple[Shard, ...]:
     """The shards among `listed` that name `parent`; an endpoint may ignore the filter and send any."""
     found = {shard.name: shard for shard in listed if shard.parent == parent != shard.name}
     return tuple(
-        Shard(arn.shard_id(shard.name), parents_of(arn, shard), shard.ended, created_seconds(name))
+        Shard(
+            shard_id(incarnation, name),
+            parents_of(incarnation, shard),
+            shard.ended,
+            created_seconds(name),
+        )
         for name, shard in found.items()
     )
 
 
 def created_seconds(name: str) -> float | None:
-    """When a shard was created: its id carries epoch milliseconds in 20 digits, where AWS made it."""
+    """When a shard was created, where its id has epoch milliseconds in 20 digits, as those of DynamoDB do."""
     digits = name.removeprefix("shardId-").partition("-")[0]
     if len(digits) != _EPOCH_DIGITS or not digits.isdecimal():
         return None
@@ -176,20 +146,5 @@ def connected(
 
 
 def _is_younger(stream: ListedStream, age_seconds: float, service_seconds: float) -> bool:
-    made_seconds = labelled_seconds(stream.arn.label)
+    made_seconds = stream.made_seconds
     return made_seconds is not None and service_seconds - made_seconds < age_seconds
-
-
-def labelled_seconds(label: str) -> float | None:
-    """When a stream was made, as its label has it: 2026-01-01T00:00:00.000, in UTC."""
-    try:
-        return datetime.fromisoformat(label).replace(tzinfo=UTC).timestamp()
-    except ValueError:
-        return None
-
-
-def newest(streams: Sequence[ListedStream]) -> ListedStream:
-    """The incarnation that was made last."""
-    if not streams:
-        raise InternalError("no stream was listed", hint="report this")
-    return streams[-1]
