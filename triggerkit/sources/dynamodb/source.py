@@ -1,4 +1,4 @@
-"""DynamoDB Streams as a `Source`. Rule: one source a stream and process, shared by all its mappings.
+"""DynamoDB Streams as a `Source`: one for each stream and process, shared by all its mappings.
 
 `dynamodb://TABLE` and a table's ARN mean all incarnations of the table's stream, those that were
 turned off and can still be read among them; a stream's ARN means that one only.
@@ -6,17 +6,17 @@ turned off and can still be read among them; a stream's ARN means that one only.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
-from triggerkit.aws.errors import translated
+from triggerkit.aws.errors import AwsError, translated
 from triggerkit.aws.sessions import Access
 from triggerkit.aws.transport import Transport, chosen_transport
 from triggerkit.core.locators import Locator, check_keys
-from triggerkit.core.model import Children, Listing, ShardId
-from triggerkit.errors import InternalError, LocatorError
+from triggerkit.core.model import LATEST, Children, Listing, ShardId
+from triggerkit.errors import InternalError, LocatorError, PermissionDeniedError, SourceError
 from triggerkit.ports import Event, Services, ShardReader, Source, SourceTraits
 from triggerkit.sources.dynamodb import change_events
-from triggerkit.sources.dynamodb.first_read import try_to_read
 from triggerkit.sources.dynamodb.incarnations import Incarnations
 from triggerkit.sources.dynamodb.opening import (
     Connecting,
@@ -43,6 +43,7 @@ KEYS = frozenset({"transport"})
 SHARD_BUFFER_BYTES = 4 * 2**20
 ALL_BUFFERS_BYTES = 64 * 2**20
 """What readers keep for mappings that are a little behind: a shard's share of all, at most 4 MiB."""
+FIRST_READ_SECONDS = 5.0
 NO_ACCESS = Access()
 _STREAM_ACTIONS = ("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator")
 _TABLE_ACTIONS = ("dynamodb:DescribeTable", "dynamodb:ListStreams")
@@ -61,18 +62,14 @@ def open(locator: Locator, services: Services) -> Source:
     return DynamoDBSource(target, connector, services, access)
 
 
+@dataclass(frozen=True, slots=True)
 class _Prepared:
     """What exists once a source is prepared."""
 
-    __slots__ = ("api", "arn", "incarnations", "transport")
-
-    def __init__(
-        self, api: StreamsApi, arn: StreamArn, incarnations: Incarnations, transport: Transport
-    ) -> None:
-        self.api = api
-        self.arn = arn
-        self.incarnations = incarnations
-        self.transport = transport
+    api: StreamsApi
+    arn: StreamArn
+    incarnations: Incarnations
+    transport: Transport
 
 
 class DynamoDBSource:
@@ -140,13 +137,27 @@ class DynamoDBSource:
                 await self._try_to_read(self._known, shard)
 
     async def _try_to_read(self, known: _Prepared, shard: str) -> None:
+        """Read nothing from the tip of a shard: a role that may not is refused at the start.
+
+        What is slow or broken is met again, and reported, by the readers. Raises PermissionDeniedError.
+        """
         try:
-            await try_to_read(known.api, known.transport, known.arn, shard)
+            async with asyncio.timeout(FIRST_READ_SECONDS):
+                iterator, _ = await known.api.shard_iterator(known.arn, shard, LATEST)
+                await known.transport.get_records(iterator, 1)
+        except (AwsError, SourceError, TimeoutError) as refusal:
+            error = refusal.error() if isinstance(refusal, AwsError) else refusal
+            if isinstance(error, PermissionDeniedError):
+                await self._forget(known)
+                raise error from refusal
         except BaseException:
-            self._known = None
-            await known.transport.close()
-            await known.api.close()
+            await self._forget(known)
             raise
+
+    async def _forget(self, known: _Prepared) -> None:
+        self._known = None
+        await known.transport.close()
+        await known.api.close()
 
     async def list_shards(self) -> Listing:
         """See `Source`."""

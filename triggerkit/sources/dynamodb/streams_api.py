@@ -1,4 +1,4 @@
-"""The control plane of DynamoDB and its streams. Rule: one method a question, every page asked for.
+"""The control plane of DynamoDB and its streams: a method for each question, which follows all pages.
 
 DescribeStream is allowed ten times a second an account, so its pages are paid from a bucket of five.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -207,35 +207,36 @@ class StreamsApi:
 
     async def describe_table(self, name: str) -> Table:
         """One table and its stream."""
-        answer, _ = await self._control_plane.call(
-            lambda: self._dynamodb.describe_table(TableName=name),
-            action=DESCRIBE_TABLE,
-            thing=f"table {name!r}",
-        )
         thing = f"table {name!r}"
-        return _table(_read(answer, _DescribedTable, DESCRIBE_TABLE, thing).table, thing)
+        described, _ = await self._ask(
+            lambda: self._dynamodb.describe_table(TableName=name),
+            _DescribedTable,
+            DESCRIBE_TABLE,
+            thing,
+        )
+        return _table(described.table, thing)
 
     async def turn_on_stream(self, name: str, view_type: str) -> Table:
         """Ask for a stream; it is on when the table is ACTIVE again."""
-        specification = {"StreamEnabled": True, "StreamViewType": view_type}
-        answer, _ = await self._control_plane.call(
-            lambda: self._dynamodb.update_table(TableName=name, StreamSpecification=specification),
-            action="dynamodb:UpdateTable",
-            thing=f"table {name!r}",
-        )
         thing = f"table {name!r}"
-        described = _read(answer, _UpdatedTable, "dynamodb:UpdateTable", thing)
-        return _table(described.table_description, thing)
+        specification = {"StreamEnabled": True, "StreamViewType": view_type}
+        updated, _ = await self._ask(
+            lambda: self._dynamodb.update_table(TableName=name, StreamSpecification=specification),
+            _UpdatedTable,
+            "dynamodb:UpdateTable",
+            thing,
+        )
+        return _table(updated.table_description, thing)
 
     async def table_names(self) -> tuple[str, ...]:
         """The first hundred tables, to find a name that was mistyped."""
-        answer, _ = await self._control_plane.call(
+        listed, _ = await self._ask(
             lambda: self._dynamodb.list_tables(Limit=100),
-            action="dynamodb:ListTables",
-            thing="the account",
+            _TableNames,
+            "dynamodb:ListTables",
+            "the account",
         )
-        read = _read(answer, _TableNames, "dynamodb:ListTables", "the account")
-        return tuple(read.table_names or ())
+        return tuple(listed.table_names or ())
 
     async def stream_arns(self, table: str) -> tuple[StreamArn, ...]:
         """Every stream of a table that can still be read."""
@@ -244,12 +245,12 @@ class StreamsApi:
         thing, paging = f"table {table!r}", Paging()
         while True:
             asked = dict(options)
-            answer, _ = await self._control_plane.call(
+            page, _ = await self._ask(
                 lambda asked=asked: self._streams.list_streams(**asked),  # type: ignore[misc]
-                action=LIST_STREAMS,
-                thing=thing,
+                _Streams,
+                LIST_STREAMS,
+                thing,
             )
-            page = _read(answer, _Streams, LIST_STREAMS, thing)
             fresh = {stream.stream_arn for stream in page.streams} - found.keys()
             with _damaged_where_no_arn(LIST_STREAMS, thing, "StreamArn"):
                 found.update({arn: parse_stream_arn(arn) for arn in fresh})
@@ -311,15 +312,15 @@ class StreamsApi:
         """An iterator for a position, and the service's time when it was made."""
         options = {"StreamArn": arn.text, "ShardId": shard, **_where(position)}
         thing = f"shard {shard} of {arn.text}"
-        answer, service_seconds = await self._control_plane.call(
+        answer, service_seconds = await self._ask(
             lambda: self._streams.get_shard_iterator(**options),
-            action=GET_SHARD_ITERATOR,
-            thing=thing,
+            _Iterator,
+            GET_SHARD_ITERATOR,
+            thing,
         )
-        iterator = _read(answer, _Iterator, GET_SHARD_ITERATOR, thing).shard_iterator
-        if not iterator:
+        if not answer.shard_iterator:
             raise _damaged(GET_SHARD_ITERATOR, thing, "`ShardIterator` is empty")
-        return iterator, service_seconds
+        return answer.shard_iterator, service_seconds
 
     async def _describe_stream(
         self, arn: StreamArn, options: dict[str, Any]
@@ -334,14 +335,14 @@ class StreamsApi:
         self, arn: StreamArn, options: dict[str, Any]
     ) -> tuple[_StreamDescription, float]:
         await self._bucket.take()
-        answer, service_seconds = await self._control_plane.call(
+        thing = f"stream {arn.text}"
+        answer, service_seconds = await self._ask(
             lambda: self._streams.describe_stream(StreamArn=arn.text, **options),
-            action=DESCRIBE_STREAM,
-            thing=f"stream {arn.text}",
+            _DescribedStream,
+            DESCRIBE_STREAM,
+            thing,
         )
-        described = _read(
-            answer, _DescribedStream, DESCRIBE_STREAM, f"stream {arn.text}"
-        ).stream_description
+        described = answer.stream_description
         answered_for = (described.stream_arn or arn.text).rpartition("/stream/")[2]
         if answered_for != arn.label:  # moto answers for any label with the stream that there is
             raise AwsError(
@@ -349,9 +350,19 @@ class StreamsApi:
                 f"the endpoint answers for another stream: {answered_for[:100]}",
                 400,
                 action=DESCRIBE_STREAM,
-                thing=f"stream {arn.text}",
+                thing=thing,
             )
         return described, service_seconds
+
+    async def _ask(
+        self, call: Callable[[], Answer], kind: type[_A], action: str, thing: str
+    ) -> tuple[_A, float]:
+        """One call, its answer as a `kind`, and the service's time."""
+        answer, service_seconds = await self._control_plane.call(call, action=action, thing=thing)
+        try:
+            return msgspec.convert(answer, kind), service_seconds
+        except (msgspec.ValidationError, RecursionError) as error:
+            raise _damaged(action, thing, str(error)) from error
 
 
 class Paging:
@@ -383,13 +394,6 @@ def unusable(action: str, thing: str, flaw: str) -> ListingUnusableError:
         f"{action} on {thing}: the listing cannot be used: {flaw}",
         hint="this is a fault of the endpoint: look for a newer version of it, or make the stream anew",
     )
-
-
-def _read(answer: Answer, kind: type[_A], action: str, thing: str) -> _A:
-    try:
-        return msgspec.convert(answer, kind)
-    except (msgspec.ValidationError, RecursionError) as error:
-        raise _damaged(action, thing, str(error)) from error
 
 
 def _damaged(action: str, thing: str, why: str) -> DamagedReplyError:
