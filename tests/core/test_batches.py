@@ -9,14 +9,13 @@ from hypothesis import strategies as st
 
 from triggerkit.core.batches import (
     EVENT_OVERHEAD_BYTES,
-    NEVER,
     PAYLOAD_LIMIT_BYTES,
     Lane,
     Run,
     lane_of,
     split_into_lanes,
 )
-from triggerkit.core.model import Batch, DiscardReason, Record
+from triggerkit.core.model import NEVER, Batch, DiscardReason, Record
 from triggerkit.core.options import MappingOptions
 
 MEGABYTE = 1024 * 1024

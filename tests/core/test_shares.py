@@ -7,8 +7,8 @@ from random import Random
 
 import pytest
 
-from triggerkit.core.model import SessionId, ShardId
-from triggerkit.core.shares import NEVER, EvenShares, Offer, Offers
+from triggerkit.core.model import NEVER, SessionId, ShardId
+from triggerkit.core.shares import EvenShares, Offer, Offers
 
 FLEET = tuple(SessionId(f"worker-{number}") for number in range(4))
 A, B = ShardId("a"), ShardId("b")

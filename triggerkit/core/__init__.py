@@ -1,1 +1,1 @@
-"""The pure core: reports in, decisions out. Rule: no IO, clock, randomness, logging or threads below this line."""
+"""The pure core: reports in, decisions out. No IO, clock, randomness, logging or threads here."""

@@ -13,10 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from triggerkit.core.model import Batch, DiscardReason, Record
+from triggerkit.core.model import (
+    NEVER,
+    Batch,
+    DiscardReason,
+    Record,
+)
 from triggerkit.core.options import MappingOptions
 
-NEVER = float("inf")
 PAYLOAD_LIMIT_BYTES = 6 * 1024 * 1024
 """Lambda's limit for a synchronous request (B-1)."""
 EVENT_OVERHEAD_BYTES = 256
@@ -109,7 +113,7 @@ class Lane:
         self._opened_seconds = 0.0
 
     def add(self, run: Run, now_seconds: float) -> None:
-        """Queue a run behind everything that waits."""
+        """Queue a run after everything that waits."""
         if not self.waiting:
             self._opened_seconds = max(self._opened_seconds, now_seconds)
         self._runs.append(run)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from triggerkit.core.model import Now, Position
-
-NEVER = float("inf")
+from triggerkit.core.model import (
+    NEVER,
+    Now,
+    Position,
+)
 
 
 class CheckpointWriter:

@@ -32,6 +32,7 @@ from triggerkit.core.events import MappingId
 from triggerkit.core.lanes import Lanes
 from triggerkit.core.model import (
     LATEST,
+    NEVER,
     TRIM_HORIZON,
     Batch,
     Children,
@@ -64,7 +65,6 @@ from triggerkit.core.reports import (
 )
 from triggerkit.core.traits import SourceTraits
 
-NEVER = float("inf")
 NO_MAPPING = MappingId("", "")
 SHARD_GONE = "the shard is gone from the stream"
 TRIMMED = "the stream trimmed the records before they were read"

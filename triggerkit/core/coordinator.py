@@ -32,6 +32,7 @@ from triggerkit.core.leases import (
 )
 from triggerkit.core.lineage import ShardGraph
 from triggerkit.core.model import (
+    NEVER,
     Children,
     Lease,
     Listing,
@@ -52,9 +53,6 @@ from triggerkit.core.reports import (
 )
 from triggerkit.core.takes import Takes
 from triggerkit.core.watchdog import Subject, condition
-
-NEVER = float("inf")
-
 
 OPENING_SECONDS = 5.0
 """How long after the pin of a start at LATEST a shard may be opened at its tip instead."""
@@ -177,7 +175,7 @@ class LeaseCoordinator:
         return wake_at
 
     def absorb_sessions(self, sessions: Sessions, now: Now) -> None:
-        """Learn who lives; a change makes the leases worth a look at once."""
+        """Learn which workers live; a change makes the leases worth a look at once."""
         self._takes.look_at_seconds = now.monotonic_seconds
         if self._takes.absorb_sessions(sessions):
             self._schedule.survey_at_seconds = now.monotonic_seconds

@@ -63,7 +63,7 @@ class Forget:
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """Read the next page behind `position`."""
+    """Read the next page after `position`."""
 
     lease: Lease
     tenure: Tenure

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from triggerkit.core.leases import new_lease
-from triggerkit.core.model import TRIM_HORIZON, Children, Lease, Now, ShardId
+from triggerkit.core.model import (
+    NEVER,
+    TRIM_HORIZON,
+    Children,
+    Lease,
+    Now,
+    ShardId,
+)
 
-NEVER = float("inf")
 CHILDREN_TRIES = 5
 FIRST_CHILDREN_WAIT_SECONDS = 0.1
 """Five tries, doubling: about 3 s in all (leases.md 6.6 rule 4)."""

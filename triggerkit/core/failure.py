@@ -1,4 +1,4 @@
-"""The rewrite rule. Rule: every record of the head batch is in exactly one of done, discarded, again.
+"""What becomes of a batch: each of its records is in exactly one of done, discarded, again.
 
 `decide` takes the batch at the head of a lane and what became of it; `expire` runs before each call.
 With a finite quota or age every lane terminates: each call lowers the records outstanding, or the size of
@@ -6,7 +6,7 @@ the head batch, or the attempts left. Source: lambda-contract.md F-1 to F-47.
 
 Where records end one by one (`.each`), each record has the whole allowance for itself and counts its own
 calls. What is done is never called again; what is given up leaves alone, with a failure record of its own;
-the others are called again together, behind the longest wait that one of them asks for. Nothing is bisected.
+the others are called again together, after the longest wait that one of them asks for. Nothing is bisected.
 A call that fails as a whole counts for each of them. An invalid record is given up at once, or counts as
 failed, as `on_invalid` says.
 """

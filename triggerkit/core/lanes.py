@@ -14,12 +14,18 @@ from collections.abc import Iterator, Sequence
 
 from triggerkit.core.batches import Held, Lane, split_into_lanes
 from triggerkit.core.failure import Verdict, decide, expire
-from triggerkit.core.model import Batch, DiscardReason, Now, Position, Record
+from triggerkit.core.model import (
+    NEVER,
+    Batch,
+    DiscardReason,
+    Now,
+    Position,
+    Record,
+)
 from triggerkit.core.options import MappingOptions
 from triggerkit.core.outcome import Outcome
 from triggerkit.core.progress import Progress
 
-NEVER = float("inf")
 BUFFER_LIMIT_BYTES = 32 * 1024 * 1024
 """What one shard may buffer while one of its lanes is blocked: some 30 pages of DynamoDB."""
 
@@ -71,10 +77,11 @@ class Lanes:
         return lanes_to_move(self._lanes, ahead, unsaved_room, self._options, now, ended=ended)
 
     def catching_up(self, now: Now) -> list[Lane]:
-        """In a drain: the lanes that are behind the others; each is left with what it is behind by at its head.
+        """In a drain: the lanes that should go on until they have caught up with the others.
 
-        What the others did beyond the watermark would be done again. Neither a retry nor a failure record that
-        waits is waited for, else one bad record would hold up every stop.
+        Else what the others did beyond the watermark would be done again. The batch at the head of each is cut
+        where the others are. Retries and failure records that wait are left, since one bad record would hold up
+        every stop.
         """
         return [lane for lane in self._lanes if not lane.busy and self._is_behind(lane, now)]
 

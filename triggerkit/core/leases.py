@@ -1,6 +1,6 @@
 """Lease policy as pure functions: which rows to create, to take and to delete.
 
-Source: leases.md 6.6 (lineage rules), 6.5 (liveness), 6.7 (who takes what). No row is created for a shard
+Source: leases.md 6.6 (lineage rules), 6.5 (liveness), 6.7 (shares). No row is created for a shard
 whose records were already read, and none is taken before all of its parents are finished.
 """
 
@@ -62,11 +62,11 @@ def missing_leases(
     if rule.must_wait:
         return ()
     if _lacks_a_link(graph, passed, rows, listing.trim_seconds):
-        return ()  # what comes before it cannot be told from what is needed
+        return ()  # what comes before it may be over or may be needed
     over = graph.ancestors_of(passed)
     planned: set[ShardId] = {*rows, *passed}
     held: set[ShardId] = set()
-    led_to: set[ShardId] = set()  # behind a row, which a listing that was older took for a leaf
+    led_to: set[ShardId] = set()  # descendants of a row that an older listing showed as a leaf
     created: list[Lease] = []
     for shard_id in graph.ancestors_first():
         shard = graph[shard_id]
@@ -99,7 +99,7 @@ class _StartRule:
 
     @property
     def must_wait(self) -> bool:
-        """Whether a first start cannot tell from this listing where to begin."""
+        """Whether this listing does not show where a first start begins."""
         return self.start.kind is PositionKind.LATEST and self.is_first and not self.is_whole
 
     def position_of(self, shard: Shard, graph: ShardGraph, led_to: set[ShardId]) -> Position | None:
@@ -184,7 +184,7 @@ class Readiness:
     """Which leases may start, so that the order of each key is kept: none of their parents is unfinished (S-1).
 
     A parent without a row counts as finished when another of its descendants has started, or when it was
-    trimmed: only a complete listing that is newer than the lease can tell. `rows` may go on changing: a parent's
+    trimmed: only a complete listing that is newer than the lease shows which. `rows` may go on changing: a parent's
     row is looked up when it is asked about. `trim_seconds` is that of the listing `listed`.
     """
 
@@ -242,7 +242,7 @@ def _is_trimmed_before(lease: Lease, listed: ShardGraph, trim_seconds: float) ->
 
 
 def has_unknown_parent(leases: Iterable[Lease], listed: ShardGraph, trim_seconds: float) -> bool:
-    """Whether a lease waits for a parent that has no row and that this listing tells nothing about."""
+    """Whether a lease waits for a parent that has no row and is not in this listing."""
     rows = {lease.shard: lease for lease in leases}
     return any(
         parent not in rows and parent not in listed

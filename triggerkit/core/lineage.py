@@ -46,7 +46,7 @@ class ShardGraph:
         return tuple(shard for shard in self._shards if not self._children.get(shard))
 
     def ancestors_first(self) -> tuple[ShardId, ...]:
-        """Every shard behind all of its listed parents; among equals, in id order.
+        """Every shard after all of its listed parents; among equals, in id order.
 
         A cycle, which no service should list, is cut where the walk first meets it.
         """

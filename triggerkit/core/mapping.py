@@ -31,6 +31,7 @@ from triggerkit.core.decisions import (
 from triggerkit.core.events import Event, Operation, ShardTaken, StreamReplaced, WaitCause
 from triggerkit.core.fit import Fit, held_up
 from triggerkit.core.model import (
+    NEVER,
     SHARD_END,
     TRIM_HORIZON,
     Lease,
@@ -66,7 +67,6 @@ from triggerkit.core.reports import (
 )
 from triggerkit.core.watchdog import BLOCKED_RETRY_SECONDS, Subject, Watchdog, condition
 
-NEVER = float("inf")
 CALL_OUTLIVES_LEASE = (
     "a call of the handler goes on though its lease was lost; the shard waits for it"
 )
@@ -84,7 +84,7 @@ class Reaction(NamedTuple):
 
 
 class EventSourceMapping:
-    """The coordinator and one consumer a held lease, behind one method."""
+    """The coordinator, and one consumer for each held lease."""
 
     def __init__(self, start: Position, settings: ConsumerSettings, cadence: Cadence) -> None:
         self.settings = settings
@@ -423,5 +423,5 @@ def _outlived(shard: ShardId) -> Subject:
 
 
 def finished_row(lease: Lease) -> Lease:
-    """The row as `finish` leaves it: at its end, owned by nobody."""
+    """The row as `finish` leaves it: at its end, without an owner."""
     return replace(lease, checkpoint=SHARD_END, owner=None, counter=lease.counter + 1)

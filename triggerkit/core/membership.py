@@ -1,7 +1,7 @@
 """Which workers live: the session of this worker and its view of the others.
 
 One machine a lease store and worker (leases.md 6.5, mode S). An observer counts silence by its own
-monotonic clock and only over reads of its own that succeeded, so a store's outage expires nobody.
+monotonic clock and only over reads of its own that succeeded, so a store's outage expires no session.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple, assert_never
 from triggerkit.core import events
 from triggerkit.core.decisions import Beat, Expire, MembershipDecision
 from triggerkit.core.leases import first_to_expire
-from triggerkit.core.model import Now, Session, SessionId, SessionState
+from triggerkit.core.model import NEVER, Now, Session, SessionId, SessionState
 from triggerkit.core.reports import (
     Beaten,
     Expired,
@@ -30,7 +30,7 @@ BEAT_SECONDS = 1.5
 SILENCE_SECONDS = 6.0
 """A session that has not beaten for so long is dead; also how long a confirmed beat lasts."""
 MARGIN_SECONDS = 1.2
-"""20 % of the silence: a beat's owner stops before anybody may expire it (leases.md 6.4)."""
+"""20 % of the silence: the owner of a beat stops before another may expire it (leases.md 6.4)."""
 READS_NEEDED = 3
 LONGEST_RETRY_SECONDS = 1.0
 """How long a beat that failed waits, whatever the error: its deadline ends what this worker may do."""
@@ -61,14 +61,14 @@ class Membership:
         self._me = session
         self._events: list[events.Event] = []
         self._watchdog = Watchdog(None, self._events.append)
-        self._wished_at_seconds = float("inf")
+        self._wished_at_seconds = NEVER
         self._others: dict[SessionId, Session] = {}
         self._sightings: dict[SessionId, _Sighting] = {}
         self._expiring: set[SessionId] = set()
         self._dead: set[SessionId] = set()
         self._beating = False
         self._beat_at_seconds = 0.0
-        self._read_at_seconds = float("-inf")
+        self._read_at_seconds = -NEVER
         self._sessions: Sessions | None = None
 
     @property
@@ -84,7 +84,7 @@ class Membership:
     @property
     def wake_at_seconds(self) -> float:
         """When to be woken at the latest (monotonic)."""
-        beat_at = float("inf") if self._beating else self._beat_at_seconds
+        beat_at = NEVER if self._beating else self._beat_at_seconds
         return min(beat_at, self._watchdog.wake_at_seconds)
 
     def react(self, report: MembershipReport, now: Now) -> MembershipReaction:
@@ -162,7 +162,7 @@ class Membership:
         seen = self._sightings.get(other.id)
         if seen is None or seen.beat != other.beat:
             # the read took place between sending and now: silence is counted from the later moment
-            # up to when the present read was sent, so that a slow answer expires nobody
+            # up to when the present read was sent, so that a slow answer expires no session
             return _Sighting(other.beat, now.monotonic_seconds, 1)
         return replace(seen, reads=seen.reads + 1)
 
@@ -192,7 +192,7 @@ class Membership:
 
     def _is_silent(self, other: Session) -> bool:
         if other.gone:
-            return True  # a fact of this host: nobody has to wait
+            return True  # known on this host: there is nothing to wait for
         seen = self._sightings.get(other.id)
         if seen is None or seen.reads < READS_NEEDED:
             return False

@@ -14,6 +14,9 @@ from typing import NamedTuple, NewType
 
 import msgspec
 
+NEVER = float("inf")
+"""A monotonic time that does not come."""
+
 ShardId = NewType("ShardId", str)
 """`incarnation:shard`, unique within a source: a stream made anew uses shard names again."""
 
@@ -30,7 +33,7 @@ MappingName = NewType("MappingName", str)
 
 
 class Now(NamedTuple):
-    """The time, as the shell tells it to the core."""
+    """The present moment; the core has no clock."""
 
     monotonic_seconds: float
     service_seconds: float
@@ -65,7 +68,7 @@ SHARD_END = Position(PositionKind.SHARD_END)
 
 
 def after(record: Record) -> Position:
-    """The position that reads on behind `record`."""
+    """The position that reads on after `record`."""
     return Position(PositionKind.AFTER, record.sequence_number, record.at_seconds)
 
 
@@ -73,7 +76,7 @@ def after(record: Record) -> Position:
 class Shard:
     """One shard as the source lists it.
 
-    `created_seconds` is service time, None where the source does not tell it (Kinesis).
+    `created_seconds` is service time, None where the source does not have it (Kinesis).
     """
 
     id: ShardId
@@ -131,7 +134,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class LastFailure:
-    """What the last call of a batch came to: the failure record tells it (D-1, D-7)."""
+    """How the last call of a batch failed; the failure record says it (D-1, D-7)."""
 
     request_id: str
     error_type: str = ""
@@ -207,10 +210,10 @@ class StopReason(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """One row of the lease table: who works on a shard of a mapping, from which position.
+    """One row of the lease table: which session works on a shard of a mapping, from which position.
 
     The fencing token is (`owner`, `counter`): every write is conditioned on it and moves the counter by
-    one. `children` is None until the shard's end found them. `lost_reason` tells why a shard ended as lost.
+    one. `children` is None until the shard's end found them. `lost_reason` says why a shard ended as lost.
     """
 
     key: LeaseKey
@@ -261,9 +264,9 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Records that were trimmed before they were read: lost, and told (decision 8).
+    """Records that were trimmed before they were read: lost, and reported (decision 8).
 
-    From behind `last_seen` up to, not including, `resumed_at`; empty strings and zeros where unknown.
+    From after `last_seen` up to, not including, `resumed_at`; empty strings and zeros where unknown.
     """
 
     last_seen: str

@@ -1,4 +1,4 @@
-"""What became of one call of a handler. Rule: empty is success, unreadable fails it all."""
+"""What became of one call of a handler, and how its answer is read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Succeeded:
 
 @dataclass(frozen=True, slots=True)
 class PartlyFailed:
-    """All before `index` is done; it and all behind it are tried again (F-28, F-32)."""
+    """All before `index` is done; it and all after it are tried again (F-28, F-32)."""
 
     index: int
     failure: LastFailure
@@ -71,7 +71,7 @@ class RecordsEnded:
     invalid: tuple[RecordFailure, ...] = ()
 
 
-class Retry(Exception):  # noqa: N818 - a handler raises it to ask, it tells of no fault
+class Retry(Exception):  # noqa: N818 - raised to ask for something, not for a fault
     """Raised by a handler: this attempt failed, try again after a delay of its own.
 
     Args:
@@ -88,7 +88,7 @@ class Retry(Exception):  # noqa: N818 - a handler raises it to ask, it tells of 
         self.after_seconds = after
 
 
-class Discard(Exception):  # noqa: N818 - a handler raises it to ask, it tells of no fault
+class Discard(Exception):  # noqa: N818 - raised to ask for something, not for a fault
     """Raised by a handler: give these records up now and send them to the on-failure destination.
 
     Args:
@@ -130,8 +130,8 @@ def _lowest(failures: Sequence[object], batch: Batch, request_id: str) -> Outcom
         if index is None:  # F-20 to F-23, F-27
             return _unreadable(request_id, "an itemIdentifier that is not in the batch")
         lowest = min(lowest, index)
-    told = f"{len(failures)} reported"
-    return PartlyFailed(lowest, LastFailure(request_id, _REPORTED, told, reported=True))
+    message = f"{len(failures)} reported"
+    return PartlyFailed(lowest, LastFailure(request_id, _REPORTED, message, reported=True))
 
 
 def _unreadable(request_id: str, why: str) -> Outcome:

@@ -92,7 +92,7 @@ def failure_record(
 
 
 def with_payload(document: Mapping[str, object], payload: bytes) -> dict[str, object]:
-    """The document with the event as a JSON string behind `version` (D-13)."""
+    """The document with the event as a JSON string after `version` (D-13)."""
     stored: dict[str, object] = {}
     for key, value in document.items():
         stored[key] = value

@@ -1,4 +1,4 @@
-"""The life of a shard consumer. Rule: whatever is not in the table does not happen."""
+"""The phases of a shard consumer, and the only steps between them."""
 
 from __future__ import annotations
 

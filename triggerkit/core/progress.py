@@ -1,4 +1,4 @@
-"""The low watermark of one shard. Rule: the position never passes an outstanding record.
+"""The low watermark of one shard: a position that never passes an outstanding record.
 
 Records are numbered as they arrive. They are accounted for in any order, since lanes run beside each other;
 the position is the last record before the first one that is missing.
@@ -54,7 +54,7 @@ class Progress:
 
     @property
     def position(self) -> Position:
-        """Behind the last record that has nothing outstanding before it."""
+        """After the last record that has nothing outstanding before it."""
         return self._position
 
     @property
@@ -74,7 +74,7 @@ class Progress:
 
     @property
     def accounted_to(self) -> int:
-        """Behind the last record that is accounted for, in order or not; ordinals before it are below."""
+        """One above the highest ordinal that is accounted for, in order or not."""
         return max(self._watermark, self._first + self._done.rfind(1) + 1)
 
     def _advance(self) -> None:

@@ -7,6 +7,7 @@ reads a second while records flow, one in `idle_poll_seconds` after ten seconds 
 from __future__ import annotations
 
 from triggerkit.core.model import (
+    NEVER,
     TRIM_HORIZON,
     Gap,
     Lease,
@@ -20,7 +21,6 @@ from triggerkit.core.model import (
 )
 from triggerkit.core.traits import SourceTraits
 
-NEVER = float("inf")
 LATE_TIP_SECONDS = 10.0
 """A tip that is so much younger than the start is not used: what was written between would be lost."""
 BUSY_POLL_SECONDS = 0.25
@@ -135,12 +135,12 @@ class Reading:
         self.last_record_seconds = last.at_seconds
         self.empty_pages = 0
         self._empty_since_seconds = None
-        behind = (
+        has_more = (
             len(page.records) >= traits.page_records
             or page.size_bytes >= traits.full_page_bytes
             or page.service_seconds - last.at_seconds > BACKLOG_SECONDS
         )
-        self.next_at_seconds = now.monotonic_seconds + (0.0 if behind else BUSY_POLL_SECONDS)
+        self.next_at_seconds = now.monotonic_seconds + (0.0 if has_more else BUSY_POLL_SECONDS)
         return gap
 
     def _absorb_empty(self, now: Now, idle_poll_seconds: float) -> None:

@@ -205,7 +205,7 @@ class StopAsked:
 
 @dataclass(frozen=True, slots=True)
 class Sessions:
-    """What the membership knows: who lives, who is dead, and until when this worker may act.
+    """What the membership knows: which sessions live or are dead, and until when this worker may act.
 
     `live` are the sessions that take part in sharing out work, `known` all that are not dead, those that
     drain or are silent included. `read_at_seconds` (monotonic) is the moment before they were read.

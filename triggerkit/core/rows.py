@@ -24,9 +24,9 @@ class LeaseRows:
         self._waiting: dict[ShardId, list[tuple[ShardId, int]]] = {}
         """By the parent that it waits for: a shard, and the index of that parent. One entry a shard."""
         self.ready: set[ShardId] = set()
-        """Unfinished shards none of whose parents is unfinished, whoever holds them."""
+        """Unfinished shards none of whose parents is unfinished, held or not."""
         self.stuck: set[ShardId] = set()
-        """Shards that wait for a parent without a row: only a survey or a listing can tell more."""
+        """Shards that wait for a parent without a row: only a survey or a listing can show more."""
 
     def __contains__(self, shard: object) -> bool:
         return shard in self._rows

@@ -1,7 +1,7 @@
 """How the shards of one mapping are shared out among the workers that live, and when a free lease may be taken.
 
-Nobody leads: every worker computes the same from the same rows. Each may hold the even share; where it does not
-come out even, as many as are left over may hold one more. Source: leases.md 6.7.
+There is no leader: every worker computes the same from the same rows. Each may hold the even share; where it does
+not come out even, as many as are left over may hold one more. Source: leases.md 6.7.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from triggerkit.core.leases import preferred
-from triggerkit.core.model import SessionId, ShardId
+from triggerkit.core.model import (
+    NEVER,
+    SessionId,
+    ShardId,
+)
 
-NEVER = float("inf")
 GRACE_INTERVALS = 3
 """After so many intervals a free lease is taken by any worker, however many it holds: nothing stays unread."""
 
@@ -40,21 +43,21 @@ class EvenShares:
         return self._share + (above < self._spare)
 
     def assign(self, free: Iterable[ShardId]) -> dict[ShardId, SessionId | None]:
-        """Who is to take which of the `free` shards; None when all have their share.
+        """Which session is to take which of the `free` shards; None when all have their share.
 
-        Workers that look one after the other say the same of a shard, whatever was taken in between.
+        Workers that look one after the other come to the same result, whatever was taken in between.
         """
         limits, holds = self._limits(), dict(self._holds)
-        heirs: dict[ShardId, SessionId | None] = {}
+        takers: dict[ShardId, SessionId | None] = {}
         for shard in sorted(free):
-            heir = preferred(shard, [s for s in self._live if holds[s] < limits[s]])
-            heirs[shard] = heir
-            if heir is not None:
-                holds[heir] += 1
-        return heirs
+            taker = preferred(shard, [s for s in self._live if holds[s] < limits[s]])
+            takers[shard] = taker
+            if taker is not None:
+                holds[taker] += 1
+        return takers
 
     def _limits(self) -> dict[SessionId, int]:
-        """The share of each; who may hold one more is settled beforehand, where nobody does yet."""
+        """The share of each; which of them may hold one more is settled beforehand."""
         limits = dict.fromkeys(self._live, self._share)
         above = [session for session in self._live if self._holds[session] > self._share]
         others = [session for session in self._live if self._holds[session] <= self._share]
@@ -131,7 +134,7 @@ class Offers:
         return heap[0][0] if heap else NEVER
 
     def pop(self, *, within_share: bool) -> ShardId:
-        """The next one, which is on offer no more. To be called when `next_at_seconds` told a time."""
+        """The next one, which is on offer no more. Only when `next_at_seconds` is not infinite."""
         _, _, shard, _ = heapq.heappop(self._within if within_share else self._beyond)
         del self._offers[shard]
         self._forget_outdated()

@@ -1,4 +1,4 @@
-"""A read-only picture of one mapping for logs, status and console. Rule: cheap, and no item contents."""
+"""A read-only picture of one mapping for logs, status and console, without item contents."""
 
 from __future__ import annotations
 

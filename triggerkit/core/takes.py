@@ -12,12 +12,16 @@ from dataclasses import dataclass, replace
 
 from triggerkit.core.decisions import Finish, Take
 from triggerkit.core.lineage import ShardGraph
-from triggerkit.core.model import Lease, Now, SessionId, ShardId
+from triggerkit.core.model import (
+    NEVER,
+    Lease,
+    Now,
+    SessionId,
+    ShardId,
+)
 from triggerkit.core.reports import Sessions
 from triggerkit.core.rows import LeaseRows
 from triggerkit.core.shares import EvenShares, Offer, Offers
-
-NEVER = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class Takes:
     """Every write is conditional, so two workers that decide the same at once are harmless."""
 
     def __init__(self, prefix: str, interval_seconds: float) -> None:
-        """`interval_seconds`: how often leases are read; a free one is left to its heir for so long."""
+        """`interval_seconds`: how often leases are read; a free one is left to its taker for so long."""
         self.rows = LeaseRows()
         """As last surveyed; those held here are ahead of it."""
         self.sessions: Sessions | None = None
@@ -230,12 +234,12 @@ class Takes:
         ]
         holds = {**self._others, sessions.me: self._mine(held)}
         shares = EvenShares(self._prefix, len(self.rows.ready), sessions.live, holds)
-        heirs = {} if self.is_alone else shares.assign(lease.shard for lease in free)
+        takers = {} if self.is_alone else shares.assign(lease.shard for lease in free)
         offers: dict[ShardId, Offer] = {}
         for lease in free:
-            heir = heirs.get(lease.shard, sessions.me)
+            taker = takers.get(lease.shard, sessions.me)
             since = self._offers.since(lease.shard, lease.counter, now.monotonic_seconds)
-            is_ours, names_us = heir == sessions.me, lease.owner == sessions.me
+            is_ours, names_us = taker == sessions.me, lease.owner == sessions.me
             offers[lease.shard] = Offer(lease.counter, since, is_ours, names_us)
         if self._must_offer_all:
             self._offers.replace(offers)

@@ -41,7 +41,11 @@ from triggerkit.core.events import (
     WaitCause,
     Waiting,
 )
-from triggerkit.core.model import Now, ShardId
+from triggerkit.core.model import (
+    NEVER,
+    Now,
+    ShardId,
+)
 from triggerkit.core.reports import NotNow
 from triggerkit.core.words import counted
 from triggerkit.errors import (
@@ -53,7 +57,6 @@ from triggerkit.errors import (
     error_code,
 )
 
-NEVER = float("inf")
 STALL_SECONDS = 30.0
 """How long nothing may move before it is reported."""
 LONG_CALL_SECONDS = 300.0

@@ -216,8 +216,8 @@ class Performer:
         except asyncio.CancelledError:
             if _is_being_cancelled():
                 raise  # the engine closes
-            told = "the handler cancelled the task that it runs in"
-            outcome = Failed(LastFailure(request_id, "CancelledError", told))
+            message = "the handler cancelled the task that it runs in"
+            outcome = Failed(LastFailure(request_id, "CancelledError", message))
         finally:
             del self._running[request_id]
         return Invoked(decision, outcome)
