@@ -21,8 +21,9 @@ from triggerkit.core.model import (
 from triggerkit.core.options import MappingOptions
 from triggerkit.core.outcome import Outcome, Succeeded
 from triggerkit.ports import Event, Invocation, LeaseStore, SourceTraits
-from triggerkit.runtime.assembly import MappingParts, assemble
+from triggerkit.runtime.assembly import assemble, lease_prefix
 from triggerkit.runtime.listings import SharedListing
+from triggerkit.runtime.perform import MappingParts
 from triggerkit.sources.dynamodb.service import TRAITS
 from triggerkit.testing.clock import VirtualClock
 
@@ -170,7 +171,13 @@ class InstantWorker:
         listing = SharedListing(source, clock)
         parts = [
             MappingParts(
-                "app", name, options or MappingOptions(), source, listing, store, NoInvoker()
+                name,
+                lease_prefix("app", name, source.name),
+                source,
+                listing,
+                store,
+                NoInvoker(),
+                options=options or MappingOptions(),
             )
             for name in triggers
         ]

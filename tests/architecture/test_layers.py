@@ -30,7 +30,6 @@ EMULATOR_ALSO_USES = {
 PARTS_OF_A_WORKER = {
     "Engine",
     "EventSourceMapping",
-    "MappingPorts",
     "Membership",
     "MembershipPerformer",
 }

@@ -39,7 +39,7 @@ from triggerkit.core.reports import Discarded, Fetched, Invoked, Report
 from triggerkit.lease_stores._rows import Row
 from triggerkit.lease_stores.memory import MemoryLeaseStore
 from triggerkit.ports import Clock, LeaseStore
-from triggerkit.runtime.perform import MappingPorts, Performer
+from triggerkit.runtime.perform import MappingParts, Performer
 from triggerkit.testing.clock import VirtualClock
 
 WORLDS = 60
@@ -146,7 +146,7 @@ class Dropping(Performer):
     """Keeps failure records to itself."""
 
     async def perform(self, decision: Decision) -> Report:
-        if isinstance(decision, Discard) and self.ports.destination is not None:
+        if isinstance(decision, Discard) and self.parts.destination is not None:
             return Discarded(decision)
         return await super().perform(decision)
 
@@ -154,8 +154,8 @@ class Dropping(Performer):
 class GapJumper(Performer):
     """Saves where it has read to, whatever is outstanding."""
 
-    def __init__(self, ports: MappingPorts, clock: Clock) -> None:
-        super().__init__(ports, clock)
+    def __init__(self, parts: MappingParts, clock: Clock) -> None:
+        super().__init__(parts, clock)
         self._read_to: dict[ShardId, Position] = {}
 
     async def perform(self, decision: Decision) -> Report:
@@ -170,8 +170,8 @@ class GapJumper(Performer):
 class Fearless(Performer):
     """Knows no deadline."""
 
-    def __init__(self, ports: MappingPorts, clock: Clock) -> None:
-        super().__init__(replace(ports, deadline=lambda: float("inf")), clock)
+    def __init__(self, parts: MappingParts, clock: Clock) -> None:
+        super().__init__(replace(parts, deadline=lambda: float("inf")), clock)
 
 
 def in_place_of(kind: type[MemoryLeaseStore]) -> Parts:

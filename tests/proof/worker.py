@@ -25,11 +25,11 @@ from triggerkit.emulator import Emulator
 from triggerkit.invokers.calls import HandlerSettings
 from triggerkit.invokers.inprocess import InProcessInvoker
 from triggerkit.ports import Source
-from triggerkit.runtime.assembly import Assembly, MappingParts, assemble
+from triggerkit.runtime.assembly import Assembly, assemble
 from triggerkit.runtime.handlers import callable_of
 from triggerkit.runtime.listings import SharedListing
 from triggerkit.runtime.logs import get_logger
-from triggerkit.runtime.perform import Performer
+from triggerkit.runtime.perform import MappingParts, Performer
 from triggerkit.runtime.starting import prepare_patiently
 from triggerkit.testing.clock import HostClock, VirtualClock
 from triggerkit.testing.processes import LIFE, Life
@@ -205,8 +205,8 @@ class Worker:
         )
         self._observers.append(event_checker)
         return MappingParts(
-            namespace=NAMESPACE,
             trigger=name,
+            prefix=prefix,
             options=trigger.options,
             source=source,
             listing=listing,

@@ -33,7 +33,7 @@ from triggerkit.runtime.deadline import ActingDeadline
 from triggerkit.runtime.engine import Engine, RunningMapping
 from triggerkit.runtime.event_log import EventLog
 from triggerkit.runtime.listings import SharedListing
-from triggerkit.runtime.perform import MappingPorts, MembershipPerformer, Performer
+from triggerkit.runtime.perform import MappingParts, MembershipPerformer, Performer
 from triggerkit.sources.dynamodb.opening import Target
 from triggerkit.sources.dynamodb.service import TRAITS
 from triggerkit.sources.dynamodb.source import DynamoDBSource
@@ -196,7 +196,7 @@ class StallWorld:
             PREFIX, self.options, interval_seconds, TRAITS, MappingId("notify", TABLE)
         )
         destination: Any = Trapped(FakeDestination(), self.traps)
-        ports = MappingPorts(
+        ports = MappingParts(
             trigger="notify",
             prefix=PREFIX,
             source=trapped,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -12,11 +11,11 @@ from runtime.fakes import FakeInvoker, FakeSource, record
 
 from triggerkit.core import events
 from triggerkit.core.model import Session
-from triggerkit.core.options import MappingOptions
 from triggerkit.errors import StateLockedError
 from triggerkit.lease_stores.memory import MemoryLeaseStore
-from triggerkit.runtime.assembly import Assembly, MappingParts, assemble, lease_prefix
+from triggerkit.runtime.assembly import Assembly, assemble, lease_prefix
 from triggerkit.runtime.listings import SharedListing
+from triggerkit.runtime.perform import MappingParts
 from triggerkit.testing.clock import VirtualClock
 from triggerkit.testing.loop import VirtualLoop
 
@@ -37,7 +36,12 @@ class Stage:
         listing = SharedListing(source, self.clock)
         self.parts = [
             MappingParts(
-                "app", f"t{number}", MappingOptions(), source, listing, store, self.invoker
+                f"t{number}",
+                lease_prefix("app", f"t{number}", source.name),
+                source,
+                listing,
+                store,
+                self.invoker,
             )
             for number, store in enumerate(self.stores)
         ]
@@ -144,9 +148,3 @@ def test_a_store_that_cannot_be_left_keeps_no_other_from_being_left() -> None:
         assert await stage.stores[1].read_sessions() == ()
 
     run(scene)
-
-
-def test_mappings_say_what_they_are_made_of() -> None:
-    (parts,) = Stage(VirtualClock()).parts
-    assert parts.prefix == "app:t0:t:"
-    assert dataclasses.replace(parts, trigger="other").prefix == "app:other:t:"

@@ -30,7 +30,7 @@ from triggerkit.runtime.counts import Counts
 from triggerkit.runtime.deadline import ActingDeadline
 from triggerkit.runtime.engine import Engine, RunningMapping
 from triggerkit.runtime.listings import SharedListing
-from triggerkit.runtime.perform import MappingPorts, MembershipPerformer, Performer
+from triggerkit.runtime.perform import MappingParts, MembershipPerformer, Performer
 from triggerkit.sources.dynamodb.service import TRAITS
 
 PREFIX = "app:orders:t:"
@@ -51,7 +51,7 @@ class World:
         self.invoker = invoker or FakeInvoker()
         self.store = store or memory.open(parse("memory:"), Services(run=inline, clock=clock))
         settings = ConsumerSettings(PREFIX, options, checkpoint_interval_seconds=0.0, traits=TRAITS)
-        ports = MappingPorts(
+        ports = MappingParts(
             trigger="orders",
             prefix=PREFIX,
             source=source,

@@ -50,7 +50,7 @@ from triggerkit.errors import (
     ThrottledError,
 )
 from triggerkit.runtime.listings import SharedListing
-from triggerkit.runtime.perform import MappingPorts, Performer
+from triggerkit.runtime.perform import MappingParts, Performer
 from triggerkit.sources.dynamodb.service import TRAITS
 
 SHARD = ShardId("s")
@@ -114,7 +114,7 @@ class Raising:
 
 async def answer(decision: Decision, error: Exception) -> Report:
     clock, port = LoopClock(), Raising(error)
-    ports = MappingPorts(
+    ports = MappingParts(
         trigger="t",
         prefix="app:t:x:",
         source=port,  # type: ignore[arg-type]
@@ -154,7 +154,7 @@ def test_a_call_that_is_cancelled_from_outside_forgets_its_request() -> None:
         clock, source = LoopClock(), FakeSource()
         invoker = FakeInvoker(gate=asyncio.Event())
         port = Raising(RuntimeError())
-        ports = MappingPorts(
+        ports = MappingParts(
             trigger="t",
             prefix="app:t:x:",
             source=source,

@@ -39,7 +39,7 @@ from triggerkit.core.reports import (
 from triggerkit.lease_stores import memory
 from triggerkit.ports import Invocation, LeaseStore, Services
 from triggerkit.runtime.listings import SharedListing
-from triggerkit.runtime.perform import MappingPorts, MembershipPerformer, Performer
+from triggerkit.runtime.perform import MappingParts, MembershipPerformer, Performer
 
 PREFIX = "app:t:x:"
 ROW = Lease(LeaseKey(f"{PREFIX}s"), ShardId("s"), TRIM_HORIZON)
@@ -65,7 +65,7 @@ def performer(
     invoker: FakeInvoker | None = None,
 ) -> Performer:
     clock = LoopClock()
-    ports = MappingPorts(
+    ports = MappingParts(
         trigger="t",
         prefix=PREFIX,
         source=source,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 from triggerkit.core.consumer import ConsumerSettings
 from triggerkit.core.coordinator import Cadence
@@ -20,12 +20,11 @@ from triggerkit.core.model import TRIM_HORIZON, Position, PositionKind, StopReas
 from triggerkit.core.options import MappingOptions
 from triggerkit.core.snapshot import MappingSnapshot
 from triggerkit.errors import StateError
-from triggerkit.ports import Clock, Destination, Invoker, LeaseStore, Source
+from triggerkit.ports import Clock
 from triggerkit.runtime.deadline import ActingDeadline
 from triggerkit.runtime.engine import Engine, RunningMapping, publish
-from triggerkit.runtime.listings import SharedListing
 from triggerkit.runtime.logs import get_logger
-from triggerkit.runtime.perform import MappingPorts, MembershipPerformer, Performer
+from triggerkit.runtime.perform import MappingParts, MembershipPerformer, Performer
 
 LAST_RELEASES_SECONDS = 5.0
 """After the drain: how long the releases themselves may take."""
@@ -34,72 +33,44 @@ LAST_RELEASES_SECONDS = 5.0
 log = get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class MappingParts:
-    """What one mapping is made of. Source with its listing, store and invoker may be shared with others."""
-
-    namespace: str
-    trigger: str
-    options: MappingOptions
-    source: Source
-    listing: SharedListing
-    store: LeaseStore
-    invoker: Invoker
-    destination: Destination | None = None
-
-    @property
-    def prefix(self) -> str:
-        """How the keys of its leases begin."""
-        return lease_prefix(self.namespace, self.trigger, self.source.name)
-
-
-@dataclass(frozen=True, slots=True)
-class _Running:
-    """The engine of one lease store."""
-
-    engine: Engine
-    store: LeaseStore
-    deadline: ActingDeadline
-
-
 class Assembly:
     """The engines of one worker, ready to start; to be used on their loop."""
 
     def __init__(
-        self, running: Sequence[_Running], clock: Clock, observers: Sequence[Observer]
+        self, engines: Sequence[Engine], clock: Clock, observers: Sequence[Observer]
     ) -> None:
-        self._running = running
+        self._engines = engines
         self._clock = clock
         self._observers = observers
 
     @property
     def mappings(self) -> tuple[RunningMapping, ...]:
         """Those of all engines."""
-        return tuple(mapping for each in self._running for mapping in each.engine.mappings)
+        return tuple(mapping for engine in self._engines for mapping in engine.mappings)
 
     @property
     def failure(self) -> BaseException | None:
         """What broke an engine; None while all is well."""
-        failures = (each.engine.failure for each in self._running)
+        failures = (engine.failure for engine in self._engines)
         return next((failure for failure in failures if failure is not None), None)
 
     @property
     def is_opening(self) -> bool:
         """Whether a mapping that starts at LATEST has still to open its shards."""
-        return any(each.engine.failure is None and each.engine.is_opening for each in self._running)
+        return any(engine.failure is None and engine.is_opening for engine in self._engines)
 
     def snapshots(self) -> dict[str, MappingSnapshot]:
         """The present state of every mapping, by `trigger:source`."""
         return {
             name: picture
-            for each in self._running
-            for name, picture in each.engine.snapshots().items()
+            for engine in self._engines
+            for name, picture in engine.snapshots().items()
         }
 
     def start(self) -> None:
         """Begin."""
-        for each in self._running:
-            each.engine.start()
+        for engine in self._engines:
+            engine.start()
 
     async def wait_ended(self) -> None:
         """Until an engine stops by itself, which only a fault makes it do; for ever without engines.
@@ -107,9 +78,9 @@ class Assembly:
         Raises:
             Exception: a machine broke an invariant; nothing limps on.
         """
-        if not self._running:
+        if not self._engines:
             await asyncio.get_running_loop().create_future()
-        waits = [asyncio.ensure_future(each.engine.wait_stopped()) for each in self._running]
+        waits = [asyncio.ensure_future(engine.wait_stopped()) for engine in self._engines]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -127,8 +98,8 @@ class Assembly:
         """
         self._publish(Draining(timeout_seconds))
         ends_at_seconds = self._clock.now().monotonic_seconds + timeout_seconds
-        for each in self._running:
-            each.deadline.drain_until(ends_at_seconds)
+        for engine in self._engines:
+            engine.deadline.drain_until(ends_at_seconds)
         in_time = await self._stopped_within(StopReason.REQUESTED, timeout_seconds)
         if not in_time:
             self._publish(DrainExpired(timeout_seconds))
@@ -138,17 +109,17 @@ class Assembly:
 
     async def close(self) -> None:
         """Cancel what is still under way. Nothing is written."""
-        for each in self._running:
-            await each.engine.close()
+        for engine in self._engines:
+            await engine.close()
 
     async def leave(self) -> None:
         """After `close`: tell the other workers that this one is gone, so that nobody waits for its silence.
 
         Where a lease store cannot be written, the other workers find out by themselves.
         """
-        for each in self._running:
+        for engine in self._engines:
             try:
-                await each.store.leave(each.engine.membership.me)
+                await engine.beats.store.leave(engine.membership.me)
             except StateError as error:
                 log.warning(
                     "session_not_ended",
@@ -159,13 +130,13 @@ class Assembly:
 
     def forget_timers(self) -> None:
         """Nothing is woken any more."""
-        for each in self._running:
-            each.engine.forget_timers()
+        for engine in self._engines:
+            engine.forget_timers()
 
     async def _stopped_within(self, reason: StopReason, seconds: float) -> bool:
-        for each in self._running:
-            each.engine.stop(reason)
-        waits = (each.engine.wait_stopped() for each in self._running)
+        for engine in self._engines:
+            engine.stop(reason)
+        waits = (engine.wait_stopped() for engine in self._engines)
         try:
             await asyncio.wait_for(asyncio.gather(*waits, return_exceptions=True), seconds)
         except TimeoutError:
@@ -194,7 +165,7 @@ def assemble(
         performer: performs the decisions of each mapping.
     """
     stores = list({id(each.store): each.store for each in parts}.values())
-    running = []
+    engines = []
     for store in stores:
         deadline = ActingDeadline(clock)
         mappings = tuple(
@@ -204,9 +175,8 @@ def assemble(
         )
         membership = Membership(store.fresh_session())
         beats = MembershipPerformer(store, clock)
-        engine = Engine(membership, beats, mappings, clock, deadline, observers)
-        running.append(_Running(engine, store, deadline))
-    return Assembly(running, clock, observers)
+        engines.append(Engine(membership, beats, mappings, clock, deadline, observers))
+    return Assembly(engines, clock, observers)
 
 
 def _mapping(
@@ -227,18 +197,8 @@ def _mapping(
         mapping=MappingId(parts.trigger, parts.source.name),
     )
     machine = EventSourceMapping(starting_position(parts.options, clock), settings, cadence)
-    ports = MappingPorts(
-        trigger=parts.trigger,
-        prefix=parts.prefix,
-        source=parts.source,
-        listing=parts.listing,
-        store=parts.store,
-        invoker=parts.invoker,
-        destination=parts.destination,
-        deadline=deadline,
-    )
     name = f"{parts.trigger}:{parts.source.name}"
-    return RunningMapping(name, machine, performer(ports, clock))
+    return RunningMapping(name, machine, performer(replace(parts, deadline=deadline), clock))
 
 
 def lease_prefix(namespace: str, trigger: str, source: str) -> str:

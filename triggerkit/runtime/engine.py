@@ -53,9 +53,9 @@ class Engine:
     ) -> None:
         self.membership = membership
         self.mappings = mappings
-        self._beats = beats
+        self.beats = beats
         self._clock = clock
-        self._deadline = deadline
+        self.deadline = deadline
         self._observers = observers
         self._tasks: dict[asyncio.Task[None], None] = {}  # ordered, so that a run repeats itself
         self._timer: asyncio.TimerHandle | None = None
@@ -151,7 +151,7 @@ class Engine:
         sessions = self.membership.sessions
         if sessions is not None and sessions is not self._sessions:
             self._sessions = sessions
-            self._deadline.beat_confirmed(sessions.deadline_seconds)
+            self.deadline.beat_confirmed(sessions.deadline_seconds)
             for mapping in self.mappings:
                 self.step(mapping, sessions)
         if self._timer is not None:
@@ -161,7 +161,7 @@ class Engine:
         )
 
     async def _perform_beat(self, decision: MembershipDecision) -> None:
-        self._beat(await self._beats.perform(decision))
+        self._beat(await self.beats.perform(decision))
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

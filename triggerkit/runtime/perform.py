@@ -32,6 +32,7 @@ from triggerkit.core.decisions import (
     Take,
 )
 from triggerkit.core.model import LastFailure, ShardId
+from triggerkit.core.options import MappingOptions, read_options
 from triggerkit.core.outcome import Failed
 from triggerkit.core.payloads import (
     Origin,
@@ -88,8 +89,11 @@ from triggerkit.runtime.listings import SharedListing
 
 
 @dataclass(frozen=True, slots=True)
-class MappingPorts:
-    """What one mapping talks to. Source, store and invoker may be shared with other mappings."""
+class MappingParts:
+    """What one mapping is made of. Source with its listing, store and invoker may be shared with others.
+
+    `prefix` is how the keys of its leases begin, `deadline` until when its calls may act (monotonic seconds).
+    """
 
     trigger: str
     prefix: str
@@ -97,20 +101,21 @@ class MappingPorts:
     listing: SharedListing
     store: LeaseStore
     invoker: Invoker
-    destination: Destination | None
+    destination: Destination | None = None
+    options: MappingOptions = field(default_factory=lambda: read_options({}))
     deadline: Callable[[], float] = field(default=lambda: float("inf"))
 
 
 class Performer:
     """Performs the decisions of one mapping."""
 
-    def __init__(self, ports: MappingPorts, clock: Clock) -> None:
-        self.ports = ports
+    def __init__(self, parts: MappingParts, clock: Clock) -> None:
+        self.parts = parts
         self._clock = clock
         self._backoff = Backoff()
         self._readers: dict[ShardId, ShardReader] = {}
         self._running: dict[str, ShardId] = {}  # request id of each call under way
-        self.function_arn = function_arn(ports.source.arn, ports.trigger)
+        self.function_arn = function_arn(parts.source.arn, parts.trigger)
 
     async def perform(self, decision: Decision) -> Report:
         """Perform one decision; its one report."""
@@ -145,14 +150,14 @@ class Performer:
             await reader.close()
 
     async def _perform(self, decision: Decision) -> Report:
-        store = self.ports.store
+        store = self.parts.store
         match decision:
             case Survey(list_shards=list_shards):
                 # the leases are read after the shards: a row that is missing then really is
-                listing = await self.ports.listing.get() if list_shards else None
-                return Surveyed(decision, await store.read(self.ports.prefix), listing)
+                listing = await self.parts.listing.get() if list_shards else None
+                return Surveyed(decision, await store.read(self.parts.prefix), listing)
             case Pin(service_seconds=proposed):
-                return Pinned(decision, await store.pin(self.ports.prefix, proposed))
+                return Pinned(decision, await store.pin(self.parts.prefix, proposed))
             case Create(leases=leases):
                 await store.create(leases)
                 return Created(decision)
@@ -166,12 +171,12 @@ class Performer:
                 return await self._perform_for_lease(decision)
 
     async def _perform_for_lease(self, decision: ConsumerDecision) -> Report:
-        store, lease = self.ports.store, decision.lease
+        store, lease = self.parts.store, decision.lease
         match decision:
             case Fetch(position=position, limit=limit):
                 reader = self._readers.get(lease.shard)
                 if reader is None:
-                    reader = self._readers[lease.shard] = self.ports.source.open(lease.shard)
+                    reader = self._readers[lease.shard] = self.parts.source.open(lease.shard)
                 return Fetched(decision, await reader.fetch(position, limit))
             case Invoke():
                 return await self._invoke(decision)
@@ -185,7 +190,7 @@ class Performer:
             case Save(position=position):
                 return Saved(decision, await store.advance(lease, position))
             case FindChildren():
-                children = await self.ports.source.children(lease.shard)
+                children = await self.parts.source.children(lease.shard)
                 return ChildrenFound(decision, children)
             case Finish(children=rows, take=take):
                 taken = await store.finish(lease, rows, decision.tenure.session, take)
@@ -203,16 +208,16 @@ class Performer:
         self._running[request_id] = shard
         invocation = Invocation(
             request_id=request_id,
-            trigger=self.ports.trigger,
-            source=self.ports.source,
+            trigger=self.parts.trigger,
+            source=self.parts.source,
             shard=shard,
             batch=decision.batch,
-            deadline=self.ports.deadline,
+            deadline=self.parts.deadline,
             function_arn=self.function_arn,
             tenure=decision.tenure,
         )
         try:
-            outcome = await self.ports.invoker.invoke(invocation)
+            outcome = await self.parts.invoker.invoke(invocation)
         except asyncio.CancelledError:
             if _is_being_cancelled():
                 raise  # the engine closes
@@ -224,11 +229,11 @@ class Performer:
 
     async def _cancel(self, shard: ShardId) -> None:
         for request_id in [r for r, running in self._running.items() if running == shard]:
-            await self.ports.invoker.cancel(request_id)
+            await self.parts.invoker.cancel(request_id)
 
     async def _discard(self, decision: Discard) -> None:
-        source, batch, shard = self.ports.source, decision.batch, decision.lease.shard
-        if self.ports.destination is None:
+        source, batch, shard = self.parts.source, decision.batch, decision.lease.shard
+        if self.parts.destination is None:
             return
         origin = Origin(
             traits=source.traits,
@@ -246,8 +251,8 @@ class Performer:
         payload = event_text(
             encode_event(source.to_event(r.raw, origin.stream_arn)) for r in batch.records
         )
-        record = FailureRecord(self.ports.trigger, origin.shard_name, document, payload)
-        await self.ports.destination.send(record)
+        record = FailureRecord(self.parts.trigger, origin.shard_name, document, payload)
+        await self.parts.destination.send(record)
 
 
 def _is_permanent(error: Exception) -> bool:
@@ -274,7 +279,7 @@ class MembershipPerformer:
     """Performs beats and expiries on one lease store."""
 
     def __init__(self, store: LeaseStore, clock: Clock) -> None:
-        self._store = store
+        self.store = store
         self._clock = clock
         self._backoff = Backoff()
 
@@ -290,14 +295,14 @@ class MembershipPerformer:
         match decision:
             case Beat(session=session):
                 sent_at = self._clock.now().monotonic_seconds
-                confirmed = await self._store.beat(session)
+                confirmed = await self.store.beat(session)
                 if confirmed is None:
-                    return SessionLost(decision, self._store.fresh_session())
-                sessions = await self._store.read_sessions()
+                    return SessionLost(decision, self.store.fresh_session())
+                sessions = await self.store.read_sessions()
                 self._backoff.succeeded(None, Beat.__name__)
                 return Beaten(decision, confirmed, sessions, sent_at)
             case Expire(session=session):
-                if await self._store.expire(session):
+                if await self.store.expire(session):
                     return Expired(decision)
                 return NotExpired(decision)
             case _:

@@ -16,7 +16,7 @@ from triggerkit.core.events import Observer, Started
 from triggerkit.core.snapshot import MappingSnapshot
 from triggerkit.invokers.calls import ShownRecords
 from triggerkit.ports import Clock, LeaseStore, Services, Source
-from triggerkit.runtime.assembly import MappingParts, assemble
+from triggerkit.runtime.assembly import assemble, lease_prefix
 from triggerkit.runtime.burst import Burst
 from triggerkit.runtime.counts import Counts
 from triggerkit.runtime.engine import publish
@@ -26,6 +26,7 @@ from triggerkit.runtime.handlers import Handlers
 from triggerkit.runtime.listings import SharedListing
 from triggerkit.runtime.logs import get_logger
 from triggerkit.runtime.opening import CLOSE_SECONDS, Opened, Pools, open_adapters
+from triggerkit.runtime.perform import MappingParts
 from triggerkit.runtime.starting import each_stream_once, prepare_patiently
 from triggerkit.runtime.state_names import Claim, Starting, compare_names
 from triggerkit.settings import MappingPlan, Settings
@@ -191,8 +192,8 @@ class RunningWorker:
     def _parts(self, plan: MappingPlan, opened: Opened, handlers: Handlers) -> MappingParts:
         source, listing = self._sources[plan.source_locator.text]
         return MappingParts(
-            namespace=self._settings.namespace,
             trigger=plan.name,
+            prefix=lease_prefix(self._settings.namespace, plan.name, source.name),
             options=plan.options,
             source=source,
             listing=listing,

@@ -20,11 +20,12 @@ from triggerkit.invokers.inprocess import InProcessInvoker
 from triggerkit.invokers.lifespan import Lifespan
 from triggerkit.invokers.typed import TypedHandler
 from triggerkit.ports import Invoker, LeaseStore, Source
-from triggerkit.runtime.assembly import Assembly, MappingParts, assemble
+from triggerkit.runtime.assembly import Assembly, assemble, lease_prefix
 from triggerkit.runtime.event_log import EventLog
 from triggerkit.runtime.handlers import callable_of
 from triggerkit.runtime.listings import SharedListing
 from triggerkit.runtime.logs import get_logger
+from triggerkit.runtime.perform import MappingParts
 from triggerkit.runtime.pools import InlineHandlers
 from triggerkit.settings import MappingPlan
 from triggerkit.testing.calls import CallBook
@@ -176,8 +177,8 @@ class SimulatedWorker:
         self, plan: MappingPlan, source: Source, listing: SharedListing, invoker: Invoker
     ) -> MappingParts:
         return MappingParts(
-            namespace=APP,
             trigger=plan.name,
+            prefix=lease_prefix(APP, plan.name, source.name),
             options=plan.options,
             source=source,
             listing=listing,

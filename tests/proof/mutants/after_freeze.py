@@ -127,10 +127,10 @@ MUTANTS = (
     Mutant(
         "the leases are read before the shards",
         "runtime/perform.py",
-        "                listing = await self.ports.listing.get() if list_shards else None\n"
-        "                return Surveyed(decision, await store.read(self.ports.prefix), listing)",
-        "                rows = await store.read(self.ports.prefix)\n"
-        "                listing = await self.ports.listing.get() if list_shards else None\n"
+        "                listing = await self.parts.listing.get() if list_shards else None\n"
+        "                return Surveyed(decision, await store.read(self.parts.prefix), listing)",
+        "                rows = await store.read(self.parts.prefix)\n"
+        "                listing = await self.parts.listing.get() if list_shards else None\n"
         "                return Surveyed(decision, rows, listing)",
         "rows that were written meanwhile look missing: what is over is read again",
     ),
@@ -256,8 +256,8 @@ MUTANTS = (
     Mutant(
         "a destination's refusal is swallowed",
         "runtime/perform.py",
-        "        await self.ports.destination.send(record)\n",
-        "        try:\n            await self.ports.destination.send(record)\n"
+        "        await self.parts.destination.send(record)\n",
+        "        try:\n            await self.parts.destination.send(record)\n"
         "        except Exception:\n            return\n",
         "failure records are lost while the destination is away",
     ),
