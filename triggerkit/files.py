@@ -1,7 +1,7 @@
-"""Files that a user names, read with bounds; whatever is wrong with one is an error that names it.
+"""Reads files that a user names, within limits; what is wrong with one is an error that names it.
 
-A name may lead to a folder, a device that never ends, a pipe that nobody writes to, to bytes that are no text, or
-to JSON and TOML that nobody can have meant. Reading takes at most as much memory as its limit says.
+It may be a folder, an endless device, a pipe without a writer, bytes that are no text, or JSON and TOML that is
+nested too deeply. Reading takes at most as much memory as its limit says.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _SKIPPED_BYTES: Final = 1024 * MIB
 
 @dataclass(frozen=True, slots=True)
 class LongLine:
-    """A line that was too long and was passed over."""
+    """A line that was too long and was skipped."""
 
     limit_bytes: int
 
@@ -135,7 +135,7 @@ def decoded(data: bytes, what: str) -> str:
 
 
 def lines_of(stream: IO[bytes], limit_bytes: int) -> Iterator[bytes | LongLine]:
-    """The lines with their ends; one that is too long is passed over without being kept.
+    """The lines with their ends; one that is too long is skipped without being kept.
 
     Raises:
         UsageError: a line has no end. OSError: the stream cannot be read.
@@ -157,7 +157,7 @@ def parse_json(text: str | bytes, what: str, *, hint: str, **readers: Callable[.
     """A JSON document; `readers` are those of `json.loads`.
 
     Raises:
-        UsageError: it is none, has a number that is too long, or is nested deeper than anybody means.
+        UsageError: it is none, has a number that is too long, or is nested too deeply.
     """
     try:
         value = json.loads(text, **readers)  # type: ignore[arg-type]  # one type for all of them
@@ -193,7 +193,7 @@ def is_deep(value: object) -> bool:
 
 
 def parse_toml(text: str, what: str) -> dict[str, Any]:
-    """A TOML document. Raises UsageError: it is none, or is nested deeper than anybody means."""
+    """A TOML document. Raises UsageError: it is none, or is nested too deeply."""
     try:
         return tomllib.loads(text)
     except RecursionError:
@@ -216,13 +216,13 @@ def _opened(path: str | os.PathLike[str]) -> IO[bytes]:
 
 
 def _first_of_pipe(descriptor: int) -> bytes:
-    """What is in a pipe as soon as somebody has it open for writing."""
+    """What is in a pipe as soon as it has a writer."""
     deadline = monotonic() + WRITER_SECONDS
     while True:
         try:
             if data := os.read(descriptor, 65536):
                 return data
-        except BlockingIOError:  # somebody has
+        except BlockingIOError:  # it has one
             return b""
         if monotonic() > deadline:
             raise OSError(errno.ENXIO, "it is a pipe that nobody writes to")

@@ -19,7 +19,6 @@ from triggerkit.cli.main import COMMANDS, cli
 from triggerkit.invokers.calls import ShownRecords
 from triggerkit.runtime.colours import choose_colours, chosen_colours
 from triggerkit.runtime.logs import LogFormat, LogLevel
-from triggerkit.sources.dynamodb import tables
 
 ARGUMENTS = {
     "enable-stream": ["orders", "KEYS_ONLY"],
@@ -158,7 +157,6 @@ def test_the_choices_are_those_of_the_code_behind_them() -> None:
     assert get_args(LogFormat) == flags.LOG_FORMATS
     assert get_args(LogLevel) == flags.LOG_LEVELS
     assert get_args(ShownRecords) == flags.SHOWN_RECORDS
-    assert flags.VIEW_TYPES == tables.VIEW_TYPES
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -7,12 +7,12 @@ from typing import Any
 import click
 
 from triggerkit.cli.flags import (
-    VIEW_TYPES,
     access_flags,
     change_flags,
     source_argument,
 )
 from triggerkit.commands.output import confirm, say
+from triggerkit.core.changes import VIEW_TYPES
 
 
 @click.command(

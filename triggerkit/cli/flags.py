@@ -22,7 +22,6 @@ MOST_LINES = 10_000
 LOG_FORMATS = ("auto", "pretty", "json")
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 SHOWN_RECORDS = ("none", "keys", "full")
-VIEW_TYPES = ("KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES")
 
 
 def variable(flag: str) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from triggerkit.cli.flags import VIEW_TYPES, SuggestingGroup, flag
+from triggerkit.cli.flags import SuggestingGroup, flag
+from triggerkit.core.changes import VIEW_TYPES
 
 ACTIONS = ("insert", "modify", "remove", "ttl")
 _DEFAULT_KEYS = '{"id": "101"}'

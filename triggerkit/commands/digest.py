@@ -17,6 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from triggerkit.core.changes import is_expiry
 from triggerkit.core.item_json import differences
 from triggerkit.core.safe_text import safe
 
@@ -104,8 +105,7 @@ def _change(event: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield _clock(change.get("ApproximateCreationDateTime")), "dim"
     yield "  ", ""
     yield f"{name:<6}", _EVENT_COLOURS.get(name, "")
-    who = event.get("userIdentity")
-    if isinstance(who, Mapping) and who.get("principalId") == "dynamodb.amazonaws.com":
+    if is_expiry(event):
         yield " by TTL", "red"
     yield from _fields(keys, "bold")
     if not (new and old):

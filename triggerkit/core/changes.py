@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar, overload
+from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar, get_args, overload
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -20,7 +20,19 @@ Item: TypeAlias = dict[str, Any]  # type: ignore[explicit-any]  # users index in
 Differences: TypeAlias = dict[str, dict[str, Any]]  # type: ignore[explicit-any]
 """Attribute paths to `{"old": ..., "new": ...}`, ready for JSON."""
 
+ViewType: TypeAlias = Literal["KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES"]
+"""Which images of an item a table's stream has."""
+VIEW_TYPES: Final[tuple[str, ...]] = get_args(ViewType)
+
 _TIME_TO_LIVE: Final = ("Service", "dynamodb.amazonaws.com")
+
+
+def is_expiry(event: Mapping[str, object]) -> bool:
+    """Whether Time to Live deleted the item; `event` is one element of `Records`."""
+    identity = event.get("userIdentity")
+    if not isinstance(identity, Mapping):
+        return False
+    return (identity.get("type"), identity.get("principalId")) == _TIME_TO_LIVE
 
 
 class Images(Protocol[T_co]):
@@ -150,8 +162,7 @@ class Removed(Generic[T_co]):
     @property
     def expired(self) -> bool:
         """Whether Time to Live deleted it. Source: DynamoDB dev guide, time-to-live-ttl-streams."""
-        identity = self.raw.get("userIdentity") or {}
-        return (identity.get("type"), identity.get("principalId")) == _TIME_TO_LIVE
+        return is_expiry(self.raw)
 
     def changed(self, *paths: str) -> bool:
         """Whether the item had one of `paths`, such as `status` or `address.city`."""

@@ -17,12 +17,12 @@ from typing import Any, Final
 
 from triggerkit.aws.errors import VALIDATION, client_side_error, refusal_of
 from triggerkit.configuration import Configuration
+from triggerkit.core.changes import VIEW_TYPES
 from triggerkit.core.locators import resolve
 from triggerkit.errors import UsageError, nearest
 from triggerkit.files import open_file
 from triggerkit.runtime.item_json import Item, read_items
 
-VIEW_TYPES: Final = ("NEW_AND_OLD_IMAGES", "NEW_IMAGE", "OLD_IMAGE", "KEYS_ONLY")
 DEFAULT_VIEW_TYPE: Final = "NEW_AND_OLD_IMAGES"
 IMPLIED_KEY: Final = (("id", "S"),)
 _KEYS: Final = ("key", "view_type", "seed")

@@ -1,7 +1,4 @@
-"""Blueprints become folders. Rule: a template is text and never code, and a folder is written whole or not at all.
-
-A face: it imports nothing of triggerkit but its errors, and `triggerkit init` is its user.
-"""
+"""Makes project folders of blueprints, for `triggerkit init`. A template is text and never run."""
 
 from __future__ import annotations
 

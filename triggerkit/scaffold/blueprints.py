@@ -1,4 +1,4 @@
-"""What a `blueprint.toml` says. Rule: every key is known or refused, and a value can end no string it is put in."""
+"""What a `blueprint.toml` says: every key is checked, and no value can end the string that it is put into."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TEXT = r"[^\s]*"
 _HINT = "no blanks, quotes, backslashes, braces, $ or @"
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f\"'\\`$@{}]")
 """What could end a string of Python, TOML, JSON or a shell, or begin a variable."""
-_SAID = {
+_SWITCHES = {
     **dict.fromkeys(("true", "yes", "y", "on", "enabled"), "true"),
     **dict.fromkeys(("false", "no", "n", "off", "disabled"), "false"),
 }
@@ -43,11 +43,11 @@ _VARIABLE_KEYS = (
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """One thing that a blueprint asks; `read` says what it may be.
+    """One thing that a blueprint asks for.
 
     `ask` is the prompt. `choices` belong to the kind `choice`, `minimum` and `maximum` to `number`,
     `pattern` (a regular expression for the whole text) and its `hint` to `text`. `when` is
-    `NAME=VALUE` of a variable above it; the variable is asked only then.
+    `NAME=VALUE` of an earlier variable; this one is asked for only then.
     """
 
     name: str
@@ -62,13 +62,13 @@ class Variable:
     when: str = ""
 
     def matters(self, values: Mapping[str, str]) -> bool:
-        """Whether it is to be asked, given what was said of the variables above it."""
+        """Whether it is asked for, given the values of earlier variables."""
         name, _, value = self.when.partition("=")
         return not self.when or values.get(name) == value
 
     @property
     def rule(self) -> str:
-        """What may be said, in words."""
+        """The allowed values, in words."""
         match self.kind:
             case "table":
                 return "3 to 255 letters, digits, '_', '.' and '-'"
@@ -83,39 +83,39 @@ class Variable:
             case _ as never:
                 assert_never(never)
 
-    def read(self, said: str) -> str:
-        """The text that goes into the templates: `true` or `false` for a switch.
+    def read(self, text: str) -> str:
+        """The value that goes into the templates: `true` or `false` for a switch.
 
         Raises:
-            UsageError: naming the variable, what was said and what may be said.
+            UsageError: naming the variable, the text and the allowed values.
         """
-        found = self._found(said.strip())
+        found = self._value(text.strip())
         if found is None or _UNSAFE.search(found):
-            raise UsageError(f"{self.name} {said!r} is not allowed", hint=self.rule)
+            raise UsageError(f"{self.name} {text!r} is not allowed", hint=self.rule)
         return found
 
-    def _found(self, said: str) -> str | None:
+    def _value(self, text: str) -> str | None:
         match self.kind:
             case "switch":
-                return _SAID.get(said.lower())
+                return _SWITCHES.get(text.lower())
             case "choice":
                 spelt = {_loose(choice): choice for choice in self.choices}
-                return spelt.get(_loose(said))
+                return spelt.get(_loose(text))
             case "number":
-                digits = re.fullmatch(r"[0-9]{1,9}", said)
-                inside = digits and self.minimum <= int(said) <= self.maximum
-                return str(int(said)) if inside else None
+                digits = re.fullmatch(r"[0-9]{1,9}", text)
+                inside = digits and self.minimum <= int(text) <= self.maximum
+                return str(int(text)) if inside else None
             case "table":
-                return said if re.fullmatch(_TABLE, said) else None
+                return text if re.fullmatch(_TABLE, text) else None
             case "text":
-                return said if re.fullmatch(self.pattern, said) else None
+                return text if re.fullmatch(self.pattern, text) else None
             case _ as never:
                 assert_never(never)
 
 
 @dataclass(frozen=True, slots=True)
 class Blueprint:
-    """One blueprint. `extras` are those of triggerkit that it needs; `origin` says who ships it."""
+    """One blueprint. `extras` are those of triggerkit that it needs; `origin` is the package that ships it."""
 
     name: str
     title: str
@@ -144,50 +144,50 @@ def read_blueprint(folder: Path, *, origin: str = "triggerkit") -> Blueprint:
     """
     file = folder / DESCRIPTION
     text = read_text(file, str(file), SETTINGS_BYTES, hint="correct that file")
-    told = parse_toml(text, str(file))
-    _check_keys(told, _BLUEPRINT_KEYS, str(file))
-    name = _words(told, "name", str(file))
+    given = parse_toml(text, str(file))
+    _check_keys(given, _BLUEPRINT_KEYS, str(file))
+    name = _words(given, "name", str(file))
     if name != folder.name or not _NAME.fullmatch(name):
         raise UsageError(
             f"{file}: name {name!r} is not the folder's",
             hint="name both alike, of small letters, digits and '-'",
         )
-    variables = told.get("variables", {})
+    variables = given.get("variables", {})
     if not isinstance(variables, dict):
         raise UsageError(f"{file}: variables is not a table", hint="write [variables.NAME]")
     return Blueprint(
         name=name,
-        title=_words(told, "title", str(file)),
-        sentence=_words(told, "sentence", str(file)),
+        title=_words(given, "title", str(file)),
+        sentence=_words(given, "sentence", str(file)),
         folder=folder,
         variables=tuple(_variable(each, variables[each], str(file)) for each in variables),
-        extras=_texts(told, "extras", str(file)),
+        extras=_texts(given, "extras", str(file)),
         origin=origin,
     )
 
 
-def _variable(name: str, told: object, file: str) -> Variable:
+def _variable(name: str, given: object, file: str) -> Variable:
     where = f"{file} [variables.{name}]"
-    if not isinstance(told, dict) or not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in ALWAYS:
+    if not isinstance(given, dict) or not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in ALWAYS:
         raise UsageError(
             f"{where} is no variable",
             hint=f"a table; small letters, digits and '_', and none of {', '.join(ALWAYS)}",
         )
-    _check_keys(told, _VARIABLE_KEYS, where)
-    kind = _words(told, "kind", where)
+    _check_keys(given, _VARIABLE_KEYS, where)
+    kind = _words(given, "kind", where)
     if kind not in get_args(Kind):
         raise UsageError(f"{where}: kind {kind!r}", hint=f"one of {', '.join(get_args(Kind))}")
     variable = Variable(
         name=name,
-        ask=_words(told, "ask", where),
+        ask=_words(given, "ask", where),
         kind=cast(Kind, kind),
-        default=_words(told, "default", where),
-        choices=_texts(told, "choices", where),
-        minimum=_whole(told, "minimum", 0, where),
-        maximum=_whole(told, "maximum", 10**9, where),
-        pattern=_words(told, "pattern", where) if "pattern" in told else _TEXT,
-        hint=_words(told, "hint", where) if "hint" in told else _HINT,
-        when=_words(told, "when", where) if "when" in told else "",
+        default=_words(given, "default", where),
+        choices=_texts(given, "choices", where),
+        minimum=_whole(given, "minimum", 0, where),
+        maximum=_whole(given, "maximum", 10**9, where),
+        pattern=_words(given, "pattern", where) if "pattern" in given else _TEXT,
+        hint=_words(given, "hint", where) if "hint" in given else _HINT,
+        when=_words(given, "when", where) if "when" in given else "",
     )
     try:
         variable.read(variable.default)
@@ -196,32 +196,32 @@ def _variable(name: str, told: object, file: str) -> Variable:
     return variable
 
 
-def _check_keys(told: Mapping[str, object], known: Sequence[str], where: str) -> None:
-    for key in told:
+def _check_keys(given: Mapping[str, object], known: Sequence[str], where: str) -> None:
+    for key in given:
         if key not in known:
             raise UsageError(f"{where}: unknown key {key!r}", hint=nearest(key, known))
 
 
-def _words(told: Mapping[str, object], key: str, where: str) -> str:
-    found = told.get(key)
+def _words(given: Mapping[str, object], key: str, where: str) -> str:
+    found = given.get(key)
     if not isinstance(found, str):
         raise UsageError(f"{where}: {key} is not text", hint=f'write {key} = "..."')
     return found
 
 
-def _whole(told: Mapping[str, object], key: str, otherwise: int, where: str) -> int:
-    found = told.get(key, otherwise)
+def _whole(given: Mapping[str, object], key: str, otherwise: int, where: str) -> int:
+    found = given.get(key, otherwise)
     if not isinstance(found, int) or isinstance(found, bool):
         raise UsageError(f"{where}: {key} is not a whole number", hint=f"write {key} = 1")
     return found
 
 
-def _texts(told: Mapping[str, object], key: str, where: str) -> tuple[str, ...]:
-    found = told.get(key, [])
+def _texts(given: Mapping[str, object], key: str, where: str) -> tuple[str, ...]:
+    found = given.get(key, [])
     if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
         raise UsageError(f"{where}: {key} is not a list of texts", hint=f'write {key} = ["..."]')
     return tuple(found)
 
 
-def _loose(said: str) -> str:
-    return re.sub(r"[\s-]+", "_", said).lower()
+def _loose(text: str) -> str:
+    return re.sub(r"[\s-]+", "_", text).lower()

@@ -1,8 +1,8 @@
-"""Files onto the disk. Rule: all of them or none, and nothing that exists is touched.
+"""Writes the files of a new folder: all of them or none, and nothing that exists is changed.
 
-A folder that does not exist is made beside its place and renamed into it. One that exists and is
-empty keeps its identity (it may be where the user stands, or a mount point): the files are made inside it
-and renamed one level up. Signals wait until that is over, which takes milliseconds.
+A folder that does not exist is made under another name and renamed. An empty one that exists is kept (it may be
+the working directory or a mount point): the files are made inside it and renamed one level up. Signals are blocked
+meanwhile, for some milliseconds.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def check_free(folder: Path) -> None:
     """Check that `folder` does not exist, or is an empty folder.
 
     Raises:
-        UsageError: naming what is in the way, or why it cannot be looked at.
+        UsageError: naming what is there, or why it cannot be read.
     """
     try:
         if folder.is_dir():
@@ -37,7 +37,7 @@ def check_free(folder: Path) -> None:
         for place in (folder, *folder.parents):
             if place.is_symlink() or place.exists():
                 if not place.is_dir():
-                    what = "a link that leads nowhere" if not place.exists() else "a file"
+                    what = "a broken link" if not place.exists() else "a file"
                     raise UsageError(f"{place} is {what}", hint=_ELSEWHERE)
                 return
     except OSError as error:
@@ -47,13 +47,13 @@ def check_free(folder: Path) -> None:
 def write_folder(files: Mapping[str, bytes], folder: Path) -> None:
     """Write `files` (path with `/` relative to `folder`, and content) into a free folder.
 
-    Folders around it are made where missing.
+    Missing parent folders are made.
 
     Raises:
-        UsageError: something is in the way, or the disk or its permissions refuse; nothing is left.
+        UsageError: the folder is not free, or the disk or its permissions refuse; nothing is left.
     """
     check_free(folder)
-    with _signals_waiting():
+    with _signals_blocked():
         try:
             if folder.is_dir():
                 _fill(files, folder)
@@ -72,11 +72,11 @@ def _create(files: Mapping[str, bytes], folder: Path) -> None:
             parent.mkdir()
             made.append(parent)
         _write(files, half)
-        half.rename(folder)  # refused by the system when something has come into the way
+        half.rename(folder)  # the system refuses it when something has appeared there
     except BaseException:
         shutil.rmtree(half, ignore_errors=True)
         for parent in reversed(made):
-            with suppress(OSError):  # it has got other contents meanwhile
+            with suppress(OSError):  # something else is in it now
                 parent.rmdir()
         raise
 
@@ -115,7 +115,7 @@ def _write(files: Mapping[str, bytes], folder: Path) -> None:
 
 
 @contextmanager
-def _signals_waiting() -> Iterator[None]:
+def _signals_blocked() -> Iterator[None]:
     waiting = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, waiting)
     try:

@@ -1,8 +1,8 @@
-"""From blueprint to files. Rule: a template is text with `@{names}` in it; nothing in it is run.
+"""Makes the files of a blueprint. A template is text with `@{names}` in it; nothing in it is run.
 
-A file `NAME.template` becomes `NAME` with every `@{variable}` filled in, so that `${VAR}` of locators
-and braces of Python stay as they are; `@@{` is a plain `@{`. Every other file is copied. A folder
-named `VARIABLE=VALUE` at the top is taken only when the variable has that value.
+A file `NAME.template` becomes `NAME` with every `@{variable}` filled in: `${VAR}` of locators and braces of Python
+stay as they are, and `@@{` is a plain `@{`. Every other file is copied. A folder named `VARIABLE=VALUE` at the top
+is taken only when the variable has that value.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def render(blueprint: Blueprint, given: Mapping[str, str], *, project: str) -> d
 
     Args:
         blueprint: which one.
-        given: what was said of its variables; defaults stand for the rest.
+        given: values of its variables; the others have their defaults.
         project: what `@{project}` becomes; see `project_name`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Where blueprints are found. Rule: one that cannot be used is told and hinders no other."""
+"""Finds blueprints. One that cannot be used is reported, and the others are found all the same."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def own_blueprints() -> Path:
 
 
 def find_blueprints() -> Shelf:
-    """Look through our own folder and those that entry points of `triggerkit.blueprints` name.
+    """Read our own folder and those that entry points of `triggerkit.blueprints` name.
 
     An entry point names a package or module; its folder holds blueprint folders. It is looked up
-    and not run. One that cannot be used is a fault of the shelf and hinders no other.
+    and not run. What is wrong with one that cannot be used is in `faults`.
     """
     places: list[tuple[str, Path]] = [("triggerkit", own_blueprints())]
     faults: list[UsageError] = []

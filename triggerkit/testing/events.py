@@ -10,9 +10,9 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
-from triggerkit.core.changes import Differences, Inserted, Modified, Removed
+from triggerkit.core.changes import Differences, Inserted, Modified, Removed, ViewType
 from triggerkit.core.item_json import decoded, wire_item
 from triggerkit.emulator import Emulator, EmulatorError
 from triggerkit.errors import UsageError
@@ -27,7 +27,6 @@ R = TypeVar("R")
 N_co = TypeVar("N_co", covariant=True)
 O_co = TypeVar("O_co", covariant=True)
 Image: TypeAlias = Mapping[str, Any]
-ViewType: TypeAlias = Literal["KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES"]
 
 ACCOUNT = "123456789012"
 REQUEST_ID = "00000000-0000-4000-8000-000000000000"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from triggerkit.aws.errors import RESOURCE_NOT_FOUND, AwsError
+from triggerkit.core.changes import VIEW_TYPES
 from triggerkit.errors import (
     LocatorError,
     OptionError,
@@ -17,7 +18,6 @@ from triggerkit.errors import (
 from triggerkit.sources.dynamodb.service import StreamArn, parse_stream_arn
 from triggerkit.sources.dynamodb.streams_api import StreamsApi, Table
 
-VIEW_TYPES = ("KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES")
 NAME_HINT = "a table has a name of 3 to 255 letters, digits, `_`, `-` and `.`"
 ENABLING_SECONDS = 120.0
 _LOOK_SECONDS = 0.5
