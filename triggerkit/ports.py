@@ -371,13 +371,14 @@ class Invoker(Protocol):
 class FailureRecord:
     """A batch that was given up: Lambda's document (D-1 to D-12) and the event it came from.
 
-    `document` has no item contents; `payload` is the event's JSON text, for destinations that keep it.
+    `document` has no item contents. `payload` makes the event's JSON text, for destinations that keep it: up to
+    6 MB, so it is called on a thread. Raises DamagedReplyError: a record cannot be read.
     """
 
     trigger: str
     shard_name: str
     document: Mapping[str, object]
-    payload: bytes
+    payload: Callable[[], bytes]
 
 
 class Destination(Protocol):

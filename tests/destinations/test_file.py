@@ -38,7 +38,7 @@ def opened(text: str, folder: Path) -> Destination:
 
 
 def record(trigger: str = "notify", payload: str = EVENT) -> FailureRecord:
-    return FailureRecord(trigger, "shardId-1", DOCUMENT, payload.encode())
+    return FailureRecord(trigger, "shardId-1", DOCUMENT, payload.encode)
 
 
 def lines(path: Path) -> list[dict[str, object]]:
@@ -144,7 +144,7 @@ async def main(path, trigger):
     destination = FileDestination(Path(path), Services(InlineRunner(), SystemClock()))
     for number in range(50):
         document = {"version": "1.0", "number": number}
-        await destination.send(FailureRecord(trigger, "s", document, b"x" * 20_000))
+        await destination.send(FailureRecord(trigger, "s", document, lambda: b"x" * 20_000))
 
 asyncio.run(main(*sys.argv[1:]))
 """

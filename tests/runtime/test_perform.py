@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 from runtime.fakes import (
     FakeDestination,
@@ -37,7 +38,7 @@ from triggerkit.core.reports import (
     Surveyed,
 )
 from triggerkit.lease_stores import memory
-from triggerkit.ports import Invocation, LeaseStore, Services
+from triggerkit.ports import Event, Invocation, LeaseStore, Services
 from triggerkit.runtime.listings import SharedListing
 from triggerkit.runtime.perform import MappingParts, MembershipPerformer, Performer
 
@@ -103,6 +104,27 @@ def test_a_failure_record_counts_as_sent_only_when_the_destination_has_it() -> N
         assert isinstance(await sending.perform(discard), NotNow)
         assert isinstance(await sending.perform(discard), Discarded)
         assert len(destination.records) == 1
+
+    asyncio.run(scenario())
+
+
+def test_the_event_of_a_failure_record_is_made_where_the_destination_wants_it() -> None:
+    class Counting(FakeSource):
+        made = 0
+
+        def to_event(self, raw: bytes, stream_arn: str) -> Event:
+            self.made += 1
+            return super().to_event(raw, stream_arn)
+
+    async def scenario() -> None:
+        source, destination = Counting({"s": []}), FakeDestination()
+        batch = Batch(0, (record(1), record(2)), range(2))
+        reason = DiscardReason.RETRY_ATTEMPTS_EXHAUSTED
+        discard = Discard(ROW, Tenure(SessionId("me"), 1), batch, reason)
+        await performer(memory_store(), source, destination).perform(discard)
+        (sent,) = destination.records
+        assert source.made == 0, "not on the loop"
+        assert len(json.loads(sent.payload())["Records"]) == source.made == 2
 
     asyncio.run(scenario())
 

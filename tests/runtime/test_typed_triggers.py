@@ -84,7 +84,7 @@ def played(
     run(scenario)
     told = []
     for sent in destination.records:
-        elements = json.loads(sent.payload)["Records"]
+        elements = json.loads(sent.payload())["Records"]
         context = sent.document["requestContext"]
         assert isinstance(context, dict)
         sequence_numbers = [element["dynamodb"]["SequenceNumber"] for element in elements]

@@ -1,4 +1,4 @@
-"""On-failure destination `file:PATH`: one JSON line a failure record. Rule: once sent, on the disk.
+"""On-failure destination `file:PATH`: one JSON line a failure record, on the disk once it is sent.
 
 A line is Lambda's document with the event as a JSON string behind `version`, as S3 gets it (D-13),
 and the trigger's name at the end. Several processes may append to one file: each line is one write to
@@ -69,8 +69,7 @@ class FileDestination:
         Raises:
             DestinationError: nothing was appended, or it may not have reached the disk.
         """
-        line = record_line(record)
-        await self._run(lambda: self._append(line))
+        await self._run(lambda: self._append(record_line(record)))
 
     async def close(self) -> None:
         """Nothing is kept open between two records."""
@@ -98,7 +97,7 @@ class FileDestination:
 
 def record_line(record: FailureRecord) -> bytes:
     """The record as one line of JSON, with its newline."""
-    stored = with_payload(record.document, record.payload)
+    stored = with_payload(record.document, record.payload())
     stored["trigger"] = record.trigger
     return msgspec.json.encode(stored) + b"\n"
 

@@ -248,9 +248,11 @@ class Performer:
             at_seconds=self._clock.now().service_seconds,
             request_id=str(uuid.uuid4()),
         )
-        payload = event_text(
-            encode_event(source.to_event(r.raw, origin.stream_arn)) for r in batch.records
-        )
+
+        def payload() -> bytes:
+            events = (source.to_event(record.raw, origin.stream_arn) for record in batch.records)
+            return event_text(encode_event(event) for event in events)
+
         record = FailureRecord(self.parts.trigger, origin.shard_name, document, payload)
         await self.parts.destination.send(record)
 

@@ -35,7 +35,7 @@ class MemoryDestination:
         """Keep it. Raises DestinationError: it is down."""
         if asyncio.get_running_loop().time() < self._down_until_seconds:
             raise DestinationError("nobody answers", hint="the simulation took it down")
-        event = json.loads(record.payload)
+        event = json.loads(record.payload())
         self.failures.append(Failure(record.trigger, dict(record.document), event))
 
     def go_down(self, seconds: float) -> None:

@@ -61,8 +61,8 @@ def failure(trigger: str = "notify", number: int = 1) -> FailureRecord:
     """A failure record; `number` is its `approximateInvokeCount`."""
     context = dict(DOCUMENT["requestContext"])  # type: ignore[call-overload]
     document = {**DOCUMENT, "requestContext": {**context, "approximateInvokeCount": number}}
-    payload = json.dumps(EVENT, ensure_ascii=False).encode()
-    return FailureRecord(trigger, "shardId-00000001800000000000-00000000", document, payload)
+    text = json.dumps(EVENT, ensure_ascii=False)
+    return FailureRecord(trigger, "shardId-00000001800000000000-00000000", document, text.encode)
 
 
 def counts(world: DestinationWorld) -> list[int]:
