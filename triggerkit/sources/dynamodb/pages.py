@@ -104,9 +104,12 @@ def decoded(
         else:
             heads = [one.dynamodb for one in _WHOLE_RECORDS.decode(reply.body).records]
             _check_keys(heads)
+        _check_numbers(heads)
         records = tuple(
             [
-                Record(_number(head), _time(head, service_seconds), _key(head.keys), bytes(raw))
+                Record(
+                    head.sequence_number, _time(head, service_seconds), _key(head.keys), bytes(raw)
+                )
                 for head, raw in zip(heads, envelope.records, strict=True)
             ]
         )
@@ -129,11 +132,12 @@ def _one_of_each(members: list[tuple[str, object]]) -> None:
         raise ValueError("`Records` is there twice")
 
 
-def _number(head: _Change) -> str:
-    number = head.sequence_number
-    if not 0 < len(number) <= LONGEST_NUMBER or not number.isascii() or not number.isprintable():
+def _check_numbers(heads: Sequence[_Change]) -> None:
+    numbers = [head.sequence_number for head in heads]
+    text, sizes = "".join(numbers), [len(number) for number in numbers]
+    fit = min(sizes) > 0 and max(sizes) <= LONGEST_NUMBER
+    if not (fit and text.isascii() and text.isprintable()):
         raise ValueError("`SequenceNumber` is no sequence number")
-    return number
 
 
 def _time(head: _Change, service_seconds: float) -> float:
