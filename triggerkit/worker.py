@@ -40,7 +40,7 @@ from triggerkit.runtime.logs import (
     get_logger,
     own_streams,
 )
-from triggerkit.runtime.process import announce, tell_ready, tell_stopped, worker_pools
+from triggerkit.runtime.process import announce, log_ready, log_stopped, worker_pools
 from triggerkit.runtime.worker import DRAIN_TIMEOUT_SECONDS, RunFlags, RunningWorker
 from triggerkit.settings import (
     DEFAULT_STATE,
@@ -206,12 +206,12 @@ class Worker:
         try:
             offered.offer(variables_of(settings.mappings, settings.app), os.environ)
             announce(settings.mappings, settings)
-            life.on_ready = lambda: tell_ready(settings, burst=flags.get("burst", False))
+            life.on_ready = lambda: log_ready(settings, burst=flags.get("burst", False))
             with own_streams(), _given_back_signals():
                 life.live(_stop_on_signals)
             if life.error is not None:
                 raise life.error
-            tell_stopped(life.counts)
+            log_stopped(life.counts)
         finally:
             offered.withdraw(os.environ)
             restore_log()

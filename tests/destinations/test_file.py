@@ -19,7 +19,7 @@ from triggerkit.destinations.file import FileDestination, open, record_line
 from triggerkit.errors import DestinationError, DestinationUnusableError, LocatorError
 from triggerkit.ports import Destination, FailureRecord, Services
 from triggerkit.runtime.clock import SystemClock
-from triggerkit.runtime.pools import InlineRunner
+from triggerkit.testing.inline import InlineRunner
 
 DOCUMENT = {
     "requestContext": {"requestId": "id"},
@@ -138,7 +138,7 @@ from pathlib import Path
 from triggerkit.destinations.file import FileDestination
 from triggerkit.ports import FailureRecord, Services
 from triggerkit.runtime.clock import SystemClock
-from triggerkit.runtime.pools import InlineRunner
+from triggerkit.testing.inline import InlineRunner
 
 async def main(path, trigger):
     destination = FileDestination(Path(path), Services(InlineRunner(), SystemClock()))

@@ -25,8 +25,9 @@ from triggerkit.invokers.lifespan import Lifespan, LifespanFactory
 from triggerkit.invokers.places import Places
 from triggerkit.ports import Event, Invocation, ShardReader
 from triggerkit.runtime.clock import SystemClock
-from triggerkit.runtime.pools import HandlerThreads, InlineHandlers
+from triggerkit.runtime.pools import HandlerThreads
 from triggerkit.sources.dynamodb.service import TRAITS
+from triggerkit.testing.inline import InlineHandlers
 
 T = TypeVar("T")
 SHARD = ShardId("2025:shardId-1")

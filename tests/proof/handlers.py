@@ -23,7 +23,7 @@ from triggerkit.core.changes import Change
 from triggerkit.core.outcome import Discard, NotInvoked, Outcome, Retry
 from triggerkit.invokers.places import CoroutineRunner
 from triggerkit.ports import Invocation, Invoker, Runner
-from triggerkit.runtime.pools import InlineLoop
+from triggerkit.testing.inline import InlineLoop
 
 T = TypeVar("T")
 

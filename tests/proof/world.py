@@ -34,8 +34,8 @@ from triggerkit.lease_stores.sqlite import SqliteLeaseStore
 from triggerkit.ports import LeaseStore
 from triggerkit.runtime.assembly import lease_prefix, starting_position
 from triggerkit.runtime.perform import Performer
-from triggerkit.runtime.pools import InlineRunner
 from triggerkit.testing.clock import VirtualClock
+from triggerkit.testing.inline import InlineRunner
 from triggerkit.testing.processes import GatedLoop
 
 HEALING_SECONDS = 600.0

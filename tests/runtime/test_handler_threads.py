@@ -10,7 +10,8 @@ from collections.abc import Callable
 import pytest
 
 from triggerkit.errors import InternalError
-from triggerkit.runtime.pools import HandlerLoop, HandlerThreads, InlineHandlers
+from triggerkit.runtime.pools import HandlerLoop, HandlerThreads
+from triggerkit.testing.inline import InlineHandlers
 
 
 async def thread_here() -> threading.Thread:

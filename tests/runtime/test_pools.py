@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from triggerkit.errors import InternalError
-from triggerkit.runtime.pools import InlineRunner, ThreadRunner
+from triggerkit.runtime.pools import ThreadRunner
+from triggerkit.testing.inline import InlineRunner
 
 
 def failing(error: BaseException) -> None:

@@ -27,7 +27,7 @@ from triggerkit.runtime.state_names import (
     move_former_rows,
     refuse_orphans,
 )
-from triggerkit.testing.contracts.lease_rig import InlineRun
+from triggerkit.testing.inline import InlineRunner
 
 OLD = "dynamodb/orders/000000000000/us-east-1"
 NEW, OTHER = f"{OLD}/localhost_8000", f"{OLD}/localhost_9000"
@@ -48,7 +48,7 @@ def use(story: Coroutine[Any, Any, None]) -> None:
 
 
 def open_store() -> LeaseStore:
-    return memory.open(parse("memory:"), Services(run=InlineRun(), clock=LoopClock()))
+    return memory.open(parse("memory:"), Services(run=InlineRunner(), clock=LoopClock()))
 
 
 async def adopt(store: LeaseStore, *claims: Claim) -> None:

@@ -21,7 +21,7 @@ from triggerkit.invokers.calls import HandlerSettings
 from triggerkit.invokers.inprocess import InProcessInvoker
 from triggerkit.ports import Event
 from triggerkit.runtime.handlers import callable_of
-from triggerkit.runtime.pools import InlineHandlers
+from triggerkit.testing.inline import InlineHandlers
 
 
 class JsonSource(FakeSource):

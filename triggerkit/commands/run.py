@@ -14,7 +14,7 @@ from triggerkit.commands.signals import SIGNALS, early_stop
 from triggerkit.errors import EXIT_DRAIN_EXPIRED, EXIT_INTERRUPTED, HandlerError
 from triggerkit.runtime.clock import SystemClock
 from triggerkit.runtime.logs import own_streams, settle
-from triggerkit.runtime.process import announce, tell_ready, tell_stopped, worker_pools
+from triggerkit.runtime.process import announce, log_ready, log_stopped, worker_pools
 from triggerkit.runtime.worker import RunFlags, RunningWorker
 from triggerkit.settings import container_sign, refuse_implicit_state
 
@@ -46,13 +46,13 @@ async def run_worker(
     """Run one worker in this process; the exit code. `begin` gets it before it runs."""
     with worker_pools() as pools:
         worker = RunningWorker(loaded.settings, flags, pools, SystemClock())
-        worker.on_ready = lambda: tell_ready(loaded.settings, burst=flags.burst)
+        worker.on_ready = lambda: log_ready(loaded.settings, burst=flags.burst)
         with own_streams():
             stop_on_signals(worker)
             if begin is not None:
                 begin(worker)
             await worker.run()
-    tell_stopped(worker.counts)
+    log_stopped(worker.counts)
     if worker.drain_expired:
         return EXIT_DRAIN_EXPIRED
     if flags.burst and worker.counts.records_discarded:

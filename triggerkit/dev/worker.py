@@ -123,10 +123,10 @@ async def serve_tables(line: ParentLine) -> int:
 
 def follow(worker: RunningWorker, line: ParentLine) -> None:
     """Stop the worker when the parent wants it; tell the parent when the worker reads."""
-    tell_ready = worker.on_ready
+    log_ready = worker.on_ready
 
     def on_ready() -> None:
-        tell_ready()
+        log_ready()
         line.ready()
 
     worker.on_ready = on_ready

@@ -1,1 +1,1 @@
-"""The runtime: performs what the core decides. Rule: no policy lives here."""
+"""The runtime performs what the core decides, and logs what happened."""

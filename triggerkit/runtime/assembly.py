@@ -1,7 +1,7 @@
 """Builds the engines of a worker: the one place where mappings, performers and memberships are put together.
 
-`run`, `dev`, `demo`, the simulator, the worlds of the proof and the public `Worker` differ in what they put
-in (store, source, invoker, destination, observers) and are wired alike. One engine runs the mappings that
+`run`, `dev`, `demo`, the simulator, the worlds of the proof and the public `Worker` differ in what they pass
+(store, source, invoker, destination, observers) and are wired alike. One engine runs the mappings that
 share a lease store.
 """
 
@@ -113,7 +113,7 @@ class Assembly:
             await engine.close()
 
     async def leave(self) -> None:
-        """After `close`: tell the other workers that this one is gone, so that nobody waits for its silence.
+        """After `close`: end this worker's sessions, so that the others need not wait until they expire.
 
         Where a lease store cannot be written, the other workers find out by themselves.
         """

@@ -1,4 +1,4 @@
-"""The process's clock. Rule: monotonic time orders, service time judges age, nothing else counts.
+"""The process's clock: monotonic time for waits and order, service time for the age of records.
 
 Service time is monotonic time plus an offset learnt from the `Date` headers of answers. The host's
 wall clock gives the first guess of that offset, good only until the first answer.

@@ -1,7 +1,7 @@
-"""Until when the calls of a worker may act. Rule: it is told as it is now, not as a call began.
+"""Until when the calls of a worker may act, as of now rather than as of the start of a call.
 
-A confirmed beat moves the self-fence on every 1.5 s, so a healthy worker sets its handlers no end; a
-handler is told one only when beats stay away, or when the worker drains. Read on any thread.
+Every confirmed beat, one in 1.5 s, moves the self-fence on. So the handlers of a healthy worker have no deadline;
+there is one only when beats fail, or when the worker drains. Read on any thread.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One listing for all mappings of a stream. Rule: DescribeStream is asked once, however many want to know."""
+"""One listing for all mappings of a stream, so that DescribeStream is called once for them."""
 
 from __future__ import annotations
 
@@ -40,6 +40,6 @@ class SharedListing:
 
 
 def _take_note(asking: asyncio.Task[Listing]) -> None:
-    """Those who asked may all be gone when it fails: then nobody is to hear of it."""
+    """Everyone who waited may have been cancelled; then asyncio must not complain of an error not looked at."""
     if not asking.cancelled():
         asking.exception()

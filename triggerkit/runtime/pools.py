@@ -1,7 +1,11 @@
-"""Where blocking calls run. Rule: each kind of work has threads of its own, and none outlives exit.
+"""Where blocking calls and handlers run: threads of its own for each kind of work.
 
 The threads are daemons: a call that hangs in a socket or a handler cannot hold up the exit of a
 worker that has drained. (The standard executor joins its threads at exit, hence our own few lines.)
+
+A synchronous handler finds an event loop on its thread as on Lambda: set, and not running. Some libraries call
+`asyncio.get_event_loop().run_until_complete(...)` in a handler, others `asyncio.run(...)`; both work in every
+call, whatever the call before has done with the loop.
 """
 
 from __future__ import annotations
@@ -15,12 +19,50 @@ from queue import SimpleQueue
 from typing import TypeVar
 
 from triggerkit.errors import InternalError
-from triggerkit.runtime.thread_loops import InlineThread, ThreadLoop
 
 T = TypeVar("T")
 
 LAST_STEPS_SECONDS = 1.0
 """How long an idle handler thread may take to close its event loop."""
+
+
+class ThreadLoop:
+    """An event loop for the blocking code of one thread; made by the first `offer`."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def offer(self) -> None:
+        """Set an open loop on this thread, unless the user's code has set one that is open.
+
+        `asyncio.run` leaves none behind, hence before each call.
+        """
+        with suppress(RuntimeError):  # none is set
+            if not asyncio.get_event_loop().is_closed():
+                return
+        asyncio.set_event_loop(self.open())
+
+    def open(self) -> asyncio.AbstractEventLoop:
+        """The loop; a new one where the user's code has closed the last."""
+        if self._loop is None or self._loop.is_closed():
+            self._loop = asyncio.new_event_loop()
+        return self._loop
+
+    def close(self) -> None:
+        """Cancel the tasks that were left on the loop, and close it; on the same thread."""
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            return
+        try:
+            left = asyncio.all_tasks(loop)
+            for task in left:
+                task.cancel()
+            with suppress(SystemExit, KeyboardInterrupt, RuntimeError):  # user code once more
+                if left:
+                    loop.run_until_complete(asyncio.wait(left))
+                loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            loop.close()
 
 
 class ThreadRunner:
@@ -61,7 +103,7 @@ class ThreadRunner:
             settle = _performed(call, future)
             try:
                 loop.call_soon_threadsafe(self._settle, settle)
-            except RuntimeError:  # the loop is closed: nobody waits any more
+            except RuntimeError:  # the loop is closed: the result is not awaited any more
                 self._unfinished -= 1
 
         self._unfinished += 1
@@ -112,7 +154,7 @@ def _performed(call: Callable[[], T], future: asyncio.Future[T]) -> Callable[[],
     except StopIteration as stop:  # a future refuses this one
         error = RuntimeError("the call raised StopIteration")
         error.__cause__ = stop
-    except Exception as raised:  # noqa: BLE001 - carried to the one who waits
+    except Exception as raised:  # noqa: BLE001 - raised where the result is awaited
         error = raised
     except BaseException as raised:  # noqa: BLE001 - must end neither this thread nor the loop
         error = InternalError(f"a pooled call raised {type(raised).__name__}")
@@ -132,7 +174,7 @@ class HandlerLoop:
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
-        self._tell_end: Callable[[], None] | None = None
+        self._on_end: Callable[[], None] | None = None
 
     async def __call__(self, start: Callable[[], Coroutine[object, None, T]], /) -> T:
         """Run `start()` as a task of that loop; cancelling the wait cancels the task.
@@ -164,17 +206,17 @@ class HandlerLoop:
             if not ended.done():
                 ended.set_result(None)
 
-        def tell_end() -> None:
+        def on_end() -> None:
             with suppress(RuntimeError):  # the engine's loop is closed: it has not waited
                 mine.call_soon_threadsafe(settle)
 
-        self._loop.call_soon_threadsafe(self._stop, self._loop, tell_end)
+        self._loop.call_soon_threadsafe(self._stop, self._loop, on_end)
         await asyncio.wait({ended}, timeout=wait_seconds)
 
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
         try:
-            while self._tell_end is None:
+            while self._on_end is None:
                 # A task of the user's may raise these or stop the loop: the others must go on.
                 with suppress(SystemExit, KeyboardInterrupt):
                     loop.run_forever()
@@ -182,11 +224,11 @@ class HandlerLoop:
             loop.run_until_complete(loop.shutdown_asyncgens())
         finally:
             loop.close()
-            if self._tell_end is not None:
-                self._tell_end()
+            if self._on_end is not None:
+                self._on_end()
 
-    def _stop(self, loop: asyncio.AbstractEventLoop, tell_end: Callable[[], None]) -> None:
-        self._tell_end = tell_end
+    def _stop(self, loop: asyncio.AbstractEventLoop, on_end: Callable[[], None]) -> None:
+        self._on_end = on_end
         loop.stop()
 
 
@@ -206,7 +248,7 @@ class HandlerThreads:
         self._runners: list[ThreadRunner] = []
 
     def threads(self, name: str, count: int) -> ThreadRunner:
-        """`count` threads of the sync trigger `name`, nobody else's."""
+        """`count` threads of the sync trigger `name`, for its calls alone."""
         runner = ThreadRunner(f"handler-{name}", count, for_handlers=True)
         self._runners.append(runner)
         return runner
@@ -223,42 +265,3 @@ class HandlerThreads:
         await self._loop.close()
         for runner in self._runners:  # idle, so they end at once: their event loops are closed
             runner.join(LAST_STEPS_SECONDS)
-
-
-class InlineRunner:
-    """Implements `ports.Runner` by calling in place: for simulations, where nothing blocks."""
-
-    async def __call__(self, call: Callable[[], T], /) -> T:
-        """Call now, on the loop."""
-        return call()
-
-
-class InlineHandlers:
-    """Implements `invokers.places.Places` on the calling loop itself: for simulations."""
-
-    def __init__(self) -> None:
-        self._threads: list[InlineThread] = []
-
-    def threads(self, name: str, count: int) -> InlineThread:  # noqa: ARG002 - there are none
-        """A runner that calls in place, where sync handlers see no running loop."""
-        thread = InlineThread()
-        self._threads.append(thread)
-        return thread
-
-    @property
-    def loop(self) -> InlineLoop:
-        """The calling loop."""
-        return InlineLoop()
-
-    async def close(self) -> None:
-        """Close the event loops that sync handlers have found."""
-        for thread in self._threads:
-            thread.close()
-
-
-class InlineLoop:
-    """Implements `invokers.places.CoroutineRunner` by awaiting in the calling task."""
-
-    async def __call__(self, start: Callable[[], Coroutine[object, None, T]], /) -> T:
-        """Await `start()` here."""
-        return await start()

@@ -78,13 +78,13 @@ def announce(plans: Sequence[MappingPlan], settings: Settings | None = None) -> 
         )
 
 
-def tell_ready(settings: Settings, *, burst: bool) -> None:
+def log_ready(settings: Settings, *, burst: bool) -> None:
     """The start is over."""
     how = "reading to the tip of every stream" if burst else "running; Ctrl-C drains and stops"
     log.info("started", state=settings.state.shown, message=how)
 
 
-def tell_stopped(counts: Counts) -> None:
+def log_stopped(counts: Counts) -> None:
     """The last line: what was done since the start."""
     done, discarded, dropped = counts.records_done, counts.records_discarded, lines_dropped()
     log.info(

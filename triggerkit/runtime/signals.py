@@ -38,13 +38,13 @@ def guarding_signal_handlers() -> Iterator[None]:
         if handler is former or not callable(handler):
             continue
         if number in _OURS:
-            _tell_not_called(number)
+            _warn_not_called(number)
             signal.signal(number, signal.SIG_DFL if former is None else former)
         else:
             signal.signal(number, _guarded(handler))
 
 
-def _tell_not_called(number: int) -> None:
+def _warn_not_called(number: int) -> None:
     name = _name_of(number)
     log.warning(
         "signal_handler_not_called",
@@ -67,14 +67,14 @@ def _guarded(handler: SignalHandler) -> SignalHandler:
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:  # no engine runs yet, or any more
-            _tell(number, raised)
+            _log(number, raised)
         else:  # later: the step that was interrupted may have been writing to the log
-            loop.call_soon_threadsafe(_tell, number, raised)
+            loop.call_soon_threadsafe(_log, number, raised)
 
     return on_signal
 
 
-def _tell(number: int, error: BaseException) -> None:
+def _log(number: int, error: BaseException) -> None:
     name = _name_of(number)
     log.error(
         "signal_handler_failed",

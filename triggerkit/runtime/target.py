@@ -1,4 +1,4 @@
-"""TARGET to `Triggers`. Rule: each way in which it can fail has its own message, and hides no traceback.
+"""Finds the `Triggers` that TARGET names; each way to fail has a message of its own and keeps the user's traceback.
 
 TARGET is `module:attr`, `module`, or a path of a `.py` file with or without `:attr`. A name that Python
 cannot write in an import, such as `my-app`, is fine. Without `attr` it is
@@ -101,7 +101,7 @@ def _import_module(name: str, folder: Path, target: str) -> ModuleType:
     except (Exception, SystemExit) as error:
         error.with_traceback(_from_user(error.__traceback__))
         raise TargetError(
-            f"target {target!r}: importing {name} raised {_told(error)}",
+            f"target {target!r}: importing {name} raised {_described(error)}",
             hint=f"correct the module; `python -c '{_importing(name)}'` shows the same",
         ) from error
 
@@ -188,7 +188,7 @@ def _note_line(error: TriggerkitError) -> None:
         error.add_note(f"at {users[-1].filename}, line {users[-1].lineno}")
 
 
-def _told(error: BaseException) -> str:
+def _described(error: BaseException) -> str:
     text = str(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

@@ -26,11 +26,11 @@ from triggerkit.runtime.handlers import callable_of
 from triggerkit.runtime.listings import SharedListing
 from triggerkit.runtime.logs import get_logger
 from triggerkit.runtime.perform import MappingParts
-from triggerkit.runtime.pools import InlineHandlers
 from triggerkit.settings import MappingPlan
 from triggerkit.testing.calls import CallBook
 from triggerkit.testing.clock import HostClock, VirtualClock
 from triggerkit.testing.failures import MemoryDestination
+from triggerkit.testing.inline import InlineHandlers
 from triggerkit.testing.ledger import Ledger
 from triggerkit.testing.network import Line
 from triggerkit.testing.plans import APP

@@ -21,6 +21,7 @@ from triggerkit.core.model import (
 )
 from triggerkit.errors import StateError
 from triggerkit.ports import Clock, LeaseStore, Services
+from triggerkit.testing.inline import InlineRunner
 
 T = TypeVar("T")
 PREFIX = "shop@prod:orders:table-111-local:"
@@ -45,15 +46,8 @@ class StillClock:
         del service_seconds
 
 
-class InlineRun:
-    """Runs the call where it stands."""
-
-    async def __call__(self, call: Callable[[], T], /) -> T:
-        return call()
-
-
 def inline_services(base_path: str = ".", clock: Clock | None = None) -> Services:
-    return Services(run=InlineRun(), clock=clock or StillClock(), base_path=base_path)
+    return Services(run=InlineRunner(), clock=clock or StillClock(), base_path=base_path)
 
 
 @dataclass(frozen=True)
