@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aws.http_server import BODY, Bytes, Request, Server, answered, good
 
-from triggerkit.aws import http, limits
+from triggerkit.aws import http
 from triggerkit.aws.http import Answer, CutShortError, HttpClient, HttpError
 from triggerkit.aws.limits import OversizedBody
 
@@ -32,11 +32,12 @@ def with_length(body: bytes, told: int | None = None, head: bytes = H) -> bytes:
 def meet(
     use: Callable[[HttpClient, Server], Coroutine[Any, Any, None]],
     *answers: Bytes | Callable[[Request], Bytes],
+    call_seconds: float = 20.0,
 ) -> None:
     async def bounded() -> None:
         scripts = [one if callable(one) else (lambda _, one=one: one) for one in answers]
         async with Server(*scripts).running() as server:
-            client = HttpClient(server.url, None, LIMIT_BYTES)
+            client = HttpClient(server.url, None, LIMIT_BYTES, call_seconds)
             try:
                 await asyncio.wait_for(use(client, server), 30)
             finally:
@@ -224,11 +225,11 @@ def test_a_request_that_is_cancelled_takes_its_connection_with_it() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", H, with_length(b"hi", told=9)])
-@pytest.mark.parametrize("constant", ["CALL_SECONDS", "READ_TIMEOUT_SECONDS"])
+@pytest.mark.parametrize(("call_seconds", "read_seconds"), [(0.1, 20.0), (20.0, 0.1)])
 def test_an_answer_that_stops_is_given_up(
-    data: bytes, constant: str, monkeypatch: pytest.MonkeyPatch
+    data: bytes, call_seconds: float, read_seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits if constant == "CALL_SECONDS" else http, constant, 0.1)
+    monkeypatch.setattr(http, "READ_TIMEOUT_SECONDS", read_seconds)
 
     async def use(client: HttpClient, server: Server) -> None:
         with pytest.raises(TimeoutError):
@@ -236,7 +237,7 @@ def test_an_answer_that_stops_is_given_up(
         assert len(server.requests) == 1
         assert (await client.post(REQUEST)).status == 200
 
-    meet(use, Bytes(data), good)
+    meet(use, Bytes(data), good, call_seconds=call_seconds)
 
 
 def test_a_client_that_is_closed_leaves_nobody_waiting() -> None:

@@ -36,7 +36,6 @@ from triggerkit.aws.clients import open_client
 from triggerkit.aws.credentials import CredentialsProvider, KeyRing, RenewableCredentials
 from triggerkit.aws.errors import AwsError
 from triggerkit.aws.fast_transport import FastTransport, tls_for
-from triggerkit.aws.limits import GET_RECORDS_BYTES
 from triggerkit.aws.sessions import Access, open_session
 from triggerkit.aws.signing import Keys, Scope, Signer
 from triggerkit.aws.transport import Endpoint, Transport
@@ -48,6 +47,7 @@ from triggerkit.errors import (
     TriggerkitError,
 )
 from triggerkit.ports import Services
+from triggerkit.sources.dynamodb.service import TRAITS
 
 SCOPE = Scope("eu-west-1", "dynamodb")
 
@@ -88,12 +88,12 @@ class Caller:
             endpoint = Endpoint(url, SCOPE, certificates, behind_proxy=False)
             tls = tls_for(endpoint) if certificates else None
             ring = KeyRing(inline, self.credentials)
-            return FastTransport(endpoint, tls, ring, self.clock, "stream s")
+            return FastTransport(endpoint, tls, ring, self.clock, "stream s", TRAITS)
         access = Access(region=SCOPE.region, endpoint_url=url)
         session = open_session(access, CredentialsProvider(self.credentials))
         client = open_client(session, "dynamodbstreams", access, attempts=1)
         lent = Services(in_a_thread, self.clock)
-        return BotocoreTransport(client, self.credentials, lent, "stream s")
+        return BotocoreTransport(client, self.credentials, lent, "stream s", TRAITS)
 
 
 @pytest.fixture(params=["fast", "botocore"])
@@ -305,7 +305,7 @@ def test_a_body_that_is_not_what_was_sent_is_damaged(
 
 
 def test_a_body_without_end_is_given_up(caller: Caller) -> None:
-    many = b"x" * (GET_RECORDS_BYTES + 1)
+    many = b"x" * (TRAITS.reply_bytes + 1)
     fail(
         caller, ReplyTooLargeError, "16 MiB", Bytes(b"HTTP/1.1 200 OK\r\n\r\n" + many, closes=True)
     )

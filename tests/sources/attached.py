@@ -19,7 +19,7 @@ from triggerkit.aws.transport import Transport
 from triggerkit.emulator import Emulator, Server, attach, detach
 from triggerkit.ports import Services, Source
 from triggerkit.sources.dynamodb.opening import Target
-from triggerkit.sources.dynamodb.service import StreamArn
+from triggerkit.sources.dynamodb.service import TRAITS, StreamArn
 from triggerkit.sources.dynamodb.source import DynamoDBSource
 from triggerkit.sources.dynamodb.streams_api import StreamsApi
 
@@ -63,7 +63,7 @@ class AttachedConnector:
         client = open_client(session(), "dynamodbstreams", Access(), attempts=1)
         attach(client, self._emulator)
         credentials = RenewableCredentials(session().get_credentials)
-        return BotocoreTransport(client, credentials, self._services, arn.text)
+        return BotocoreTransport(client, credentials, self._services, arn.text, TRAITS)
 
 
 class AttachedWorld:

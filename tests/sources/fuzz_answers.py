@@ -52,7 +52,7 @@ from triggerkit.errors import (
 )
 from triggerkit.ports import Services, Source
 from triggerkit.sources.dynamodb.opening import Target
-from triggerkit.sources.dynamodb.service import StreamArn
+from triggerkit.sources.dynamodb.service import TRAITS, StreamArn
 from triggerkit.sources.dynamodb.source import DynamoDBSource
 from triggerkit.sources.dynamodb.streams_api import StreamsApi
 from triggerkit.testing.clock import VirtualClock
@@ -324,7 +324,9 @@ class Connecting:
         global _transport
         if _transport is None:
             credentials = RenewableCredentials(lambda: Credentials("testing", "testing"))
-            _transport = BotocoreTransport(_clients()[2], credentials, self._services, "the stream")
+            _transport = BotocoreTransport(
+                _clients()[2], credentials, self._services, "the stream", TRAITS
+            )
         return _Kept(_transport)
 
 

@@ -12,14 +12,13 @@ from triggerkit.aws.credentials import RenewableCredentials
 from triggerkit.aws.errors import client_side_error, date_of, refusal_of
 from triggerkit.aws.intact import DamagedBody, checked_body, simplify_error
 from triggerkit.aws.limits import (
-    GET_RECORDS_BYTES,
     OversizedBody,
     limit_replies,
     too_large,
     within,
 )
 from triggerkit.aws.transport import GET_RECORDS, Reply, damaged
-from triggerkit.ports import Services
+from triggerkit.ports import Services, SourceTraits
 
 _BODY = "TriggerkitBody"
 
@@ -28,14 +27,20 @@ class BotocoreTransport:
     """A boto3 client of its own, limited to one attempt a call; calls go through the runner."""
 
     def __init__(
-        self, client: Any, credentials: RenewableCredentials, services: Services, thing: str
+        self,
+        client: Any,
+        credentials: RenewableCredentials,
+        services: Services,
+        thing: str,
+        traits: SourceTraits,
     ) -> None:
         self._client = client
         self._credentials = credentials
         self._services = services
         self._thing = thing
-        limit_replies(client, GET_RECORDS_BYTES)
-        client.meta.events.register("before-parse.dynamodb-streams.GetRecords", _keep_body)
+        self._traits = traits
+        limit_replies(client, traits.reply_bytes)
+        client.meta.events.register("before-parse.dynamodb-streams.GetRecords", self._keep_body)
 
     async def get_records(self, iterator: str, limit: int) -> Reply:
         """See `Transport`."""
@@ -44,6 +49,7 @@ class BotocoreTransport:
             lambda: self._credentials.retried(lambda: self._call(iterator, limit)),
             GET_RECORDS,
             self._thing,
+            self._traits.call_seconds,
         )
         if reply.service_seconds:
             self._services.clock.observe_service_time(reply.service_seconds)
@@ -77,12 +83,12 @@ class BotocoreTransport:
         has_checksum = "x-amz-crc32" in metadata["HTTPHeaders"]
         return Reply(answer[_BODY], service_time(date_of(metadata)), has_checksum)
 
-
-def _keep_body(
-    response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any
-) -> None:
-    if simplify_error(response_dict):
-        return
-    body, status, headers = (response_dict[name] for name in ("body", "status_code", "headers"))
-    customized_response_dict[_BODY] = checked_body(body, status, headers, GET_RECORDS_BYTES)
-    response_dict["body"] = b"{}"
+    def _keep_body(
+        self, response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any
+    ) -> None:
+        if simplify_error(response_dict):
+            return
+        body, status, headers = (response_dict[name] for name in ("body", "status_code", "headers"))
+        whole = checked_body(body, status, headers, self._traits.reply_bytes)
+        customized_response_dict[_BODY] = whole
+        response_dict["body"] = b"{}"

@@ -11,11 +11,11 @@ from triggerkit.aws.credentials import KeyRing
 from triggerkit.aws.errors import AwsError
 from triggerkit.aws.http import Answer, CutShortError, HttpClient
 from triggerkit.aws.intact import DamagedBody, checked_body, error_in
-from triggerkit.aws.limits import GET_RECORDS_BYTES, OversizedBody, too_large, too_slow
+from triggerkit.aws.limits import OversizedBody, too_large, too_slow
 from triggerkit.aws.signing import Keys, Signer
 from triggerkit.aws.transport import GET_RECORDS, Endpoint, Reply, damaged
 from triggerkit.errors import EndpointUnreachableError
-from triggerkit.ports import Clock
+from triggerkit.ports import Clock, SourceTraits
 
 
 def tls_for(endpoint: Endpoint) -> ssl.SSLContext | None:
@@ -39,9 +39,11 @@ class FastTransport:
         key_ring: KeyRing,
         clock: Clock,
         thing: str,
+        traits: SourceTraits,
     ) -> None:
         self._url = endpoint.url
-        self._http = HttpClient(endpoint.url, tls, GET_RECORDS_BYTES)
+        self._http = HttpClient(endpoint.url, tls, traits.reply_bytes, traits.call_seconds)
+        self._traits = traits
         self._key_ring = key_ring
         self._clock = clock
         self._thing = thing
@@ -91,7 +93,7 @@ class FastTransport:
         except CutShortError as error:
             raise damaged(self._thing, "it was cut short") from error
         except TimeoutError as error:
-            raise too_slow(GET_RECORDS, self._thing) from error
+            raise too_slow(GET_RECORDS, self._thing, self._traits.call_seconds) from error
         except OversizedBody as error:
             raise too_large(GET_RECORDS, self._thing, error) from error
         except (OSError, ValueError) as error:  # UnicodeError: no host can have that name
@@ -102,7 +104,9 @@ class FastTransport:
         if answer.status >= 300:
             raise self._refusal(answer)
         try:
-            whole = checked_body(answer.body, answer.status, answer.headers, GET_RECORDS_BYTES)
+            whole = checked_body(
+                answer.body, answer.status, answer.headers, self._traits.reply_bytes
+            )
         except DamagedBody as error:
             raise damaged(self._thing, str(error)) from error
         except OversizedBody as error:

@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 
 import httptools
 
-from triggerkit.aws import limits
 from triggerkit.aws.clients import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
 from triggerkit.aws.limits import Body, OversizedBody
 
@@ -44,10 +43,12 @@ class Answer(NamedTuple):
 class HttpClient:
     """Keep-alive connections to one endpoint, as many as there are requests at a time. For one event loop.
 
-    `limit_bytes` is the most that a body may have.
+    `limit_bytes` is the most that a body may have, `call_seconds` the longest that a request may take.
     """
 
-    def __init__(self, url: str, tls: ssl.SSLContext | None, limit_bytes: int) -> None:
+    def __init__(
+        self, url: str, tls: ssl.SSLContext | None, limit_bytes: int, call_seconds: float
+    ) -> None:
         parts = urlsplit(url)
         self._host = parts.hostname or ""
         self._port = parts.port or (80 if tls is None else 443)
@@ -56,6 +57,7 @@ class HttpClient:
         self._busy: set[_Connection] = set()
         self._closed = False
         self.limit_bytes = limit_bytes
+        self._call_seconds = call_seconds
         self.scratch = memoryview(bytearray(_SCRATCH_BYTES))
         """What is received outside of announced bodies: one connection at a time, and it is read at once."""
 
@@ -67,10 +69,10 @@ class HttpClient:
 
         Raises:
             HttpError, CutShortError, OversizedBody, OSError: no whole answer.
-            TimeoutError: it took longer than `limits.CALL_SECONDS`, or nothing came for `READ_TIMEOUT_SECONDS`.
+            TimeoutError: it took longer than `call_seconds`, or nothing came for `READ_TIMEOUT_SECONDS`.
         """
         loop = asyncio.get_running_loop()
-        until_seconds = loop.time() + limits.CALL_SECONDS
+        until_seconds = loop.time() + self._call_seconds
         connection = self._take(loop.time())
         if connection is not None:
             try:

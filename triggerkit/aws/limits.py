@@ -29,11 +29,9 @@ Body: TypeAlias = bytes | bytearray
 """What a service sent."""
 
 CALL_SECONDS = 20.0
-"""The longest that one call may take, all of botocore's attempts included."""
-GET_RECORDS_BYTES = 16 * 2**20
-"""DynamoDB Streams sends 1 MB; DynamoDB Local and others send a thousand items of 400 KB at the worst."""
+"""The longest that one call of the control plane may take, all of botocore's attempts included."""
 REPLY_BYTES = 64 * 2**20
-"""Everything else: listings, tables."""
+"""The most that its reply may have: a listing, a table. What a read of records may cost, the source says."""
 _CHUNK_BYTES = 2**16
 _ZIPPED = frozenset({"gzip", "x-gzip", "deflate"})
 _GZIP_OR_ZLIB = 47  # zlib's own detection of the two formats
@@ -99,19 +97,23 @@ def _shut(connection: socket.socket) -> None:
         connection.shutdown(socket.SHUT_RDWR)
 
 
-async def within(run: Runner, call: Callable[[], T], action: str, thing: str) -> T:
+async def within(
+    run: Runner, call: Callable[[], T], action: str, thing: str, seconds: float | None = None
+) -> T:
     """What `call` returns. Its time begins when it runs: waiting for a thread does not count.
+
+    `seconds` is how long it may take, `CALL_SECONDS` by default.
 
     Raises:
         EndpointUnreachableError: it took longer. Whatever `call` raises.
     """
     loop, own_thread = asyncio.get_running_loop(), threading.get_ident()
-    shutter, seconds = _Shutter(), CALL_SECONDS
+    shutter, limit_seconds = _Shutter(), CALL_SECONDS if seconds is None else seconds
     over = False
 
     def begin() -> None:
         if not over:
-            limit.reschedule(loop.time() + seconds)
+            limit.reschedule(loop.time() + limit_seconds)
 
     def watched() -> T:
         if threading.get_ident() != own_thread:
@@ -126,16 +128,16 @@ async def within(run: Runner, call: Callable[[], T], action: str, thing: str) ->
     except TimeoutError as error:
         if not limit.expired():
             raise
-        raise too_slow(action, thing) from error
+        raise too_slow(action, thing, limit_seconds) from error
     finally:
         over = True
         shutter.shut()  # also when nobody waits for the call any more
 
 
-def too_slow(action: str, thing: str) -> EndpointUnreachableError:
+def too_slow(action: str, thing: str, seconds: float) -> EndpointUnreachableError:
     """The error for a call that was given up."""
     return EndpointUnreachableError(
-        f"{action} on {thing}: no whole answer within {CALL_SECONDS:g} s",
+        f"{action} on {thing}: no whole answer within {seconds:g} s",
         hint="the endpoint, or a proxy before it, is too slow or hangs: look at both",
     )
 

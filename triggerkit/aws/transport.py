@@ -44,7 +44,7 @@ class Transport(Protocol):
 
         Raises:
             AwsError: the service answered with an error.
-            ReplyTooLargeError: the reply is larger than `GET_RECORDS_BYTES`.
+            ReplyTooLargeError: the reply is larger than the source's `reply_bytes`.
             DamagedReplyError: the reply is not what was sent; the same iterator may be used again.
             EndpointUnreachableError: no reply. CredentialsError: none to sign with.
         """

@@ -18,6 +18,10 @@ class SourceTraits:
     """The most records that one fetch answers."""
     full_page_bytes: int
     """After a page of this size more is waiting: the service has cut it."""
+    call_seconds: float
+    """The longest that one read may take."""
+    reply_bytes: int
+    """The most that the reply to one read may have."""
     starting_positions: frozenset[str]
     """Those of TRIM_HORIZON, LATEST and AT_TIMESTAMP that the service has."""
     batch_info: str

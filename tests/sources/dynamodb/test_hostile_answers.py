@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tracemalloc
 from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from triggerkit.core.model import TRIM_HORIZON, Record
 from triggerkit.emulator import Emulator
 from triggerkit.errors import EndpointUnreachableError, ReplyTooLargeError, SourceError
 from triggerkit.ports import Source
+from triggerkit.sources.dynamodb import opening
+from triggerkit.sources.dynamodb.service import TRAITS
 
 OPERATIONS = ("DescribeTable", "ListStreams", "DescribeStream", "GetShardIterator", "GetRecords")
 WRITTEN = ["a", "b", "c"]
@@ -166,8 +169,9 @@ def test_b1_an_answer_that_drips_is_given_up_after_a_total_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each operation, over both transports; 0.5 s instead of 20, and a byte each 0.05 s instead of 3."""
-    assert limits.CALL_SECONDS == 20.0
+    assert limits.CALL_SECONDS == TRAITS.call_seconds == 20.0
     monkeypatch.setattr(limits, "CALL_SECONDS", 0.5)
+    monkeypatch.setattr(opening, "TRAITS", replace(TRAITS, call_seconds=0.5))
 
     async def use() -> None:
         loop = asyncio.get_running_loop()

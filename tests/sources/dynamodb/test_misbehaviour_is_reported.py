@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from emulator.kit import TABLE, stream_on
@@ -19,6 +20,8 @@ from triggerkit.core.events import Blocked, PageRead, Waiting
 from triggerkit.core.model import TRIM_HORIZON
 from triggerkit.emulator import Emulator
 from triggerkit.errors import TriggerkitError
+from triggerkit.sources.dynamodb import opening
+from triggerkit.sources.dynamodb.service import TRAITS
 
 PORTS = {"DescribeStream": "list_shards", "GetRecords": "fetch"}
 
@@ -58,6 +61,7 @@ def test_b_an_answer_that_stays_broken_is_reported(
 ) -> None:
     assert limits.CALL_SECONDS <= 25.0, "an endless answer is an error before it is reported"
     monkeypatch.setattr(limits, "CALL_SECONDS", 0.3)
+    monkeypatch.setattr(opening, "TRAITS", replace(TRAITS, call_seconds=0.3))
     error = asyncio.run(error_of(server, kind, operation))
     if error is None:
         return

@@ -23,7 +23,7 @@ from triggerkit.aws.transport import (
 from triggerkit.core.locators import Locator
 from triggerkit.errors import LocatorError
 from triggerkit.ports import Services
-from triggerkit.sources.dynamodb.service import LOCAL_REGION, StreamArn, parse_stream_arn
+from triggerkit.sources.dynamodb.service import LOCAL_REGION, TRAITS, StreamArn, parse_stream_arn
 from triggerkit.sources.dynamodb.streams_api import StreamsApi
 from triggerkit.sources.dynamodb.tables import NAME_HINT
 
@@ -144,9 +144,9 @@ async def connect_transport(
         endpoint, tls = await services.run(lambda: _fast_endpoint(api, access, arn))
         if choice == "fast" or endpoint.plain:
             key_ring = KeyRing(services.run, session.credentials)
-            return FastTransport(endpoint, tls, key_ring, services.clock, thing)
+            return FastTransport(endpoint, tls, key_ring, services.clock, thing, TRAITS)
     client = await services.run(lambda: session.client("dynamodbstreams", attempts=1))
-    return BotocoreTransport(client, session.credentials, services, thing)
+    return BotocoreTransport(client, session.credentials, services, thing, TRAITS)
 
 
 def _fast_endpoint(

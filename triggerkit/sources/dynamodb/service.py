@@ -17,6 +17,9 @@ TRAITS = SourceTraits(
     retention_seconds=24 * 3600.0,
     page_records=1000,
     full_page_bytes=900_000,  # pages are cut at 1 MB
+    call_seconds=20.0,
+    reply_bytes=16
+    * 2**20,  # AWS sends 1 MB, DynamoDB Local and others a thousand items of 400 KB at the worst
     starting_positions=frozenset({"TRIM_HORIZON", "LATEST"}),
     batch_info="DDBStreamBatchInfo",
     arrival_precision="seconds",
