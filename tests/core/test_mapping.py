@@ -52,7 +52,7 @@ from triggerkit.core.decisions import (
     Take,
 )
 from triggerkit.core.events import Blocked, Event, MovedAgain, WaitCause, Waiting
-from triggerkit.core.mapping import EventSourceMapping, Reaction, finished_row
+from triggerkit.core.mapping import EventSourceMapping, finished_row
 from triggerkit.core.model import (
     LATEST,
     TRIM_HORIZON,
@@ -79,6 +79,7 @@ from triggerkit.core.reports import (
     Invoked,
     NotTaken,
     Pinned,
+    Reaction,
     Released,
     Report,
     Saved,
@@ -522,7 +523,7 @@ def reading(**given: object) -> tuple[House, Fetch]:
     return house, house.take("a")
 
 
-def all_invalid(house: House, invoke: Invoke, seconds: float = 1.0) -> Reaction:
+def all_invalid(house: House, invoke: Invoke, seconds: float = 1.0) -> Reaction[Decision]:
     every = tuple(RecordFailure(index, MISFIT) for index in range(len(invoke.batch)))
     outcome = RecordsEnded((), invalid=every)
     report = Invoked(invoke, outcome)
@@ -530,7 +531,7 @@ def all_invalid(house: House, invoke: Invoke, seconds: float = 1.0) -> Reaction:
     return house.mapping.react(report, at(seconds))
 
 
-def blocked_in(reaction: Reaction) -> list[Blocked]:
+def blocked_in(reaction: Reaction[Decision]) -> list[Blocked]:
     return [event for event in reaction.events if isinstance(event, Blocked)]
 
 

@@ -259,9 +259,7 @@ class ShardConsumer:
         if page.pinned_seconds is not None:
             saved = self.lease.checkpoint
             pinned = self.reading.pinned(page.pinned_seconds, saved)
-            if (
-                pinned.at_seconds > saved.at_seconds
-            ):  # else the stored start stays: it never moves back
+            if pinned.at_seconds > saved.at_seconds:  # the stored start never moves back
                 self.lanes.progress.move_to(pinned)
             return
         options, traits = self._settings.options, self._settings.traits

@@ -10,7 +10,6 @@ import heapq
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import NamedTuple
 
 from triggerkit.core.consumer import ConsumerSettings, ShardConsumer
 from triggerkit.core.coordinator import Cadence, LeaseCoordinator
@@ -57,6 +56,7 @@ from triggerkit.core.reports import (
     NotNow,
     NotTaken,
     Pinned,
+    Reaction,
     Report,
     Sessions,
     StopAsked,
@@ -74,13 +74,6 @@ CLOSED_WITHOUT_END = "it is closed, and no page brings records or its end"
 TRIM_HORIZON_REFUSED = (
     "the service says that the records are trimmed, also at the oldest that it has"
 )
-
-
-class Reaction(NamedTuple):
-    """What comes of a report: what to do next, and what happened."""
-
-    decisions: tuple[Decision, ...] = ()
-    events: tuple[Event, ...] = ()
 
 
 class EventSourceMapping:
@@ -124,7 +117,7 @@ class EventSourceMapping:
                 return True
         return False
 
-    def react(self, report: Report, now: Now) -> Reaction:
+    def react(self, report: Report, now: Now) -> Reaction[Decision]:
         """Absorb one report; answer what should be under way and is not, and what happened."""
         self._watchdog.excuse(self.wake_at_seconds, now)
         self._watchdog.lease_store_is_reported = self._deadline_seconds <= now.monotonic_seconds

@@ -7,7 +7,7 @@ monotonic clock and only over reads of its own that succeeded, so a store's outa
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple, assert_never
+from typing import assert_never
 
 from triggerkit.core import events
 from triggerkit.core.decisions import Beat, Expire, MembershipDecision
@@ -19,6 +19,7 @@ from triggerkit.core.reports import (
     MembershipReport,
     NotExpired,
     NotNow,
+    Reaction,
     SessionLost,
     Sessions,
     StopAsked,
@@ -45,13 +46,6 @@ class _Sighting:
     beat: int
     since_seconds: float
     reads: int
-
-
-class MembershipReaction(NamedTuple):
-    """What comes of a report: what to do next, and what happened."""
-
-    decisions: tuple[MembershipDecision, ...] = ()
-    events: tuple[events.Event, ...] = ()
 
 
 class Membership:
@@ -87,7 +81,7 @@ class Membership:
         beat_at = NEVER if self._beating else self._beat_at_seconds
         return min(beat_at, self._watchdog.wake_at_seconds)
 
-    def react(self, report: MembershipReport, now: Now) -> MembershipReaction:
+    def react(self, report: MembershipReport, now: Now) -> Reaction[MembershipDecision]:
         """Absorb one report; answer what should be under way and is not, and what happened."""
         self._watchdog.excuse(self._wished_at_seconds, now)
         self._absorb(report, now)
@@ -98,7 +92,7 @@ class Membership:
         self._wished_at_seconds = self.wake_at_seconds
         happened = tuple(self._events)
         self._events.clear()
-        return MembershipReaction(decisions, happened)
+        return Reaction(decisions, happened)
 
     def _absorb(self, report: MembershipReport, now: Now) -> None:
         match report:

@@ -7,7 +7,7 @@ A report holds the decision that it answers, and the lease again where a write m
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from triggerkit.core.decisions import (
     Beat,
@@ -28,6 +28,7 @@ from triggerkit.core.decisions import (
     Survey,
     Take,
 )
+from triggerkit.core.events import Event
 from triggerkit.core.model import (
     Children,
     Lease,
@@ -38,6 +39,16 @@ from triggerkit.core.model import (
     StopReason,
 )
 from triggerkit.core.outcome import Outcome
+
+D = TypeVar("D")
+
+
+class Reaction(NamedTuple, Generic[D]):
+    """What a machine answers to a report: the decisions to carry out, and what happened."""
+
+    decisions: tuple[D, ...] = ()
+    events: tuple[Event, ...] = ()
+
 
 # --- a report to every machine ------------------------------------------------------------------
 
