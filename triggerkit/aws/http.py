@@ -242,10 +242,6 @@ class _Connection(asyncio.BufferedProtocol):
             self._body[: self._size_bytes] = b"".join(self._parts)
             self._view = memoryview(self._body)
 
-    def eof_received(self) -> bool:
-        """See `asyncio.BufferedProtocol`."""
-        return False
-
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.BufferedProtocol`."""
         self.abort()

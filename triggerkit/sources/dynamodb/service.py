@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from urllib.parse import quote
 
 from triggerkit.aws.endpoints import endpoint_name
@@ -72,6 +73,7 @@ def parse_stream_arn(text: str) -> StreamArn:
     return StreamArn(text, parts[3], parts[4], resource[1], resource[3])
 
 
+@lru_cache(maxsize=128)  # every call of a handler names its source
 def name_of(arn: StreamArn, access: Access, region: str, endpoint_url: str) -> str:
     """What a source is called in lease keys: `dynamodb/TABLE/ACCOUNT/REGION`, and `/ENDPOINT` if not AWS's.
 
