@@ -15,7 +15,7 @@ from triggerkit.cassettes.redaction import Redactor
 from triggerkit.cassettes.writing import CassetteFile
 from triggerkit.commands.record import Recording, read_wanted
 from triggerkit.emulator import Emulator
-from triggerkit.runtime.dev_tables import DevTable
+from triggerkit.runtime.tables import DevTable
 from triggerkit.sources.dynamodb.service import parse_stream_arn
 from triggerkit.sources.dynamodb.streams_api import StreamShape
 from triggerkit.testing import Simulation

@@ -13,7 +13,7 @@ from triggerkit.core.outcome import PartlyFailed, Succeeded
 from triggerkit.emulator import Emulator
 from triggerkit.errors import SimulationError, UsageError
 from triggerkit.lease_stores.memory import MemoryLeaseStore
-from triggerkit.runtime.dev_tables import DevTable
+from triggerkit.runtime.tables import DevTable
 from triggerkit.testing import Simulation
 from triggerkit.testing.clock import VirtualClock
 from triggerkit.testing.faults import FAULTS, read_faults

@@ -8,7 +8,7 @@ import pytest
 
 from triggerkit.emulator import Emulator
 from triggerkit.ports import Source
-from triggerkit.runtime.dev_tables import DevTable
+from triggerkit.runtime.tables import DevTable
 from triggerkit.testing.clock import VirtualClock
 from triggerkit.testing.contracts import LineageContract, RollingWorld, SourceContract
 from triggerkit.testing.network import Line

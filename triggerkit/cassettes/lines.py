@@ -1,4 +1,4 @@
-"""The lines of a cassette, which is a recorded stream in a file. Rule: this page is the whole format.
+"""The file format of a cassette, a recorded stream.
 
 A cassette is JSON lines, in gzip or plain. The first line is the header; then come shards, records and
 the ends of shards in the order in which they were read, so a parent's records stand before its children's;

@@ -1,4 +1,4 @@
-"""Values of items replaced by pseudonyms. Rule: the same value is the same pseudonym within one recording.
+"""Replaces values of items by pseudonyms; the same value has the same pseudonym within one recording.
 
 The pseudonym is a keyed hash of the value; the key is random, is never written, and dies with the
 process, so nobody can try out values against a file. A value keeps its type, and text that is an e-mail

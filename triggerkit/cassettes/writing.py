@@ -1,8 +1,8 @@
-"""A cassette on its way to the disk. Rule: what has the name of a cassette is whole, and only its owner's.
+"""Writes a cassette. A file with the name of a cassette is always complete, and readable by its owner only.
 
-Lines go into a neighbour, `NAME.part`, and are there as soon as a page was read: a recording that is
-killed leaves a file that can be read up to that point. In the end the neighbour is packed anew without any
-time in it, so that the same records are the same bytes, and takes its name.
+Lines go to `NAME.part` as soon as a page was read: a recording that is killed leaves a file that can be read up
+to that point. At the end it is compressed again without a time stamp, so that the same records give the same
+bytes, and renamed.
 """
 
 from __future__ import annotations

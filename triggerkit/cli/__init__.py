@@ -1,1 +1,1 @@
-"""The command line. Rule: a command imports what it needs when it runs, so that `--help` is fast."""
+"""The command line: one file a command. It imports what it needs when it runs, so that `--help` is fast."""

@@ -1,4 +1,4 @@
-"""`triggerkit dev`. Rule: the flags are here, what they lead to is in `developing`, imported when it runs."""
+"""`triggerkit dev`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Flags that several commands share. Rule: a flag is spelled once, and has a `TRIGGERKIT_*` variable.
+"""Flags that several commands share.
 
-The variable of a flag is the flag in capitals behind `TRIGGERKIT_`, for every command the same:
+The variable of a flag is its name in capitals after `TRIGGERKIT_`, for every command the same:
 `--log-level` is `TRIGGERKIT_LOG_LEVEL`. Nothing heavy is imported here: `--help` needs flags only.
 """
 

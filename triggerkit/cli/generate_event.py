@@ -64,7 +64,7 @@ def dynamodb(
     """
     from triggerkit.commands.output import print_json
     from triggerkit.emulator import Emulator
-    from triggerkit.runtime.dev_tables import DevTable
+    from triggerkit.runtime.tables import DevTable
     from triggerkit.testing.events import ACCOUNT, record_of_change
 
     key, *images = _read_images(action, keys, new, old)

@@ -1,4 +1,4 @@
-"""The `triggerkit` command. Rule: a command is imported when it is run, so that `--help` stays fast.
+"""The `triggerkit` command. A command is imported when it is run, so that `--help` stays fast.
 
 Every error of the tree becomes one message with its hint on stderr and the exit code of its class.
 """

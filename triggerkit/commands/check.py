@@ -9,8 +9,8 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from triggerkit.commands.loading import Loaded, load_to_run, open_all
-from triggerkit.runtime.dev_tables import read_tables
 from triggerkit.runtime.pools import ThreadRunner
+from triggerkit.runtime.tables import read_tables
 from triggerkit.settings import container_sign, refuse_implicit_state
 
 CONTROL_PLANE_THREADS = 4

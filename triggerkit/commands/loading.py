@@ -20,12 +20,12 @@ from triggerkit.invokers.capture import capturing_import
 from triggerkit.invokers.environment import offered
 from triggerkit.ports import Runner, Services, Source
 from triggerkit.runtime.clock import SystemClock
-from triggerkit.runtime.dev_tables import check_tables
 from triggerkit.runtime.handlers import callable_of, variables_of
 from triggerkit.runtime.logs import get_logger
 from triggerkit.runtime.opening import Pools, open_adapters
 from triggerkit.runtime.pools import ThreadRunner
 from triggerkit.runtime.signals import guarding_signal_handlers
+from triggerkit.runtime.tables import check_tables
 from triggerkit.runtime.target import load_target
 from triggerkit.settings import Flags, Settings, build_settings
 from triggerkit.triggers import Triggers

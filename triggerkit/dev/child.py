@@ -1,6 +1,6 @@
-"""A worker in a process of its own. Rule: it never outlives the one who started it.
+"""A worker in a child process, which never outlives its parent.
 
-Parent and child hold the two ends of a socket. The child tells how far it is; when the parent's end is
+Parent and child hold the two ends of a socket. The child reports how far it is; when the parent's end is
 closed, also because the parent was killed, the child drains and ends. No signal is used for that: Ctrl-C
 reaches both, and a second signal would end the child at once.
 """

@@ -33,7 +33,7 @@ from triggerkit.emulator import Emulator, Server, serve
 from triggerkit.emulator.control import Control
 from triggerkit.errors import EXIT_INTERRUPTED, UsageError
 from triggerkit.runtime.colours import chosen_colours
-from triggerkit.runtime.dev_tables import read_tables
+from triggerkit.runtime.tables import read_tables
 
 HOST = "127.0.0.1"
 TABLES_FILE = "dev.db"

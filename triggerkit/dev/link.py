@@ -1,4 +1,4 @@
-"""How commands find a running `dev`. Rule: a `dev` that is gone is never spoken to.
+"""How commands find a running `dev`.
 
 `.triggerkit/dev.json` says where it listens and holds the token of its `/_sim/`; `.triggerkit/dev.lock` is
 locked as long as it lives, also when it is killed. Both are the user's alone.

@@ -1,4 +1,4 @@
-"""What `dev` puts behind its port beside the emulator. Rule: nothing is passed on to AWS, ever.
+"""What `dev` puts behind its port beside the emulator. Nothing is ever passed on to AWS.
 
 SQS, SNS, S3 and EventBridge are moto's (extra `local`), started by the first request for one of them on a
 socket in a folder of this user's, so that whoever asks has passed the checks of the one port. With

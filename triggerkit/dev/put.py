@@ -1,4 +1,4 @@
-"""What `triggerkit put` does. Rule: everything is read and checked before anything is written."""
+"""`triggerkit put`: everything is read and checked before anything is written."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from triggerkit.commands.output import confirm, say
 from triggerkit.core.words import counted
 from triggerkit.dev.link import OR_AWS, require_dev
 from triggerkit.dev.sandbox import replace_environment, sandboxed
+from triggerkit.dev.tables import asking, keys_of
 from triggerkit.errors import SourceNotFoundError, TriggerkitError, UsageError, nearest
 from triggerkit.files import MIB, open_twice
-from triggerkit.runtime.dev_tables import asking, check_keys_of, keys_of
 from triggerkit.runtime.item_json import Item, read_item, read_items, same_item
+from triggerkit.runtime.tables import check_keys_of
 
 ATTEMPTS = 3
 LONGEST_COPY_BYTES = 1024 * MIB

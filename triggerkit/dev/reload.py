@@ -1,6 +1,6 @@
-"""Run a worker, and run it anew when code changes. Rule: the worker ends by itself before another starts.
+"""Runs a worker, and starts it again when code changes.
 
-So positions are saved and leases released, and the next worker goes on where this one stopped. A worker
+The worker ends by itself before the next one starts, so positions are saved and leases released, and the next worker goes on where this one stopped. A worker
 that ends with an error is not started again before something changed: the same code fails the same way.
 """
 

@@ -23,6 +23,7 @@ from triggerkit.core.locators import parse
 from triggerkit.core.words import counted
 from triggerkit.dev.child import ParentLine
 from triggerkit.dev.reload import WAITS_FOR_CHANGE
+from triggerkit.dev.tables import Made, ensure_table
 from triggerkit.errors import (
     EXIT_INTERRUPTED,
     HandlerError,
@@ -32,11 +33,11 @@ from triggerkit.errors import (
     TriggerkitError,
 )
 from triggerkit.runtime.colours import choose_colours
-from triggerkit.runtime.dev_tables import DevTable, Made, ensure_table, read_tables
 from triggerkit.runtime.local_plans import localized, tables_named
 from triggerkit.runtime.logs import get_logger
 from triggerkit.runtime.process import announce
 from triggerkit.runtime.state_names import ANY_NAME
+from triggerkit.runtime.tables import DevTable, read_tables
 from triggerkit.runtime.worker import RunFlags, RunningWorker
 
 log = get_logger()

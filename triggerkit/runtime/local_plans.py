@@ -1,4 +1,4 @@
-"""Settings as they are under `dev`. Rule: whatever a trigger says, its source is a table of this machine.
+"""Settings for `dev` and simulations: every source is a table of this machine, whatever the trigger says.
 
 ARNs, Regions, profiles, roles and endpoints of sources and destinations are left out, and all state goes
 to the file of `dev`: the code that runs in production runs here unchanged.

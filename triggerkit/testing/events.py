@@ -18,7 +18,7 @@ from triggerkit.emulator import Emulator, EmulatorError
 from triggerkit.errors import UsageError
 from triggerkit.invokers.context import InvocationContext
 from triggerkit.invokers.images import StreamImages
-from triggerkit.runtime.dev_tables import DevTable
+from triggerkit.runtime.tables import DevTable
 from triggerkit.sources.dynamodb.change_events import to_event
 from triggerkit.testing.clock import VirtualClock
 

@@ -15,8 +15,8 @@ from typing import Any
 from triggerkit.configuration import Configuration, load_configuration
 from triggerkit.core.locators import parse
 from triggerkit.errors import LocatorError
-from triggerkit.runtime.dev_tables import DevTable, read_tables
 from triggerkit.runtime.local_plans import DYNAMODB, localized
+from triggerkit.runtime.tables import DevTable, read_tables
 from triggerkit.runtime.target import load_target
 from triggerkit.settings import Flags, MappingPlan, build_settings
 from triggerkit.triggers import Triggers

@@ -21,8 +21,8 @@ from triggerkit.emulator import Emulator
 from triggerkit.errors import SimulationError, UsageError
 from triggerkit.invokers.environment import OfferedVariables
 from triggerkit.lease_stores.memory import MemoryLeaseStore
-from triggerkit.runtime.dev_tables import DevTable
 from triggerkit.runtime.handlers import variables_of
+from triggerkit.runtime.tables import DevTable
 from triggerkit.testing.calls import CallBook, Calls
 from triggerkit.testing.clock import VirtualClock
 from triggerkit.testing.failures import Failure, MemoryDestination

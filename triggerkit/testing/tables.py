@@ -9,8 +9,8 @@ from typing import Any
 from triggerkit.core.item_json import decoded, wire_item
 from triggerkit.emulator import Emulator, EmulatorError
 from triggerkit.errors import UsageError
-from triggerkit.runtime.dev_tables import DevTable, read_key
 from triggerkit.runtime.item_json import to_wire
+from triggerkit.runtime.tables import DevTable, read_key
 from triggerkit.testing.ledger import Ledger
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from components import dummy_client
 
+from triggerkit.dev.tables import Made, ensure_table
 from triggerkit.emulator import Emulator, attach
 from triggerkit.errors import EndpointUnreachableError, SourceError, UsageError
-from triggerkit.runtime.dev_tables import DevTable, Made, ensure_table
 from triggerkit.runtime.item_json import read_items
+from triggerkit.runtime.tables import DevTable
 
 ORDERS = DevTable("orders", (("pk", "S"), ("sk", "N")))
 
