@@ -126,7 +126,7 @@ def test_a_file_that_was_cut_off_says_so_and_gives_what_it_has(split: Path, tmp_
             assert some == whole[: len(some)]
             found.add(len(some))
             if content[:size] != unpacked[:-1]:
-                with pytest.raises(CassetteError, match="was cut off behind line") as refused:
+                with pytest.raises(CassetteError, match="was cut off after line") as refused:
                     list(load_cassette(path).records())
                 assert "allow_cut=True" in refused.value.hint
     assert found >= {0, len(whole)}

@@ -3,7 +3,7 @@
 A cassette is JSON lines, in gzip or plain. The first line is the header; then come shards, records and
 the ends of shards in the order in which they were read, so a parent's records stand before its children's;
 the last line says why the recording ended, and where it is missing the file was cut off. A shard's id is
-`STREAM_LABEL:SHARD`, since a stream made anew uses shard names again.
+`STREAM_LABEL:SHARD`, since a stream that is made again may use a shard name twice.
 """
 
 from __future__ import annotations

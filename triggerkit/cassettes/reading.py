@@ -129,10 +129,10 @@ class Cassette:
             except EOFError:
                 pass  # gzip's own end is missing
             except (OSError, zlib.error) as error:
-                raise _damaged(self.path, f"behind line {number}: {error}") from error
+                raise _damaged(self.path, f"after line {number}: {error}") from error
         if not whole and not self.allow_cut:
             raise CassetteError(
-                f"{self.path} was cut off behind line {number}: its recording was killed",
+                f"{self.path} was cut off after line {number}: its recording was killed",
                 hint="load_cassette(path, allow_cut=True) takes what is there",
             )
 

@@ -2,7 +2,7 @@
 
 The pseudonym is a keyed hash of the value; the key is random, is never written, and dies with the
 process, so nobody can try out values against a file. A value keeps its type, and text that is an e-mail
-address, a UUID or a number in digits stays one; neither length nor size tells anything about the value.
+address, a UUID or a number in digits stays one; neither length nor size says anything about the value.
 Names of attributes stay, also inside maps.
 """
 
@@ -95,7 +95,7 @@ class Redactor:
         return tuple(path for path in asked if path not in self._met)
 
     def redacted(self, record: Mapping[str, Any]) -> Wire:
-        """A record as GetRecords answers it, with other values; its size is told anew."""
+        """A record as GetRecords answers it, with other values; its size is computed again."""
         change = dict(record["dynamodb"])
         for name in _IMAGES:
             if change.get(name) is not None:

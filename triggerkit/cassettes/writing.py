@@ -122,7 +122,7 @@ def _refuse_running(part: Path) -> None:
             f"{part} is being written by another recording", hint="let it end, or name another file"
         ) from None
     except OSError:
-        pass  # not there; what else is wrong is told when it is written
+        pass  # not there; anything else shows when it is written
 
 
 def _created(path: Path) -> IO[bytes]:

@@ -49,8 +49,8 @@ def command(table: str, view_type: str, *, dry_run: bool, yes: bool, **given: An
     services = Services(ThreadRunner("control-plane", 1), SystemClock(), access_of(given))
     place = asyncio.run(find_table_place(locator, services))
     if dry_run:
-        told = f"is on already with {place.view_type}" if place.view_type else "would be turned on"
-        say(f"the stream of {place} {told}")
+        state = f"is on already with {place.view_type}" if place.view_type else "would be turned on"
+        say(f"the stream of {place} {state}")
         return
     if not (yes or place.view_type):  # one that is on stays as it is
         confirm(f"Turn on the stream of {place} with {view_type}?")

@@ -167,7 +167,7 @@ def free_folder(said: str) -> str:
 
 
 def _check_name_of(folder: str) -> None:
-    if not folder.strip() or not folder.isprintable():  # such a name could not even be told
+    if not folder.strip() or not folder.isprintable():  # it could not be shown
         raise UsageError(f"DIR {folder!r} names no folder", hint="name one of letters that print")
 
 

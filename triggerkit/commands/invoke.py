@@ -164,8 +164,8 @@ async def call(plan: MappingPlan, event: object) -> object:
             resources = await _enter(plan, stack)
             request_id = str(uuid.uuid4())
             context = _context(plan, event, resources, request_id)
-            told = {"trigger": plan.name, "request_id": request_id, "attempt": FIRST_ATTEMPT}
-            stack.enter_context(capturing(get_logger(), told))  # its log lines count as a handler's
+            fields = {"trigger": plan.name, "request_id": request_id, "attempt": FIRST_ATTEMPT}
+            stack.enter_context(capturing(get_logger(), fields))  # on its log lines
             result = await _result(plan, event, context, run)
     except BaseException as error:
         if _interrupted(error):

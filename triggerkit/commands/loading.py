@@ -170,6 +170,6 @@ def _region(access: Mapping[str, str]) -> dict[str, str]:
         from botocore.exceptions import BotoCoreError  # heavy, and seldom needed
         from botocore.session import Session
 
-        with suppress(BotoCoreError):  # no such profile: told where a client is made
+        with suppress(BotoCoreError):  # no such profile: an error where a client is made
             region = Session(profile=access.get("profile")).get_config_variable("region")
     return {"AWS_REGION": region} if region else {}

@@ -50,8 +50,8 @@ def set_up_logging(
         "env": settings.env if settings else given.get("env"),
         "worker": f"{socket.gethostname()}:{os.getpid()}",
     }
-    told = {name: value for name, value in fields.items() if value}
-    return configure_logging(LogSettings(given["log_format"], level, live, told), sys.stderr)
+    bound = {name: value for name, value in fields.items() if value}
+    return configure_logging(LogSettings(given["log_format"], level, live, bound), sys.stderr)
 
 
 def say(line: str = "", *, err: bool = False) -> None:

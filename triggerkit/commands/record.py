@@ -150,7 +150,7 @@ def _why_nothing(wanted: Wanted) -> str:
 
 @dataclass(slots=True)
 class Progress:
-    """What the user is told, on stderr: a count while it goes on, on a terminal; and how it ended."""
+    """What stderr shows: a count while it goes on, in a terminal; and how it ended."""
 
     source: str
     output: Path
@@ -316,7 +316,7 @@ class Recording:
         self.progress.shards.add(shard)
 
     def _header(self, wire: Mapping[str, Any]) -> Header:
-        """The first record tells the types of the keys."""
+        """The first record has the types of the keys."""
         shape, redaction = self._shape, self._wanted.redaction
         assert shape is not None
         keys = wire["dynamodb"]["Keys"]

@@ -1,6 +1,6 @@
 """The standard streams of a command: nothing that a terminal would obey gets through, and none of them is missing.
 
-What commands compose of outside text is made safe piece by piece. This is the last line behind them, and the only
+What commands compose of outside text is made safe piece by piece. This is the last line of defence, and the only
 one for what user code prints outside of its calls.
 """
 

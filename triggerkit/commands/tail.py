@@ -169,7 +169,7 @@ Step: TypeAlias = Begun | Read | Closed | Rested
 class Following:
     """Where each shard was read to; a shard is followed when its parents are read.
 
-    `command` is who tells that records were trimmed.
+    `command` begins the line that says that records were trimmed.
     """
 
     def __init__(self, source: Source, start: Position, command: str) -> None:
@@ -180,7 +180,7 @@ class Following:
         self.positions: dict[ShardId, Position] = {}
 
     async def steps(self, poll_seconds: float) -> AsyncGenerator[Step, None]:
-        """What happens, for ever; `poll_seconds` pass behind each round that found nothing."""
+        """What happens, for ever; `poll_seconds` pass after each round that found nothing."""
         yield Begun(await self._begin())
         while True:
             moved, refused = False, False
@@ -251,7 +251,7 @@ class Following:
         return (closed, Begun(tuple(begun))) if begun else (closed,)
 
     async def _is_next(self, child: Shard, read: ShardId) -> bool:
-        """Whether with `read` all is read that comes before a shard: a stream made anew has many parents."""
+        """Whether with `read` everything before a shard is read: a stream that was made again has many parents."""
         if child.id in self._begun:
             return False
         unread = self.positions.keys() - {read}

@@ -62,12 +62,12 @@ class WorkerChild:
 
     async def _hear(self, on_ready: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
-        while told := await loop.sock_recv(self._ours, 16):
-            if BEGUN in told:
+        while reply := await loop.sock_recv(self._ours, 16):
+            if BEGUN in reply:
                 self._has_begun = True
                 if self._is_stopping:
                     self.stop()
-            if READY in told:
+            if READY in reply:
                 on_ready()
 
 
@@ -117,16 +117,16 @@ class ParentLine:
 
         loop.add_reader(self._theirs, on_end)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_BACK)
-        self._tell(BEGUN)
+        self._report(BEGUN)
 
     def ready(self) -> None:
-        """Tell that the worker reads."""
-        self._tell(READY)
+        """Report that the worker reads."""
+        self._report(READY)
 
     def close(self) -> None:
         """Close our end; the loop is over."""
         self._theirs.close()
 
-    def _tell(self, what: bytes) -> None:
-        with contextlib.suppress(OSError):  # nobody hears: `stop` follows
+    def _report(self, what: bytes) -> None:
+        with contextlib.suppress(OSError):  # the parent is gone: `stop` follows
             self._theirs.send(what)

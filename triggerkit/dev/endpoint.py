@@ -1,7 +1,7 @@
 """`triggerkit dev`: all is checked before a file is written or a port is opened.
 
-One process holds the endpoint and watches the files; the worker is a child, so that code is loaded anew
-whole and a handler that hangs can be ended. Both end together.
+One process holds the endpoint and watches the files; the worker is a child, so that a change
+loads all code again and a handler that hangs can be ended. Both end together.
 """
 
 from __future__ import annotations
@@ -147,13 +147,13 @@ def greet(given: Mapping[str, Any], link: DevLink, place: Path, kept: Sequence[s
 async def supervise(
     given: Mapping[str, Any], configuration: Configuration, endpoint_url: str
 ) -> int:
-    """Run the worker, anew at each change, until a signal; the exit code."""
+    """Run the worker, again after each change, until a signal; the exit code."""
     environ = (reaching_aws if given["aws"] else sandboxed)(os.environ, endpoint_url)
-    told = {**given, "state": STATE, "color": chosen_colours()}
+    passed = {**given, "state": STATE, "color": chosen_colours()}
 
     def words(line: int) -> Sequence[str]:
-        question = json.dumps({**told, "line": line})
-        return (sys.executable, "-B", "-P", "-m", "triggerkit.dev.worker", question)
+        arguments = json.dumps({**passed, "line": line})
+        return (sys.executable, "-B", "-P", "-m", "triggerkit.dev.worker", arguments)
 
     reloader = Reloader(
         lambda: start_child(words, environ, lambda: reloader.worker_is_ready()),

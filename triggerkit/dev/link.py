@@ -149,7 +149,7 @@ def control(link: DevLink, verb: str, request: Mapping[str, Any]) -> dict[str, A
     """
     if link.backend:
         raise UsageError(
-            f"the running `dev` stands on {link.backend}, which cannot be told to fail",
+            f"the running `dev` stands on {link.backend}, which has no faults",
             hint="start it without --backend",
         )
     address = urlsplit(link.endpoint_url)
@@ -160,7 +160,7 @@ def control(link: DevLink, verb: str, request: Mapping[str, Any]) -> dict[str, A
         headers = {"x-triggerkit-token": link.token, "Content-Type": "application/json"}
         connection.request("POST", f"/_sim/{verb}", json.dumps(request), headers)
         answer = connection.getresponse()
-        told: dict[str, Any] = json.loads(answer.read())
+        reply: dict[str, Any] = json.loads(answer.read())
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise UsageError(
             f"the `dev` at {link.endpoint_url} does not answer: {error}",
@@ -169,8 +169,8 @@ def control(link: DevLink, verb: str, request: Mapping[str, Any]) -> dict[str, A
     finally:
         connection.close()
     if answer.status != 200:
-        raise UsageError(str(told.get("message", told)), hint="correct the command")
-    return told
+        raise UsageError(str(reply.get("message", reply)), hint="correct the command")
+    return reply
 
 
 def _taken_lock(handle: int) -> bool:

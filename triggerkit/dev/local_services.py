@@ -1,7 +1,7 @@
 """What `dev` puts behind its port beside the emulator. Nothing is ever passed on to AWS.
 
 SQS, SNS, S3 and EventBridge are moto's (extra `local`), started by the first request for one of them on a
-socket in a folder of this user's, so that whoever asks has passed the checks of the one port. With
+socket in a folder of this user's, so that every request has passed the checks of the one port. With
 `--backend` DynamoDB is another endpoint's. Requests and responses are passed on byte by byte.
 """
 
@@ -82,7 +82,7 @@ class LocalServices:
                 return await _passed_on(await _connect(self._backend), request)
             path = await self._moto_socket()
             return await _passed_on(await asyncio.open_unix_connection(path), request)
-        except Exception as error:  # noqa: BLE001 - whoever asked must get an answer
+        except Exception as error:  # noqa: BLE001 - the client must get an answer
             return _bad_gateway(f"{service} could not be asked: {error}")
 
     def close(self) -> None:

@@ -25,7 +25,7 @@ LONGEST_COPY_BYTES = 1024 * MIB
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be written: items, read anew each time they are gone through, or one key to delete."""
+    """What is to be written: items, read again in each iteration, or one key to delete."""
 
     table: str
     items: Iterable[Item]
@@ -33,8 +33,8 @@ class Order:
     deletes: bool = False
 
     @property
-    def told(self) -> str:
-        """What is done, behind a verb."""
+    def described(self) -> str:
+        """What is done, after a verb."""
         if self.deletes:
             return f"the item with that key from {self.table}"
         return f"{counted(self.count, 'item')} into {self.table}"
@@ -67,10 +67,10 @@ def put(table: str, item: str | None, given: Mapping[str, Any]) -> None:
             where = f"{where}, account {table_arn.split(':')[4]}"
         verb = "delete" if order.deletes else "put"
         if given["dry_run"]:
-            say(f"would {verb} {order.told} of {where}")
+            say(f"would {verb} {order.described} of {where}")
             return
         if given["aws"] and not given["yes"]:
-            confirm(f"{verb.capitalize()} {order.told} of {where}?")
+            confirm(f"{verb.capitalize()} {order.described} of {where}?")
         say(delete(client, order) if order.deletes else write(client, order))
     finally:
         client.close()
@@ -147,7 +147,7 @@ def write(client: Any, order: Order) -> str:
             raise
         same += same_item(found.get("Attributes", {}), item)
     unchanged = f" ({same} already like that: no stream record)" if same else ""
-    return f"put {order.told}{unchanged}"
+    return f"put {order.described}{unchanged}"
 
 
 def delete(client: Any, order: Order) -> str:
@@ -157,7 +157,7 @@ def delete(client: Any, order: Order) -> str:
         found = client.delete_item(TableName=order.table, Key=key, ReturnValues="ALL_OLD")
     if "Attributes" not in found:
         return f"{order.table} has no item with that key: nothing to delete"
-    return f"deleted {order.told}"
+    return f"deleted {order.described}"
 
 
 def _described(client: Any, table: str, where: str) -> Mapping[str, Any]:

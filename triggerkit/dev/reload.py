@@ -1,7 +1,7 @@
 """Runs a worker, and starts it again when code changes.
 
-The worker ends by itself before the next one starts, so positions are saved and leases released, and the next worker goes on where this one stopped. A worker
-that ends with an error is not started again before something changed: the same code fails the same way.
+The worker ends by itself before the next one starts, so positions are saved and leases released. A worker that
+ends with an error is not started again before something changed: the same code fails the same way.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from triggerkit.runtime.logs import get_logger
 log = get_logger()
 
 WAITS_FOR_CHANGE = 75
-"""How a worker ends whose code must be corrected first; told to its parent only."""
+"""How a worker ends whose code must be corrected first; seen by its parent only."""
 STOP_NOTICE_SECONDS = 1.0
 """Ctrl-C reaches the worker and us; it may have ended before we have heard."""
 
@@ -52,7 +52,7 @@ Stopped: TypeAlias = "asyncio.Task[Literal[True]]"
 class Reloader:
     """Keeps one worker running.
 
-    `start` starts one, `changes` tells which files changed (it may end: then nothing changes any more),
+    `start` starts one, `changes` yields the files that changed (it may end: then nothing changes any more),
     `drain_seconds` is how long a worker may take to end before it is killed.
     """
 

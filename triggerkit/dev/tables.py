@@ -1,6 +1,6 @@
 """Making the tables of `dev` as the configuration describes them.
 
-A table that exists is used as it is; one with another key or view type is refused, never made anew.
+A table that exists is used as it is; one with another key or view type is refused, never made again.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def ensure_table(client: Any, table: DevTable) -> Made:
 
 
 def keys_of(described: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """Name and type of the keys of a table as DescribeTable tells them."""
+    """Name and type of the keys of a table as DescribeTable has them."""
     kinds = {
         one["AttributeName"]: one["AttributeType"] for one in described["AttributeDefinitions"]
     }

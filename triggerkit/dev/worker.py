@@ -123,7 +123,7 @@ async def serve_tables(line: ParentLine) -> int:
 
 
 def follow(worker: RunningWorker, line: ParentLine) -> None:
-    """Stop the worker when the parent wants it; tell the parent when the worker reads."""
+    """Stop the worker when the parent wants it; report to the parent when the worker reads."""
     log_ready = worker.on_ready
 
     def on_ready() -> None:
@@ -142,25 +142,25 @@ def make_tables(tables: Iterable[DevTable]) -> None:
     try:
         for table in tables:
             client = client or boto3.client("dynamodb")
-            tell_made(table, ensure_table(client, table))
+            log_made(table, ensure_table(client, table))
     finally:
         if client is not None:
             client.close()
 
 
-def tell_made(table: DevTable, made: Made) -> None:
+def log_made(table: DevTable, made: Made) -> None:
     """One line for a table that was made or changed."""
     seeded = f", {counted(len(table.items), 'item')} of its seed" if table.items else ""
     match made:
         case Made.CREATED:
-            told = f"table {table.name} created: key {table.key_text}, {table.view_type}{seeded}"
+            message = f"table {table.name} created: key {table.key_text}, {table.view_type}{seeded}"
         case Made.STREAM_ON:
-            told = f"table {table.name}: stream turned on, {table.view_type}"
+            message = f"table {table.name}: stream turned on, {table.view_type}"
         case Made.KEPT:
             return
         case _:
             assert_never(made)
-    log.info("table_made", table=table.name, key=table.key_text, message=told)
+    log.info("table_made", table=table.name, key=table.key_text, message=message)
 
 
 if __name__ == "__main__":
