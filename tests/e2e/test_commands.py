@@ -658,6 +658,21 @@ def test_enable_stream_turns_a_stream_on_once(shop: Place, tables: Tables) -> No
     assert other.code == SOURCE
     assert "has a stream already, with NEW_IMAGE" in other.stderr
     assert "fix: a view type is fixed" in other.stderr
+    assert "triggerkit enable-stream plain --off" in other.stderr
+
+
+def test_enable_stream_turns_a_stream_off(shop: Place, tables: Tables) -> None:
+    place = f"orders (account 000000000000, Region us-east-1, {tables.server.endpoint_url})"
+    planned = shop.run("enable-stream", "orders", "--off", "--dry-run")
+    assert planned.stdout == f"the stream of {place} would be turned off\n"
+    for _ in range(2):
+        done = shop.run("enable-stream", "orders", "--off", "--yes")
+        assert (done.code, done.stdout) == (0, f"the stream of {place} is off\n")
+    described = tables.client.describe_table(TableName="orders")["Table"]
+    assert not described.get("StreamSpecification", {}).get("StreamEnabled")
+    assert shop.run("enable-stream", "orders", "KEYS_ONLY", "--yes").code == 0
+    for words in (("orders",), ("orders", "KEYS_ONLY", "--off")):
+        assert "--off" in shop.run("enable-stream", *words).stderr
 
 
 @pytest.mark.parametrize("answer", [b"n\n", b"\n", b"\x03", b"\x04"])

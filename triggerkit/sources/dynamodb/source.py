@@ -35,7 +35,7 @@ from triggerkit.sources.dynamodb.service import (
     name_of,
 )
 from triggerkit.sources.dynamodb.streams_api import StreamsApi, StreamShape
-from triggerkit.sources.dynamodb.tables import find_stream, find_table, turn_on
+from triggerkit.sources.dynamodb.tables import find_stream, find_table, turn_off, turn_on
 from triggerkit.sources.shards.lineage import shard_name_of
 from triggerkit.sources.shards.track import Sharing
 
@@ -301,6 +301,17 @@ async def enable_stream(locator: Locator, services: Services, view_type: str) ->
         api = await connect_api(access_of(locator, target, services), services)
         try:
             return await turn_on(api, target.table, view_type)
+        finally:
+            await api.close()
+
+
+async def disable_stream(locator: Locator, services: Services) -> None:
+    """Turn a table's stream off; off already is fine. Raises as `enable_stream`."""
+    target = _table_of(locator)
+    with translated():
+        api = await connect_api(access_of(locator, target, services), services)
+        try:
+            await turn_off(api, target.table)
         finally:
             await api.close()
 

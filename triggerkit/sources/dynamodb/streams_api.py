@@ -216,10 +216,12 @@ class StreamsApi:
         )
         return _table(described.table, thing)
 
-    async def turn_on_stream(self, name: str, view_type: str) -> Table:
-        """Ask for a stream; it is on when the table is ACTIVE again."""
+    async def set_stream(self, name: str, view_type: str) -> Table:
+        """Turn the stream on, or off without a view type; that is done when the table is ACTIVE again."""
         thing = f"table {name!r}"
-        specification = {"StreamEnabled": True, "StreamViewType": view_type}
+        specification: dict[str, Any] = {"StreamEnabled": bool(view_type)}
+        if view_type:
+            specification["StreamViewType"] = view_type
         updated, _ = await self._ask(
             lambda: self._dynamodb.update_table(TableName=name, StreamSpecification=specification),
             _UpdatedTable,

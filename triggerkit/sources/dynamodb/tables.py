@@ -74,26 +74,36 @@ async def turn_on(api: StreamsApi, name: str, view_type: str) -> str:
     if table.view_type and table.view_type != view_type:
         raise SourceError(
             f"table {name!r} in {api.place} has a stream already, with {table.view_type}",
-            hint="a view type is fixed: use it, or turn the stream off first (aws dynamodb update-table "
-            f"--table-name {name} --stream-specification StreamEnabled=false)",
+            hint="a view type is fixed: use it, or turn the stream off first: "
+            f"triggerkit enable-stream {name} --off",
         )
     if not table.view_type:
-        table = await api.turn_on_stream(name, view_type)
-    return await _active(api, name, table)
+        table = await api.set_stream(name, view_type)
+    return (await _active(api, name, table)).stream_arn
 
 
-async def _active(api: StreamsApi, name: str, table: Table) -> str:
+async def turn_off(api: StreamsApi, name: str) -> None:
+    """Turn the stream of table `name` off; off already is fine.
+
+    Raises:
+        SourceNotFoundError: no such table. SourceError: it is not off after two minutes. AwsError.
+    """
+    if (await find_table(api, name)).view_type:
+        await _active(api, name, await api.set_stream(name, ""))
+
+
+async def _active(api: StreamsApi, name: str, table: Table) -> Table:
     loop = asyncio.get_running_loop()
     until_seconds = loop.time() + ENABLING_SECONDS
     while table.status != "ACTIVE" or not table.stream_arn:
         if loop.time() > until_seconds:
             raise SourceError(
                 f"table {name!r} in {api.place} is still {table.status} after two minutes",
-                hint="look at the table; the stream was asked for and may come yet",
+                hint="look at the table; the change was asked for and may come yet",
             )
         await asyncio.sleep(_LOOK_SECONDS)
         table = await api.describe_table(name)
-    return table.stream_arn
+    return table
 
 
 async def _table_names(api: StreamsApi) -> tuple[str, ...]:
