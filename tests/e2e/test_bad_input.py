@@ -175,7 +175,7 @@ EVENTS = (
     Case("an event file that is not JSON", ("event file 'bad.json' is not JSON", "line 1 column 2"),
          ("invoke", "app:handlers", "-e", "bad.json"), files={"bad.json": "{"}),
     Case("a stdin that is not JSON", ("event file stdin is not JSON",), ("invoke", "app:handlers", "-e", "-")),
-    Case("no event file", ("Missing option", "--event"), ("invoke", "app:handlers")),
+    Case("no event file", ("no --event and no --failure", "-e FILE"), ("invoke", "app:handlers")),
     Case("no such trigger", ("-t 'bil' matches no trigger", "did you mean bill?"),
          ("invoke", "app:handlers", "-t", "bil", "-e", "-"), NO_TRIGGERS),
     Case("no name where there are several", ("several triggers", "bill, greet"),

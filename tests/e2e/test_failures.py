@@ -45,6 +45,9 @@ def test_what_was_given_up_is_listed_shown_and_run_again(failed: Place) -> None:
     event = failed.run("failures", "show", "2", "given-up.jsonl", "--event").stdout
     done = failed.run("invoke", "app:handlers", "-t", "bill", "-e", "-", stdin=event)
     assert (done.code, "ValueError: b" in done.stderr) == (FAILED, True)
+    for which in ("2", request_id):
+        done = failed.run("invoke", "app:handlers", "--failure", which)
+        assert (done.code, "ValueError: b" in done.stderr) == (FAILED, True)
     whole = failed.run("failures", "show", request_id[:8], "given-up.jsonl", "--json").json
     assert whole["requestContext"]["requestId"] == request_id
 
@@ -148,3 +151,13 @@ def test_a_request_id_of_several_failure_records_is_said_to_be_ambiguous(place: 
         assert condition in done.stdout
     assert "names" not in place.run("failures", "show", "1", "one.jsonl").stdout
     assert place.run("failures", "show", "abc", "one.jsonl", "--json").json == records
+
+
+def test_invoke_takes_an_event_or_one_failure_record(failed: Place) -> None:
+    for words, says in (
+        (("--failure", "9"), "no failure record '9' in given-up.jsonl"),
+        (("--failure", "1", "-e", "-"), "--event and --failure contradict each other"),
+        ((), "no --event and no --failure"),
+    ):
+        done = failed.run("invoke", "app:handlers", *words)
+        assert (done.code, done.stdout, says in done.stderr) == (USAGE, "", True), done.stderr

@@ -30,6 +30,7 @@ from triggerkit.runtime.failure_files import (
     read_failures,
     shown_path,
 )
+from triggerkit.settings import Settings
 
 LONGEST_NUMBER = 7
 """Of `failures show N`; eight digits may be the first of a request id."""
@@ -76,7 +77,7 @@ def show_one(which: str, given: Mapping[str, Any]) -> None:
     """Print what `which` names. Raises UsageError: nothing is, or for an event more than one."""
     found = named(which, find_files(given), given)
     if given["as_event"]:
-        print_event(found)
+        print_json_text(event_of(found))
     elif given["as_json"]:
         documents = [one.document for one in found]
         print_json(documents if len(documents) > 1 else documents[0])
@@ -106,6 +107,11 @@ def find_files(given: Mapping[str, Any]) -> tuple[Path, ...]:
         )
     # --trigger chooses records here
     settings = load({**given, "target": place or None, "trigger": ()}).settings
+    return files_of(settings, place)
+
+
+def files_of(settings: Settings, target: str) -> tuple[Path, ...]:
+    """Where the triggers keep failure records. Raises UsageError: none has a `file:` destination."""
     paths = [
         failure_file(plan.on_failure, settings.base_path)
         for plan in settings.mappings
@@ -114,7 +120,7 @@ def find_files(given: Mapping[str, Any]) -> tuple[Path, ...]:
     files = tuple(dict.fromkeys(path for path in paths if path is not None))
     if not files:
         raise UsageError(
-            f"no trigger of {place or 'the target'} has a file: destination",
+            f"no trigger of {target or 'the target'} has a file: destination",
             hint="set on_failure='file:failures.jsonl' on one, or name a file",
         )
     return files
@@ -202,7 +208,7 @@ def as_row(failure: Failure) -> dict[str, object]:
     }
 
 
-def print_event(found: Sequence[Failure]) -> None:
+def event_of(found: Sequence[Failure]) -> str:
     """The event, ready for `invoke`. Raises UsageError: it has none, or several records are named."""
     if len(found) > 1:
         raise UsageError(
@@ -215,7 +221,7 @@ def print_event(found: Sequence[Failure]) -> None:
             f"failure record {found[0].number} has no event in it",
             hint="only file: and S3 destinations keep the event; read the stream with `tail`",
         )
-    print_json_text(text)
+    return text
 
 
 def print_failure(failure: Failure, place: str) -> None:

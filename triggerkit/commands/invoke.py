@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from triggerkit.commands.failures import event_of, files_of, named
 from triggerkit.commands.loading import load
 from triggerkit.commands.output import print_json, say, say_block, say_bytes, set_up_logging
 from triggerkit.core.model import Batch, Record
@@ -46,21 +47,40 @@ FIRST_ATTEMPT = 1
 _EVENT_HINT = 'write {"Records": [...]}, as `triggerkit generate-event dynamodb insert` prints it'
 
 
-def invoke(event_file: str, given: Mapping[str, Any]) -> int:
+def invoke(given: Mapping[str, Any]) -> int:
     """Call the handler of the trigger that is selected; the exit code. `given` are the command's parameters.
+
+    The event is that of `--event FILE` or that of a failure record, whose trigger is called.
 
     Raises:
         UsageError: more than one trigger is selected, or no such event; and all that `load` raises.
     """
+    event_file, which = given["event"], given["failure"]
+    if (event_file is None) == (which is None):
+        raise UsageError(
+            "--event and --failure contradict each other"
+            if which
+            else "no --event and no --failure",
+            hint="give one of them: -e FILE, or --failure N as `triggerkit failures ls` shows it",
+        )
     if given["pdb"]:
         refuse_debugger(event_file)
     set_up_logging(given)
     loaded = load(given)
-    plan = choose(loaded.settings.mappings)
-    event = read_event(event_file)
+    plans = loaded.settings.mappings
+    if which is None:
+        what = f"event file {'stdin' if event_file == '-' else repr(event_file)}"
+        plan = choose(plans)
+        event = read_event(event_file, what)
+    else:
+        what = f"failure record {which}"
+        files = files_of(loaded.settings, given["target"] or "")
+        found = named(which, files, {**given, "place": given["target"]})
+        event = parse_json(event_of(found), what, hint="the file was changed by hand")
+        plan = choose([one for one in plans if one.name == found[0].trigger])
     missing = what_is_missing(event)
     if missing and plan.trigger.typing is not None:
-        raise UsageError(f"event file {_shown(event_file)}: {missing}", hint=_EVENT_HINT)
+        raise UsageError(f"{what}: {missing}", hint=_EVENT_HINT)
     offered.offer(variables_of([plan], loaded.settings.app), os.environ)
     with redirect_stdout(sys.stderr):
         result = asyncio.run(call(plan, event))
@@ -69,7 +89,7 @@ def invoke(event_file: str, given: Mapping[str, Any]) -> int:
         say_block("".join(traceback.format_exception(shown)))
         say(f"triggerkit: {result.by} of trigger {plan.name!r} failed", err=True)
         if missing:
-            say(f"  event file {_shown(event_file)}: {missing}; {_EVENT_HINT}", err=True)
+            say(f"  {what}: {missing}; {_EVENT_HINT}", err=True)
         if given["pdb"]:
             debug(shown)
         return HandlerError.exit_code
@@ -83,7 +103,7 @@ def invoke(event_file: str, given: Mapping[str, Any]) -> int:
     return HandlerError.exit_code
 
 
-def refuse_debugger(event_file: str) -> None:
+def refuse_debugger(event_file: str | None) -> None:
     """Raises UsageError: nobody can type into a debugger here."""
     if event_file == "-":
         raise UsageError(
@@ -105,8 +125,13 @@ def debug(error: BaseException) -> None:
 
 
 def choose(plans: Sequence[MappingPlan]) -> MappingPlan:
-    """The only trigger there is. Raises UsageError: there are several."""
+    """The only trigger there is. Raises UsageError: there are several, or none."""
     names = sorted({plan.name for plan in plans})
+    if not names:
+        raise UsageError(
+            "no trigger has the name in the failure record",
+            hint="name it with -t NAME and give the event: failures show N --event | invoke -e -",
+        )
     if len(names) > 1:
         raise UsageError(
             "there are several triggers", hint=f"choose one with -t NAME: {', '.join(names)}"
@@ -114,13 +139,12 @@ def choose(plans: Sequence[MappingPlan]) -> MappingPlan:
     return plans[0]
 
 
-def read_event(file: str) -> object:
-    """The JSON value of a file.
+def read_event(file: str, what: str) -> object:
+    """The JSON value of a file; `what` names it in errors.
 
     Raises:
         UsageError: it cannot be read, or is not JSON; with line and column.
     """
-    what = f"event file {_shown(file)}"
     with open_input(file, what, hint="name a JSON file, or - for stdin") as stream:
         text = decoded(read_bytes(stream, what, DOCUMENT_BYTES), what)
     return parse_json(text, what, hint=_EVENT_HINT)
@@ -140,10 +164,6 @@ def what_is_missing(event: object) -> str:
             if member not in record:
                 return f'record {number} has no "{member}"'
     return ""
-
-
-def _shown(file: str) -> str:
-    return "stdin" if file == "-" else repr(file)
 
 
 @dataclass(frozen=True, slots=True)
