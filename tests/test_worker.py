@@ -21,7 +21,7 @@ from triggerkit.emulator import Emulator, RealClock, Server, serve
 from triggerkit.errors import NoTriggersError, SourceNotFoundError, TriggerkitError, UsageError
 from triggerkit.worker import WorkerSnapshot, WorkerState
 
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 120.0
 
 
 class Orders:

@@ -33,7 +33,7 @@ from triggerkit.ports import Services, ShardReader, Source
 from triggerkit.sources import dynamodb
 
 TRANSPORTS = ("fast", "botocore")
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 120.0
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from triggerkit.dev.reload import WAITS_FOR_CHANGE, Reloader, watched
 from triggerkit.runtime.logs import LogSettings, configure_logging
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 120.0
 APP = (Path("app.py"),)
 
 

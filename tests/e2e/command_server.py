@@ -12,7 +12,7 @@ import signal
 import sys
 from importlib import import_module
 
-LIMIT_SECONDS = 60
+LIMIT_SECONDS = 240
 PRELOADED = (
     "boto3", "botocore.session", "triggerkit.cli.check", "triggerkit.cli.enable_stream",
     "triggerkit.commands.tail", "triggerkit.commands.failures", "triggerkit.commands.invoke",

@@ -26,7 +26,7 @@ from e2e.harness import ROOT, Running
 from e2e.kill_world import Token, create_table, until
 
 SEED = 20_261
-PATIENCE_SECONDS = 45.0
+PATIENCE_SECONDS = 120.0
 KEYS = 100
 
 APP = '''

@@ -20,7 +20,7 @@ from components import dummy_client
 from triggerkit.emulator import Emulator, Server, serve
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 120.0
 DUMMY_ACCESS = {
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",

@@ -21,7 +21,7 @@ from triggerkit.runtime.logs import (
 )
 from triggerkit.runtime.terminal import ERASE, StatusLine
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 120.0
 WAITING = "waiting for records"
 
 
