@@ -24,8 +24,10 @@ class FileWorld:
         return file.open(parse("file:failures.jsonl"), inline_services(str(self._folder)))
 
     def open_broken(self) -> Destination:
-        (self._folder / "plain").write_text("a file, no folder")
-        return file.open(parse("file:plain/failures.jsonl"), inline_services(str(self._folder)))
+        locator = parse("file:plain/failures.jsonl")
+        destination = file.open(locator, inline_services(str(self._folder)))
+        (self._folder / "plain").write_text("a file, no folder")  # later: opening would refuse it
+        return destination
 
     def documents(self) -> Sequence[Mapping[str, Any]]:
         path = self._folder / "failures.jsonl"
