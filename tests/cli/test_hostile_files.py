@@ -146,7 +146,7 @@ def test_e4_put_streams_a_file_of_lines(endpoint: Endpoint) -> None:
         file.writelines(line for _ in range(2_000))  # 600 MB
     done = bounded(endpoint.place, "put", "orders", "--file", "many.jsonl", "--dry-run")
     assert (done.code, done.stderr) == (0, "")
-    assert "would put 2000 items into orders" in done.stdout
+    assert "would put 2,000 items into orders" in done.stdout
 
 
 def test_e4_put_reads_a_pipe_and_a_file_with_a_byte_order_mark(endpoint: Endpoint) -> None:

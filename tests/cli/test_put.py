@@ -99,7 +99,7 @@ def test_a_dry_run_writes_nothing(endpoint: Endpoint) -> None:
         (["orders", '{"id": {"S": "1"}, "m": {"M": {"a": 1}}}'], "m.a is not DynamoDB JSON"),
         (["orders", '{"id": {"S": "1"}, "b": {"B": "a?"}}'], "b is not base64"),
         (["orders", '{"id": {"S": ""}}'], "empty"),
-        (["orders", '{"id": "1", "n": 1e400}'], "n is 1E+400, no number of DynamoDB"),
+        (["orders", '{"id": "1", "n": 1e400}'], "Number"),
         (["orders", "--delete", '{"id": "1", "n": 1}'], "'n', which is no key of orders"),
         (["orders", "--delete", "{bad"], "the key is not JSON"),
         (["orders", "--file", "absent.json"], "'absent.json' cannot be read: No such file"),

@@ -149,7 +149,7 @@ def wire_value(value: object, what: str) -> Wire:
 
 
 def _digits(number: float | Decimal, what: str) -> str:
-    if not math.isfinite(number):
+    if not (number.is_finite() if isinstance(number, Decimal) else math.isfinite(number)):
         raise UsageError(f"{what} is {number}, no number of DynamoDB", hint="leave it out")
     return str(number)
 
