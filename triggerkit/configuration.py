@@ -1,7 +1,7 @@
-"""The configuration file as layers. Rule: every key is known or refused, and every value knows its table.
+"""The configuration file as layers: every key is known or refused, and every value knows its table.
 
-Reads `pyproject.toml` (under `tool.triggerkit`) or `triggerkit.toml` (without that prefix), lays the
-chosen `env` overlay over it and says nothing yet about which value wins: `settings` does that.
+Reads `pyproject.toml` (under `tool.triggerkit`) or `triggerkit.toml` (without that prefix) and lays the chosen
+`env` overlay over it. Which value wins is decided in `settings`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Final, TypeAlias
 
 from triggerkit.core.lambda_names import may_be_left_out
 from triggerkit.core.options import canonical
@@ -19,9 +19,8 @@ from triggerkit.errors import LocatorError, OptionError, UsageError, nearest
 from triggerkit.files import SETTINGS_BYTES, parse_toml, read_text
 
 Table: TypeAlias = Mapping[str, object]
-Scalar: TypeAlias = Literal["target", "app", "state"]
 
-_SCALARS: Final[tuple[Scalar, ...]] = ("target", "app", "state")
+_SCALARS: Final = ("target", "app", "state")
 _KEYS = (*_SCALARS, "vars", "defaults", "triggers", "dev")  # and "env", but not inside itself
 _ENV_LINE = re.compile(
     r"""[ \t]*
@@ -49,26 +48,20 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
-class Scalars:
-    """The values at the top of the file, the overlay's winning; None where neither says."""
-
-    target: str | None = None
-    app: str | None = None
-    state: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Configuration:
     """What the file says for one environment. Layers are ordered from weak to strong.
 
-    `folder` is where relative paths start: the file's folder, else the current one. `origins` tells for
-    `target`, `app` and `state` which table gave the value. `notes` are what was read and left out.
+    `folder` is where relative paths start: the file's folder, else the current one. `target`, `app` and `state`
+    are None where the file does not give them, and the state's `${VAR}` are unresolved; `origins` has the table
+    that gave each. `notes` are what was read and left out.
     """
 
     folder: Path
     env: str = ""
     path: Path | None = None
-    scalars: Scalars = field(default_factory=Scalars)
+    target: str | None = None
+    app: str | None = None
+    state: str | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
     vars: Mapping[str, str] = field(default_factory=dict)
     defaults: tuple[Layer, ...] = ()
@@ -81,21 +74,6 @@ class Configuration:
         """What stands before the name of a table in the file: `tool.triggerkit.`, or nothing."""
         in_project = self.path is None or self.path.name == "pyproject.toml"
         return "tool.triggerkit." if in_project else ""
-
-    @property
-    def target(self) -> str | None:
-        """TARGET when the command line names none."""
-        return self.scalars.target
-
-    @property
-    def app(self) -> str | None:
-        """The app's name."""
-        return self.scalars.app
-
-    @property
-    def state(self) -> str | None:
-        """The state locator, `${VAR}` unresolved."""
-        return self.scalars.state
 
 
 def load_configuration(path: str | None, *, folder: Path, env: str = "") -> Configuration:
@@ -204,7 +182,9 @@ class _Reader:
             folder=folder,
             env=env,
             path=self.file,
-            scalars=Scalars(**self.scalars),
+            target=self.scalars.get("target"),
+            app=self.scalars.get("app"),
+            state=self.scalars.get("state"),
             origins=self.origins,
             vars=self.vars,
             defaults=tuple(self.defaults),

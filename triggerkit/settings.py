@@ -1,4 +1,4 @@
-"""What will run: options, locators and names, settled. Rule: a value is decided once, here, and says why.
+"""What will run: options, locators and names, settled, each with where its value came from.
 
 From strong to weak: `--set` and `TRIGGERKIT_SET`, the configuration's `triggers`, the decorator, the
 configuration's `defaults`, `Triggers(**defaults)`, built in; the env overlay wins at each level of the

@@ -7,6 +7,8 @@ turned off and can still be read among them; a stream's ARN means that one only.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from triggerkit.aws.errors import AwsError, translated
@@ -248,13 +250,8 @@ async def describe_stream(locator: Locator, services: Services) -> StreamShape:
         CredentialsError, PermissionDeniedError, EndpointUnreachableError: as `Source.prepare`.
     """
     target = target_of(locator)
-    with translated():
-        api = await connect_api(access_of(locator, target, services), services)
-        try:
-            arn = target.stream or await find_stream(api, target.table, target.arn)
-            return await api.shape(arn)
-        finally:
-            await api.close()
+    async with _api_of(target, locator, services) as api:
+        return await api.shape(target.stream or await find_stream(api, target.table, target.arn))
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,14 +276,10 @@ async def find_table_place(locator: Locator, services: Services) -> TablePlace:
         PermissionDeniedError, EndpointUnreachableError: as `Source.prepare`.
     """
     target = _table_of(locator)
-    with translated():
-        api = await connect_api(access_of(locator, target, services), services)
-        try:
-            table = await find_table(api, target.table)
-            *_, region, account, _ = table.arn.split(":", 5)
-            return TablePlace(target.table, account, region, api.endpoint_url, table.view_type)
-        finally:
-            await api.close()
+    async with _api_of(target, locator, services) as api:
+        table = await find_table(api, target.table)
+        *_, region, account, _ = table.arn.split(":", 5)
+        return TablePlace(target.table, account, region, api.endpoint_url, table.view_type)
 
 
 async def enable_stream(locator: Locator, services: Services, view_type: str) -> str:
@@ -297,10 +290,19 @@ async def enable_stream(locator: Locator, services: Services, view_type: str) ->
         SourceNotFoundError: no such table. SourceError: it is on with another view type.
     """
     target = _table_of(locator)
+    async with _api_of(target, locator, services) as api:
+        return await turn_on(api, target.table, view_type)
+
+
+@asynccontextmanager
+async def _api_of(
+    target: Target, locator: Locator, services: Services
+) -> AsyncIterator[StreamsApi]:
+    """The control plane for a few questions."""
     with translated():
         api = await connect_api(access_of(locator, target, services), services)
         try:
-            return await turn_on(api, target.table, view_type)
+            yield api
         finally:
             await api.close()
 
