@@ -1,4 +1,4 @@
-"""Changes of items, as typed handlers get them. Rule: values only; how an image is read is not known here.
+"""Changes of items, as typed handlers get them; `core/item_json.py` reads the images.
 
 `Change[T]` is closed: an insert, a modification or a removal. An image becomes a `T` on first use, once.
 """

@@ -1,4 +1,4 @@
-"""What the annotation of a typed handler asks for. Rule: light, read at the line that declares the handler.
+"""What the annotation of a typed handler asks for; light, since it is read at the line that declares the handler.
 
 The annotation of the first parameter names the kinds of change that the handler is called for and the
 type of an item. Nothing heavy is imported here; whether a model can be built shows when the worker starts.

@@ -1,4 +1,4 @@
-"""One call of a handler, from raw records to an outcome. Rule: runs where the handler runs.
+"""One call of a handler, from raw records to an outcome, on the thread where the handler runs.
 
 The event is decoded here, late and fresh for each attempt (H-3): a handler may change it.
 """

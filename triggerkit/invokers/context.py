@@ -1,4 +1,4 @@
-"""What a handler gets as its second argument. Rule: every attribute of Lambda's, of Lambda's type.
+"""What a handler gets as its second argument: every attribute that Lambda's has, of the same type.
 
 It is a plain object, so that libraries may hang attributes of their own on it, as they do on Lambda.
 """

@@ -1,4 +1,4 @@
-"""Calls handlers in this process. Rule: a sync handler one call at a time, unless it says otherwise.
+"""Calls handlers in this process: a sync handler one call at a time, unless it says otherwise.
 
 A Lambda environment runs one invocation at a time and handlers rely on it (a module-level
 `BatchProcessor` keeps the state of the batch in itself). So a sync handler has one thread;

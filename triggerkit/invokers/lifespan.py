@@ -1,4 +1,4 @@
-"""The lifespan of a group of triggers. Rule: entered once, where handlers live, left by the last.
+"""The lifespan of a group of triggers: entered once, where handlers run, and left by the last one.
 
 An async context manager lives in one task of the handler loop, from enter to exit, so that task
 groups and cancel scopes inside it are sound. A sync one is entered and left on the thread of the

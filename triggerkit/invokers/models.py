@@ -1,4 +1,4 @@
-"""Items as the type that a handler asks for. Rule: a mismatch names field and type, never a value.
+"""Items as the type that a handler asks for. A mismatch names field and type, never a value.
 
 What pydantic says about an error may quote the input, and a key of a map is input too: only the names
 that the type itself declares are shown.

@@ -1,4 +1,4 @@
-"""Where user code runs, as an invoker sees it. Rule: never on the engine's loop, save in simulation."""
+"""Where user code runs, as an invoker sees it: never on the engine's loop, except in simulation."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Lease stores: one adapter a kind of state. Rule: an adapter imports no other adapter and not the runtime."""
+"""Lease stores: one adapter for each kind of state."""

@@ -1,4 +1,4 @@
-"""Whether a process of this host still exists. Rule: in doubt it lives; a silent one is expired by time.
+"""Whether a process of this host still exists. In doubt it does; a silent one expires by time.
 
 A process is named by host, boot, pid namespace, pid and start time, so that neither a reboot nor a pid
 used again can make a dead process look alive. One state file is assumed to belong to one host: two

@@ -1,4 +1,4 @@
-"""The life of session rows (leases.md 6.5, mode S). Rule: a session that was expired never beats again.
+"""The life of session rows (leases.md 6.5, mode S). An expired session never beats again.
 
 Each function is one transaction over a `SessionTable`. Only the session's own process raises its beat;
 anybody may expire it, if the beat is still the one observed or the process is gone.

@@ -1,4 +1,4 @@
-"""One SQLite file that several processes share. Rule: short IMMEDIATE transactions, errors that name the file.
+"""One SQLite file that several processes share: short IMMEDIATE transactions, errors that name the file.
 
 The file is in WAL mode, so readers never wait. A commit survives kill -9 at every level of
 `synchronous`; FULL also survives a power cut and costs an fsync. `transact` is told which one a write

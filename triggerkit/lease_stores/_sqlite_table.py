@@ -1,4 +1,4 @@
-"""Lease and session rows as SQLite tables. Rule: a row that was written reads back equal.
+"""Lease and session rows as SQLite tables: a row that was written reads back equal.
 
 Lease columns carry KCL's attribute names as far as they apply, and ours with `tk_` (leases.md 1.1, 6.2),
 so that a row means the same here and in a DynamoDB lease table. Nothing here begins or ends a transaction.

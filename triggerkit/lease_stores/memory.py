@@ -1,4 +1,4 @@
-"""Lease store in this process's memory. Rule: what one `open` made is seen by nobody else.
+"""Lease store in this process's memory. Nobody else sees what one `open` made.
 
 For tests and for trying things out: the state ends with the process, so a restart begins at the starting
 position again. Session ids are counted, not drawn, so that a run from a seed repeats itself.

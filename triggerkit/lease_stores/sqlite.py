@@ -1,4 +1,4 @@
-"""Lease store in a SQLite file, for the workers of one host. Rule: what decides a start survives a power cut.
+"""Lease store in a SQLite file, for the workers of one host. What decides a start survives a power cut.
 
 Every commit survives kill -9. A plain checkpoint (from one sequence number to a later one) is written
 without fsync unless the locator says `synchronous=full`: a power cut can set it back, which delivers some
