@@ -29,8 +29,8 @@ from triggerkit.runtime.assembly import Assembly, assemble
 from triggerkit.runtime.handlers import callable_of
 from triggerkit.runtime.listings import SharedListing
 from triggerkit.runtime.logs import get_logger
+from triggerkit.runtime.opening import prepare_patiently
 from triggerkit.runtime.perform import MappingParts, Performer
-from triggerkit.runtime.starting import prepare_patiently
 from triggerkit.testing.clock import HostClock, VirtualClock
 from triggerkit.testing.processes import LIFE, Life
 from triggerkit.testing.source import open_source

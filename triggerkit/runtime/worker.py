@@ -25,9 +25,15 @@ from triggerkit.runtime.failure_files import show_command
 from triggerkit.runtime.handlers import Handlers
 from triggerkit.runtime.listings import SharedListing
 from triggerkit.runtime.logs import get_logger
-from triggerkit.runtime.opening import CLOSE_SECONDS, Opened, Pools, open_adapters
+from triggerkit.runtime.opening import (
+    CLOSE_SECONDS,
+    Opened,
+    Pools,
+    each_stream_once,
+    open_adapters,
+    prepare_patiently,
+)
 from triggerkit.runtime.perform import MappingParts
-from triggerkit.runtime.starting import each_stream_once, prepare_patiently
 from triggerkit.runtime.state_names import Claim, Starting, compare_names
 from triggerkit.settings import MappingPlan, Settings
 

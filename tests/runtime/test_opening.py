@@ -8,8 +8,8 @@ import pytest
 from runtime.fakes import FakeSource, LoopClock
 
 from triggerkit.errors import SourceNotFoundError, ThrottledError
-from triggerkit.runtime import starting
-from triggerkit.runtime.starting import prepare_patiently
+from triggerkit.runtime import opening
+from triggerkit.runtime.opening import prepare_patiently
 from triggerkit.testing.clock import VirtualClock
 from triggerkit.testing.loop import VirtualLoop
 
@@ -42,7 +42,7 @@ def test_patience_ends_after_a_minute() -> None:
     source = FakeSource(failures=[THROTTLED] * 1000)
     with pytest.raises(ThrottledError):
         play(source)
-    assert len(source.failures) > 1000 - 2 * starting.PATIENCE_SECONDS
+    assert len(source.failures) > 1000 - 2 * opening.PATIENCE_SECONDS
 
 
 def test_what_is_no_throttle_stops_the_start_at_once() -> None:
