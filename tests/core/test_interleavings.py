@@ -1,6 +1,6 @@
 """One mapping alone, its decisions answered in any order, some of them with failures: what always holds.
 
-The fleet, crashes and real adapters are for `tests/simulation`; here one worker reads two generations of
+The fleet, crashes and real adapters are for `tests/proof`; here one worker reads two generations of
 shards to their end. A failing seed is in the name of its case.
 """
 

@@ -1,6 +1,4 @@
-"""What must hold in every world. Rule: it knows the stream, the writes and the calls, never the machines.
-
-Both simulations are held by it: that of the core alone (`tests/simulation`) and that of whole workers (`harness`).
+"""What must hold in every world. It knows the stream, the writes and the calls, and nothing of the machines.
 
 The numbers are the invariants of the lease protocol: I1 one writer's chain, I2 fencing, I3 monotone
 checkpoints, I4 a checkpoint tells the truth, I5 at least once, I6 bounded duplicates, I7 parent first, I8 order

@@ -148,7 +148,7 @@ def _call_odds(deal: Callable[..., float], *, calm: bool) -> CallOdds:
     any_fail, wild = deal("any fail", *(1.0,) * 7, *(0.0,) * 3), float(not calm)
     return CallOdds(
         fails=any_fail * deal("fails", 0.0, 0.1, 0.3),
-        asks_again=any_fail * deal("asks again", 0.0, 0.05),
+        asks_again=any_fail * deal("asks again", 0.0, 0.15),
         gives_up=any_fail * deal("gives up", 0.0, 0.05),
         partly=any_fail * deal("partly", 0.0, 0.2),
         garbles=any_fail * deal("garbles", 0.0, 0.03),
@@ -388,7 +388,7 @@ def _retry(plan: Plan, hand: Hand) -> Plan:
         "batch_size": hand.deal("retry size", 3, 10),
         "timeout": None,
     }
-    calls = CallOdds(fails=0.2, partly=0.4, throttled=0.1, poison=0.05)
+    calls = CallOdds(fails=0.2, asks_again=0.15, partly=0.4, throttled=0.1, poison=0.05)
     triggers = tuple(
         replace(_with_options(each, **options), handler=handler, calls=calls)  # type: ignore[arg-type]
         for each in plan.triggers
@@ -471,7 +471,7 @@ def _drain(plan: Plan, hand: Hand) -> Plan:
             ),
             calls=replace(each.calls, long=0.3),
         )
-        for each in plan.triggers
+        for each in (plan.triggers * 2)[:2]
     )
     workers = tuple(_worker(hand.rng, first=number == 0) for number in range(2))
     return replace(plan, triggers=triggers, workers=workers)
@@ -491,7 +491,7 @@ def _stop(plan: Plan, hand: Hand) -> Plan:
 
 
 THEMES: Mapping[str, tuple[int, Callable[[Plan, Hand], Plan]]] = {
-    "any": (9, _any),
+    "any": (7, _any),
     "race": (7, _race),
     "old": (4, _old),
     "renew": (2, _any),
@@ -501,7 +501,7 @@ THEMES: Mapping[str, tuple[int, Callable[[Plan, Hand], Plan]]] = {
     "age": (1, _age),
     "loss": (1, _loss),
     "stop": (4, _stop),
-    "drain": (2, _drain),
+    "drain": (4, _drain),
     "lanes": (3, _lanes),
     "pin": (2, _pin),
     "cleanup": (2, _cleanup),

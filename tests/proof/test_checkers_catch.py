@@ -23,9 +23,11 @@ from proof.harness import (
 )
 from proof.lease_store import at_once
 
-from triggerkit.core.decisions import Decision, Discard, Save
+from triggerkit.core.decisions import Create, Decision, Discard, Save
 from triggerkit.core.model import (
+    LastFailure,
     Lease,
+    Listing,
     Position,
     PositionKind,
     Session,
@@ -34,8 +36,16 @@ from triggerkit.core.model import (
     ShardId,
     after,
 )
-from triggerkit.core.outcome import Failed, PartlyFailed, Succeeded
-from triggerkit.core.reports import Discarded, Fetched, Invoked, Report
+from triggerkit.core.outcome import Failed, NotInvoked, PartlyFailed, Succeeded
+from triggerkit.core.reports import (
+    ChildrenFound,
+    Created,
+    Discarded,
+    Fetched,
+    Invoked,
+    Report,
+    Surveyed,
+)
 from triggerkit.lease_stores._rows import Row
 from triggerkit.lease_stores.memory import MemoryLeaseStore
 from triggerkit.ports import Clock, LeaseStore
@@ -90,7 +100,125 @@ class Replayer(MemoryLeaseStore):
         return replace(taken, checkpoint=Position(PositionKind.TRIM_HORIZON))
 
 
-class Skipping(Performer):
+class Stammering(MemoryLeaseStore):
+    """Applies a write that was applied already once more."""
+
+    async def advance(self, lease: Lease, position: Position) -> Lease:
+        advanced = await super().advance(lease, position)
+        row = self._table.row(lease.key)
+        assert row is not None
+        again = replace(advanced, counter=advanced.counter + 1)
+        self._table.put(Row(again, row.nonce))
+        return again
+
+
+class Miscounting(MemoryLeaseStore):
+    """Leaves a number out when it counts writes."""
+
+    async def take(self, lease: Lease, session: SessionId) -> Lease | None:
+        taken = await super().take(lease, session)
+        if taken is None:
+            return None
+        row = self._table.row(lease.key)
+        assert row is not None
+        skipped = replace(taken, counter=taken.counter + 1)
+        self._table.put(Row(skipped, row.nonce))
+        return skipped
+
+
+class Rewinding(MemoryLeaseStore):
+    """Forgets the checkpoint of what is released."""
+
+    async def release(self, lease: Lease, position: Position) -> None:
+        await super().release(lease, position)
+        row = self._table.row(lease.key)
+        assert row is not None
+        horizon = Position(PositionKind.TRIM_HORIZON)
+        self._table.put(Row(replace(row.lease, checkpoint=horizon), row.nonce))
+
+
+class Hurried(MemoryLeaseStore):
+    """Begins the children of a shard at LATEST."""
+
+    async def finish(
+        self,
+        lease: Lease,
+        children: tuple[Lease, ...] | None,
+        session: SessionId,
+        take: frozenset[ShardId] | None = None,
+    ) -> tuple[Lease, ...]:
+        latest = Position(PositionKind.LATEST)
+        late = tuple(replace(child, checkpoint=latest) for child in children or ())
+        return await super().finish(lease, late or children, session, take)
+
+
+class Backward(Performer):
+    """Creates rows children first."""
+
+    async def perform(self, decision: Decision) -> Report:
+        if isinstance(decision, Create):
+            backward = replace(decision, leases=decision.leases[::-1])
+            report = await super().perform(backward)
+            return Created(decision) if isinstance(report, Created) else report
+        return await super().perform(decision)
+
+
+class Empty(Performer):
+    """Reads nothing."""
+
+    async def perform(self, decision: Decision) -> Report:
+        report = await super().perform(decision)
+        if isinstance(report, Fetched):
+            return replace(report, page=replace(report.page, records=(), ended=False))
+        return report
+
+
+class Barren(Performer):
+    """Finds no shard that came out of another."""
+
+    async def perform(self, decision: Decision) -> Report:
+        report = await super().perform(decision)
+        match report:
+            case ChildrenFound(children=children):
+                return replace(report, children=replace(children, shards=()))
+            case Surveyed(listing=Listing() as listing):
+                roots = tuple(shard for shard in listing.shards if not shard.parents)
+                return replace(report, listing=replace(listing, shards=roots))
+            case _:
+                return report
+
+
+class Severe(Performer):
+    """Takes a call that was not made for one that failed."""
+
+    async def perform(self, decision: Decision) -> Report:
+        report = await super().perform(decision)
+        if isinstance(report, Invoked) and isinstance(report.outcome, NotInvoked):
+            return replace(report, outcome=Failed(LastFailure("request-1", "ValueError", "no")))
+        return report
+
+
+class Forgiving(Performer):
+    """Takes a call that failed for one that was not made."""
+
+    async def perform(self, decision: Decision) -> Report:
+        report = await super().perform(decision)
+        if isinstance(report, Invoked) and isinstance(report.outcome, Failed):
+            return replace(report, outcome=NotInvoked("nobody is there", 0.1))
+        return report
+
+
+class Impolite(Performer):
+    """Forgets how long a handler wants to be left alone."""
+
+    async def perform(self, decision: Decision) -> Report:
+        report = await super().perform(decision)
+        if isinstance(report, Invoked) and isinstance(report.outcome, Failed):
+            return replace(report, outcome=replace(report.outcome, retry_after_seconds=0.0))
+        return report
+
+
+class Lossy(Performer):
     """Loses a record of each longer page."""
 
     async def perform(self, decision: Decision) -> Report:
@@ -189,12 +317,22 @@ FAULTS: dict[str, tuple[Parts, tuple[str, ...]]] = {
     "a lost answer costs the lease": (in_place_of(Forgetful), ("I14",)),
     "a living session is expired": (in_place_of(Impatient), ("I17",)),
     "a saved record is read again": (in_place_of(Replayer), ("I6", "I3")),
-    "a page leaves a record out": (Parts(performer=Skipping), ("I4", "I8", "G")),
+    "a page leaves a record out": (Parts(performer=Lossy), ("I4", "I8", "G")),
     "records of a key change their order": (Parts(performer=Mixing), ("F", "I3", "I4", "I8")),
     "a shard ends with its first page": (Parts(performer=Hasty), ("I4",)),
     "a failed batch counts as done": (Parts(performer=Optimist), ("I4", "I8")),
     "a partial response is off by one": (Parts(performer=OffByOne), ("I4", "I8", "B")),
     "a failure record is dropped": (Parts(performer=Dropping), ("I4", "I8")),
+    "a write is applied twice": (in_place_of(Stammering), ("I1", "I14")),
+    "a counter skips a number": (in_place_of(Miscounting), ("I1",)),
+    "a checkpoint goes back": (in_place_of(Rewinding), ("I3",)),
+    "a child begins at LATEST": (in_place_of(Hurried), ("I18",)),
+    "rows are made children first": (Parts(performer=Backward), ("I10",)),
+    "nothing is read": (Parts(performer=Empty), ("L",)),
+    "no child is ever found": (Parts(performer=Barren), ("L", "I7", "I10")),
+    "a call that was not made counts": (Parts(performer=Severe), ("F",)),
+    "a call that failed does not count": (Parts(performer=Forgiving), ("F", "L")),
+    "a wait is cut short": (Parts(performer=Impolite), ("F",)),
     "a checkpoint passes what is outstanding": (Parts(performer=GapJumper), ("I4", "I3", "I14")),
 }
 

@@ -1,10 +1,9 @@
-"""What runs beside a planted bug. Rule: the mutated copy comes first on the path, and that is checked.
+"""Runs worlds or tests on a copy of the package that has a bug planted in it.
 
-`python -P child.py COPY RESULT core SEEDS` lives worlds of the core until one tells the bug, `workers` for `core`
-worlds of whole workers;
+`python -P child.py COPY RESULT worlds SEEDS` runs worlds until one finds the bug.
 `python -P child.py COPY RESULT tests FILE...` runs test files up to the first failure.
-RESULT becomes JSON: `told`, what told the bug (empty: nothing did), `why`, its first line, and `seed`, if it was
-a world.
+RESULT becomes JSON: `found_by`, what found the bug (empty: nothing did), `why`, its first line, and `seed`, if it
+was a world.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,40 +19,24 @@ import pytest
 
 TESTS = Path(__file__).parents[2]
 WORLD_SECONDS = 10.0
-"""Of processor time; a world needs a tenth of a second."""
+"""Of processor time; a world needs a fifth of a second."""
 
 
 class NoEnd(Exception):  # noqa: N818 - what a world did
     """A world runs in circles."""
 
 
-def simulated(live: Callable[[int], object], seeds: int) -> tuple[int | None, str]:
+def simulated(seeds: int) -> tuple[int | None, str]:
     """The first seed whose world does not keep every invariant, and which."""
+    from proof.harness import Harness, make_plan  # from behind the copy on the path
+
     for seed in range(seeds):
         try:
             with limited_time():
-                live(seed)
-        except Exception as error:  # noqa: BLE001 - whatever fails a test of the suite tells the bug
+                Harness(make_plan(seed)).run()
+        except Exception as error:  # noqa: BLE001 - whatever fails a test of the suite finds the bug
             return seed, _first_line(str(error)) or type(error).__name__
     return None, ""
-
-
-def core_world(seed: int) -> None:
-    """A fleet of machines on a stream and a lease table of the tests."""
-    from simulation.plan import make_plan
-    from simulation.world import World
-
-    World(make_plan(seed)).run()
-
-
-def world_of_workers(seed: int) -> None:
-    """A fleet of whole workers on the emulator."""
-    from proof.harness import Harness, make_plan
-
-    Harness(make_plan(seed)).run()
-
-
-SIMULATIONS = {"core": core_world, "workers": world_of_workers}
 
 
 @contextmanager
@@ -75,12 +58,12 @@ class FirstFailure:
     """A pytest plugin: the test that failed first."""
 
     def __init__(self) -> None:
-        self.told = ""
+        self.test = ""
         self.why = ""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.failed and not self.told:
-            self.told = report.nodeid
+        if report.failed and not self.test:
+            self.test = report.nodeid
             crash = getattr(report.longrepr, "reprcrash", None)
             self.why = _first_line(crash.message if crash else str(report.longrepr))
 
@@ -96,7 +79,7 @@ def tested(files: Sequence[str]) -> tuple[str, str]:
     code = pytest.main([*options, *(str(TESTS / file) for file in files)], plugins=[first])
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         raise RuntimeError(f"pytest ended with {code!r}")
-    return first.told, first.why
+    return first.test, first.why
 
 
 def _first_line(text: str) -> str:
@@ -108,13 +91,13 @@ def main(copy: str, result: str, how: str, *rest: str) -> None:
     import triggerkit
 
     assert Path(triggerkit.__file__).is_relative_to(copy), triggerkit.__file__
-    live, seed = SIMULATIONS.get(how), None
-    if live is None:
-        told, why = tested(rest)
+    seed = None
+    if how == "tests":
+        found_by, why = tested(rest)
     else:
-        seed, why = simulated(live, int(rest[0]))
-        told = "" if seed is None else how
-    found = {"told": told, "why": why, "seed": seed}
+        seed, why = simulated(int(rest[0]))
+        found_by = "" if seed is None else "a world"
+    found = {"found_by": found_by, "why": why, "seed": seed}
     Path(result).write_text(json.dumps(found), encoding="utf-8")
 
 

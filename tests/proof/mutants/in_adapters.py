@@ -1,4 +1,4 @@
-"""Bugs in the parts of the adapters that the simulation stands in for: only their own tests can tell them."""
+"""Bugs in the lease stores and the reader."""
 
 from __future__ import annotations
 

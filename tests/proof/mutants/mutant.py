@@ -1,4 +1,4 @@
-"""One planted bug. Rule: the text that it replaces stands exactly once in one file, so it cannot miss its place."""
+"""One planted bug. The text that it replaces stands exactly once in one file, so it cannot miss its place."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Mutant:
     """A bug that somebody could write, or did, here or elsewhere.
 
     `file` is its place below the package, `real` the text there and `planted` what stands there instead; `harm` is
-    what it would do to a user if nothing else stood in its way. `tests` are the files that must tell it when the
-    simulation does not; empty, those that belong to `file` do.
+    what it would do to a user if nothing else stood in its way. `tests` are the files that must find it when no
+    world does; empty, those that belong to `file` do.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What the simulations are worth, from the trials. Rule: every number comes with what it is a part of."""
+"""How many planted bugs the worlds find, from the trials."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from statistics import median
 
-from proof.mutants import frozen
 from proof.mutants.mutant import Mutant
 from proof.mutants.trial import SEEDS, Trial
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How many of some bugs the simulations told, that of the core alone and both."""
+    """How many of some bugs worlds found, and how many seeds each took."""
 
     name: str
     planted: int
-    by_core: int
-    told: int
     seeds: tuple[int, ...]
+
+    @property
+    def found(self) -> int:
+        """By worlds."""
+        return len(self.seeds)
 
     @property
     def row(self) -> str:
@@ -27,29 +29,23 @@ class Score:
         needed = ""
         if self.seeds:
             needed = f"; seeds needed: {median(self.seeds):g} (median), {max(self.seeds)} (most)"
-        both = f"{self.told} of {self.planted} told"
-        return f"{self.name}: {both}, {self.by_core} by worlds of the core alone{needed}"
+        return f"{self.name}: {self.found} of {self.planted}{needed}"
 
 
 def score(name: str, bugs: Collection[Mutant], trials: Iterable[Trial]) -> Score:
     """Of those of the trials that were made with these bugs."""
     names = {mutant.name for mutant in bugs}
-    made = [trial for trial in trials if trial.mutant.name in names]
-    found = [trial.simulation for trial in made if trial.simulation.told]
-    # seeds begin with 0
-    seeds = tuple(each.seed + 1 for each in found if each.seed is not None)
-    return Score(name, len(made), sum(each.told == "core" for each in found), len(found), seeds)
+    made = [trial.world for trial in trials if trial.mutant.name in names]
+    seeds = tuple(each.seed + 1 for each in made if each.seed is not None)  # seeds begin with 0
+    return Score(name, len(made), seeds)
 
 
 def table(scores: Iterable[Score], trials: Iterable[Trial]) -> str:
-    """The scores, what they were measured with, and every bug with what told it."""
+    """The scores, and every bug with what found it."""
     return "\n".join(
         (
-            f"Told by simulation alone, within {SEEDS} seeds of each kind of world:",
+            f"Found by worlds alone, within {SEEDS} seeds:",
             *(f"  {each.row}" for each in scores),
-            f"Frozen at {frozen.FROZEN_COMMIT[:12]}"
-            f" (for the first round at {frozen.FIRST_FROZEN_COMMIT[:12]}):",
-            *(f"  {group.row}" for group in frozen.GROUPS),
             *(trial.row for trial in trials),
         )
     )

@@ -6,7 +6,7 @@ worlds nor their checker, before any of them was run, and before the widened wor
 
 from __future__ import annotations
 
-from proof.mutants.after_freeze import NAMED
+from proof.mutants.first_round import NAMED
 from proof.mutants.mutant import Mutant
 
 NEW = (
@@ -141,4 +141,4 @@ NEW = (
 """New bugs, in the order in which they were written down."""
 
 SCORED = (*NAMED, *NEW)
-"""What the widened simulations are measured by."""
+"""What the widened worlds are measured by."""

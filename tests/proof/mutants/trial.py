@@ -1,6 +1,6 @@
-"""A planted bug before the simulations, and before the unit tests if it passed. Rule: one process a run.
+"""Tries one planted bug: the worlds first, then, if they pass, the unit tests of its file. One process a run.
 
-What breaks in another way than by a failed world or test (an import, a test that cannot be collected) tells nothing
+What breaks in another way than by a failed world or test (an import, a test that cannot be collected) says nothing
 about a bug and is an error.
 """
 
@@ -17,7 +17,7 @@ from proof.mutants.mutant import CHECKOUT, Mutant
 
 SEEDS = 50
 LONGEST_SECONDS = 300.0
-"""A run that has not ended by then tells nothing: a machine may be slow. Most take a second or two."""
+"""A run that has not ended by then says nothing: a machine may be slow. Most take a few seconds."""
 
 TESTS_OF = {
     "core/batches.py": ("core/test_batches.py",),
@@ -62,59 +62,48 @@ TESTS_OF = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What told a bug, and how; empty where nothing did. `seed` is that of the world, if it was one."""
+    """What found a bug, and how; empty where nothing did. `seed` is that of the world, if it was one."""
 
-    told: str = ""
+    found_by: str = ""
     why: str = ""
     seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """How it went with one bug. `tests` is None where the simulation had told it already."""
+    """How it went with one bug. `tests` is None where a world had found it already."""
 
     mutant: Mutant
-    simulation: Finding
+    world: Finding
     tests: Finding | None = None
 
     @property
     def survived(self) -> bool:
-        """Nothing told it."""
-        return not self.simulation.told and (self.tests is None or not self.tests.told)
+        """Nothing found it."""
+        return not self.world.found_by and (self.tests is None or not self.tests.found_by)
 
     @property
     def row(self) -> str:
         """One line of the table."""
-        mutant, found = self.mutant, self.simulation if self.simulation.told else self.tests
+        mutant, found = self.mutant, self.world if self.world.found_by else self.tests
         by, why = "SURVIVED", ""
-        if found is not None and found.told:
-            by, why = found.told, found.why[:70]
+        if found is not None and found.found_by:
+            by, why = found.found_by, found.why[:70]
             by += "" if found.seed is None else f", seed {found.seed}"
         return f"{mutant.name:66} {mutant.file:26} {by}: {why}"
 
 
 def try_out(mutant: Mutant, folder: Path) -> Trial:
-    """Plant it, simulate it, test it."""
+    """Plant it, run worlds, run tests."""
     mutant.plant(folder)
-    simulation = simulated(mutant, folder)
-    if simulation.told:
-        return Trial(mutant, simulation)
-    return Trial(mutant, simulation, run(folder, "tests", *tests_of(mutant)))
-
-
-def simulated(mutant: Mutant, folder: Path) -> Finding:
-    """What the simulations alone say: that of the core, which is quick, then that of whole workers."""
-    for simulation in ("core", "workers"):
-        if simulation == "core" and not mutant.file.startswith("core/"):
-            continue  # it has adapters of its own
-        found = run(folder, simulation, str(SEEDS))
-        if found.told:
-            return found
-    return Finding()
+    world = run(folder, "worlds", str(SEEDS))
+    if world.found_by:
+        return Trial(mutant, world)
+    return Trial(mutant, world, run(folder, "tests", *tests_of(mutant)))
 
 
 def tests_of(mutant: Mutant) -> tuple[str, ...]:
-    """The test files that may tell it."""
+    """The test files that may find it."""
     return mutant.tests or TESTS_OF[mutant.file]
 
 
@@ -122,7 +111,7 @@ def run(folder: Path, how: str, *rest: str) -> Finding:
     """One child process over the copy in `folder`.
 
     Raises:
-        RuntimeError: it broke, so it tells nothing.
+        RuntimeError: it broke, so it says nothing.
     """
     result = folder / f"{how}.json"
     script = str(Path(__file__).with_name("child.py"))

@@ -335,6 +335,6 @@ MUTANTS = (
 """New bugs, in the order in which they were written down."""
 
 SCORED = (*NAMED, *MUTANTS[:23])
-"""What the simulations are measured by."""
+"""What the worlds are measured by."""
 GATE = SCORED[:30]
 """Of these they are to tell 25."""
