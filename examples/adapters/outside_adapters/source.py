@@ -80,13 +80,13 @@ class LinesSource:
         return shard
 
     def shard_arn(self, shard: ShardId) -> str:
-        """The folder's name."""
-        del shard
-        return self.arn
+        """The names of folder and file."""
+        return f"{self.arn}/{shard}"
 
-    def to_event(self, raw: bytes, shard: ShardId) -> Event:
+    def to_event(self, raw: bytes, stream_arn: str) -> Event:
         """What a handler gets."""
-        return {"eventSource": "lines", "file": shard, **json.loads(raw)}
+        file = stream_arn.rpartition("/")[2]
+        return {"eventSource": "lines", "file": file, **json.loads(raw)}
 
     async def close(self) -> None:
         """Nothing is open."""
