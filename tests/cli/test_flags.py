@@ -56,6 +56,7 @@ CPU_SECONDS = 0.15
 
 
 TYPED_ONLY = {
+    ("enable-stream", "--off"),
     ("dev", "--aws"), ("dev", "--fresh"), ("put", "--aws"), ("put", "--delete"), ("tail", "--aws"),
     ("init", "--list"), ("init", "--enabled"), ("record", "--aws"), ("record", "--force"),
     ("record", "--output"),
