@@ -32,8 +32,8 @@ LEAST_FOUND = 22
 """Of the thirty of the second round, by worlds alone."""
 LEAST_FOUND_OF_FIRST = 25
 """Of the thirty of the first round, from which the worlds were widened."""
-LEAST_FOUND_OF_OLDER = 33
-"""Of 86: so many were found among the 48 that have been tried with the present worlds."""
+LEAST_FOUND_OF_OLDER = 52
+"""Of 86: two less than were seen. With the worlds of `tests/simulation` it was 61, and 62 are aimed at."""
 UNCHANGED = Mutant("nothing", "core/progress.py", "from __future__", "from __future__", "none")
 
 
