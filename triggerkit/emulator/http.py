@@ -129,13 +129,16 @@ class Server:
             self._loop.run_forever()
         finally:
             listener.close()
-            for task in asyncio.all_tasks(self._loop):
-                task.cancel()
             # Aborted transports release their sockets in the next round; one that is being accepted takes more.
             for _ in range(_LAST_ROUNDS):
                 for connection in list(self.connections):
                     connection.abort()
                 self._loop.run_until_complete(asyncio.sleep(0))
+            # not before: a task that accepts a socket, cancelled before its first step, would never close it
+            if tasks := asyncio.all_tasks(self._loop):
+                for task in tasks:
+                    task.cancel()
+                self._loop.run_until_complete(asyncio.wait(tasks))
             self._loop.run_until_complete(listener.wait_closed())
             self._loop.close()
 
