@@ -1,4 +1,4 @@
-"""`python -m triggerkit`. Rule: the same as the `triggerkit` command."""
+"""`python -m triggerkit`: the same as the `triggerkit` command."""
 
 from triggerkit.cli.main import main
 

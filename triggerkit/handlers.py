@@ -1,4 +1,4 @@
-"""What a handler is and gets. Rule: an event handler is called as `handler(event, context)`, always (H-2).
+"""What a handler is and gets. An event handler is always called as `handler(event, context)` (H-2).
 
 A typed one, of `.each` or `.batch`, is called with its change or batch, and with the context if it takes it.
 """

@@ -1,7 +1,7 @@
-"""What the user writes. Rule: declaring runs nothing, resolves nothing and imports nothing heavy.
+"""What the user writes. Declaring runs nothing, resolves nothing and imports nothing heavy.
 
 A `Triggers` collects functions with their sources and options; there is no global registry. A
-decorated function comes back unchanged. What can be checked without configuration (option names, the
+decorated function is returned unchanged. What can be checked without configuration (option names, the
 handler's signature, unique names) is checked at the line that declares it; the rest at `run`.
 """
 

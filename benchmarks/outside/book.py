@@ -1,7 +1,7 @@
-"""The line between a subject's process and the judge: one JSON object a line, one answer a record.
+"""The connection between a subject's process and the judge: one JSON object a line, one answer a record.
 
-Rule: a record counts as handed over when the judge takes it, not when it was sent; until then the
-subject's handler waits for its answer, which is how a handler is kept busy.
+A record counts as delivered when the judge takes it, not when it was sent; until then the
+subject's handler waits for its answer, which keeps the handler busy.
 """
 
 from __future__ import annotations

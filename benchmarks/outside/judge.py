@@ -1,6 +1,6 @@
 """What a reader of a stream owes: every record at least once, those of one key in order.
 
-Rule: the judge knows what was written and what was handed over, and nothing of how either was done.
+The judge knows what was written and what was delivered, and nothing of how either was done.
 """
 
 from __future__ import annotations

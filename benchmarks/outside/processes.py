@@ -1,7 +1,7 @@
-"""A crew of real processes: the engine over HTTP here, a subject's workers there.
+"""Real processes: the engine over HTTP here, a subject's workers there.
 
-Rule: a worker gets an endpoint on loopback, dummy keys and a folder for its state, and nothing else of
-this machine's settings; so no request can leave it.
+A worker gets an endpoint on loopback, dummy keys and a folder for its state, and no other
+settings of this machine; so no request can leave it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Bugs that the subjects' projects have published themselves, and where they would show.
 
-Rule: a number is that of a thread of the project on GitHub; what it says is told in our own words.
+A number is that of a thread of the project on GitHub; its content is given in our own words.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The tables. Rule: a cell says what all seeds of a world came to, and in how many of them."""
+"""The tables. A cell combines all seeds of a world and says in how many of them something was seen."""
 
 from __future__ import annotations
 

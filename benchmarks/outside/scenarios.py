@@ -1,7 +1,7 @@
 """What happens to the stream and to its reader, one thing at a time.
 
-Rule: a scenario is a fault that the services' documentation allows, on a reader that is used as its own
-documentation says; each ends with `drain`, so that everything has its chance to come.
+A scenario is a fault that the services' documentation allows, on a reader that is used as its own
+documentation says; each ends with `drain`, so that everything can still arrive.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""triggerkit as a crew in the process of the judge, in virtual time: for the fast part of the tests.
+"""triggerkit as a subject in the process of the judge, in virtual time: for the fast part of the tests.
 
-Rule: what runs is `triggerkit.testing`'s simulation, which runs the code of a real worker; only the
+What runs is `triggerkit.testing`'s simulation, which runs the code of a real worker; only the
 processes, the sockets and the waiting are left out.
 """
 

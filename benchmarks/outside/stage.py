@@ -1,7 +1,7 @@
-"""Where a scenario is played: one stream of the engine, one crew that reads it, one judge.
+"""Where a scenario is played: one stream of the engine, the readers of one subject, one judge.
 
-Rule: all that a scenario does is drawn from its seed; what happens to the stream happens on the engine,
-so the crew meets it as a client of AWS would.
+Everything that a scenario does is drawn from its seed. What happens to the stream happens on the engine,
+so the reader meets it as a client of AWS would.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Which programs are judged: versions, where they come from, which script drives them.
 
-Rule: each version has an environment of its own, made by `pip` from pinned requirements when it is first
+Each version has an environment of its own, made by `pip` from pinned requirements when it is first
 needed; nothing of a subject is kept in this repository.
 """
 

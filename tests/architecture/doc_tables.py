@@ -1,4 +1,4 @@
-"""Tables in the documentation, made from the code. Rule: no option and no command is described by hand.
+"""Tables in the documentation, made from the code.
 
 Run this file to write them: `python tests/architecture/doc_tables.py`.
 """

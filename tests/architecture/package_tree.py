@@ -1,4 +1,4 @@
-"""The package's source as syntax trees. Rule: the checkout is read, never the installed copy."""
+"""The source of the checkout as syntax trees, never that of the installed copy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One tree of errors. Rule: a code names one class for ever, and whoever raises one says what to do about it."""
+"""One tree of errors. A code names one class for ever, and every error that is raised has a hint."""
 
 from __future__ import annotations
 

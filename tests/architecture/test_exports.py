@@ -1,4 +1,4 @@
-"""The public root. Rule: it names everything it offers, explains it, and costs next to nothing to import."""
+"""The public root names everything it offers, explains it, and is cheap to import."""
 
 from __future__ import annotations
 

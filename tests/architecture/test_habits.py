@@ -1,4 +1,4 @@
-"""Tests can be trusted. Rule: no patched internals, no unseeded chance, no name of a machine."""
+"""Tests can be trusted: no patched internals, no unseeded randomness, no name of a machine."""
 
 from __future__ import annotations
 

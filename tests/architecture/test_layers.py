@@ -1,4 +1,4 @@
-"""Imports go down only. Rule: import-linter holds the layers; what it cannot say is said here."""
+"""Imports go down only. import-linter checks the layers; this file checks what it cannot express."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The host's wall clock decides nothing. Rule: only the places named here read it, and for a reason given here."""
+"""The host's wall clock decides nothing. Only the places named here read it, each for a stated reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What terminals show, for the documentation. Rule: every line was printed by a command of this checkout.
+"""What terminals show, for the documentation. Every line was printed by a command of this checkout.
 
 Run this file to write the transcripts into the pages: `python tests/architecture/transcripts.py`. Times, ports,
 shard ids and folders differ from run to run; `alike` leaves them out where a test compares.

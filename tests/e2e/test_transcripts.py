@@ -1,4 +1,4 @@
-"""What the pages show is what a terminal shows. Rule: each transcript is played again and compared, line by line.
+"""The transcripts of the pages are played again in a terminal and compared, line by line.
 
 Where they differ run `python tests/architecture/transcripts.py`, and read what it wrote.
 """

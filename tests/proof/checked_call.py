@@ -1,4 +1,4 @@
-"""What a call came to, whoever tells of it. Rule: it begins when user code is entered, and never before."""
+"""One call as the checkers see it: it begins when user code is entered, and never before."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a checker is told of a world. Rule: facts from outside the machines, as they are, not as they look."""
+"""What a checker gets of a world: facts from outside the machines."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The workers of a world, and what happens to them. Rule: whoever crashes or stops comes back as another life.
+"""The workers of a world, and what happens to them. A worker that crashes or stops comes back as another life.
 
-A life that is told to stop holds its place until it has let go of everything; the next one starts behind it, as on
+A life that was asked to stop keeps its place until it has released everything; then the next one starts, as on
 a host with one place.
 """
 

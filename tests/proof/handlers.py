@@ -1,7 +1,7 @@
-"""Handlers of a world, and what became of each call. Rule: the truth is what handlers did, not what is told.
+"""Handlers of a world, and what they really did in each call.
 
-A call begins when user code is entered and ends when the invoker has its outcome; a call whose worker crashes in
-between never ends. How long it takes and how it ends is drawn from the seed.
+A call begins when user code is entered and ends when the invoker has its outcome; a call whose worker crashes
+in between never ends. How long it takes and how it ends is drawn from the seed.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Whole workers on one virtual clock, from a seed. Rule: the workers are real, and every invariant always holds.
+"""Whole workers on one virtual clock, from a seed. The workers are real, and every invariant always holds.
 
-Each worker is what production runs: engine, performers, machines, reader, invoker and lease store. Around them are
-the emulator, wires on which calls are refused, repeated and lost, and hosts whose clocks go otherwise; a worker may
-crash or freeze between any two of its steps. A world that breaks an invariant is made as short as it can be, and
-printed as the Python text that makes it again.
+Each worker is what production runs: engine, performers, machines, reader, invoker and lease store. Around them
+are the emulator, a network on which calls are refused, repeated and lost, and hosts with different clocks. A
+worker may crash or freeze between any two of its steps. A world that breaks an invariant is made as short as
+possible, and printed as the Python text that makes it again.
 """
 
 from __future__ import annotations

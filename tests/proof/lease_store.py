@@ -1,6 +1,6 @@
-"""Lease stores under observation. Rule: a real store is at the bottom, and every write that it applied is told.
+"""Lease stores under observation: a real store underneath, and every write that it applied is reported.
 
-One `SharedState` stands for the service; each life of a worker reaches it over its own wire.
+One `SharedState` stands for the service; each life of a worker reaches it over its own connection.
 """
 
 from __future__ import annotations

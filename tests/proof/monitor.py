@@ -1,7 +1,7 @@
-"""Tells the checkers what happens. Rule: the first thing that is wrong ends the world, whoever would catch it.
+"""Passes what happens to the checkers. The first violation ends the world.
 
-There is one checker for each trigger: rows, calls and failure records are its own, the stream and the sessions are
-told to all. What happened last is kept, to be shown with what went wrong.
+There is one checker for each trigger: it gets the trigger's own rows, calls and failure records, and all
+changes of the stream and the sessions. The last events are kept, to be shown with a violation.
 """
 
 from __future__ import annotations

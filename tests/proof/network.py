@@ -1,4 +1,4 @@
-"""What lies between one life of a worker and the world. Rule: what was sent arrives, whoever has died meanwhile.
+"""The network between one life of a worker and the world. What was sent arrives, even if the sender has died.
 
 Every call takes its time both ways, and much can go wrong with it: it is refused, its answer is lost though it
 was carried out, it is carried out twice, it is slow. All of it is drawn from the seed.

@@ -1,7 +1,7 @@
-"""What a world of whole workers is made of. Rule: one seed, one plan; one plan, one world.
+"""What a world of whole workers is made of. One seed is one plan; one plan is one world.
 
-A calm world has graceful stops, refused calls, lost answers and handlers that fail, but no crash, no freeze and no
-worker that falls silent: in such a world no record may come twice.
+A calm world has graceful stops, refused calls, lost answers and handlers that fail, but no crash, no freeze and
+no worker that stops beating: in such a world no record may come twice.
 """
 
 from __future__ import annotations

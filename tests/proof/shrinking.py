@@ -1,7 +1,7 @@
-"""Makes a failing plan short. Rule: every step keeps the failure, and what is left over is what it takes.
+"""Makes a failing plan short. Every step keeps the failure.
 
-First events, by halves and quarters down to single ones; then whatever else can go: workers, triggers, odds,
-options; at last times become round. Greedy, and again from the front until nothing helps or the runs are used up.
+First events go, by halves and quarters down to single ones; then workers, triggers, faults and options; at last
+times become round. Greedy, and again from the front until nothing helps or the runs are used up.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The stream of a world as it is. Rule: the truth is read behind the API's back, past all faults."""
+"""The true stream of a world, read inside the emulator, without any of the faults."""
 
 from __future__ import annotations
 

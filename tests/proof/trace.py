@@ -1,4 +1,4 @@
-"""Decisions, reports and writes in a line each. Rule: the same in every run of a seed."""
+"""Decisions, reports and writes in a line each, the same in every run of a seed."""
 
 from __future__ import annotations
 

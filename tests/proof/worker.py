@@ -1,6 +1,7 @@
-"""One life of a worker of a world. Rule: all that a real worker is made of, from the engine to the reader.
+"""One life of a worker of a world: everything that a real worker is made of, from the engine to the reader.
 
-What is not: user code runs on the world's loop, and AWS, the lease store and the destination lie behind a wire.
+User code runs on the world's loop; AWS, the lease store and the destination are reached over a simulated
+network.
 """
 
 from __future__ import annotations

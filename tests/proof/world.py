@@ -1,7 +1,7 @@
-"""A world from its plan, and its life from beginning to end. Rule: the same plan is the same world, step by step.
+"""A world from its plan, from beginning to end. The same plan is the same world, step by step.
 
-A world is troubled first; then it is healed, and everything that was written must come through within a bounded
-time; at last all workers are asked to stop. Whatever happens is held against every invariant when it happens.
+Faults come first; then the world is healed, and everything that was written must be delivered within a bounded
+time; at last all workers are asked to stop. Every event is checked against every invariant when it happens.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Handlers and the on-failure destination. Rule: a call that has started goes on, whatever its worker learns.
+"""Handlers and the on-failure destination. A call that has started continues, whatever its worker learns.
 
-A frozen worker's calls stand still with it; a crashed worker's calls are never answered.
+A frozen worker's calls are frozen with it; a crashed worker's calls are never answered.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""What a world is made of. Rule: one seed, one plan; any fifty seeds in a row hold every feature in its share.
+"""What a world is made of. One seed is one plan; any fifty seeds in a row hold every feature in its share.
 
-Each feature is dealt from a deck of its own, shuffled anew for every fifty seeds, so that what is rare is surely
-there and what is independent stays so. A theme then turns some of them up, for things that must meet to matter.
+Each feature is dealt from a deck of its own, shuffled for every fifty seeds, so that rare features are surely
+there and independent ones stay independent. A theme then raises some of them, for faults that matter only
+together.
 
-A calm world has graceful stops and calls that fail, but no crash, no freeze and no worker that falls silent: in
-such a world no record may come twice.
+A calm world has graceful stops and calls that fail, but no crash, no freeze and no worker that stops beating:
+in such a world no record may come twice.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Virtual time. Rule: what happens next depends on the seed alone.
+"""Virtual time. What happens next depends on the seed alone.
 
 All times here are `t`, seconds since the world began; a worker reads its own clock, which has another
 zero and a slightly different rate.

@@ -1,6 +1,6 @@
-"""A lease table and its sessions. Rule: each method is one linearizable transaction.
+"""A lease table and its sessions. Each method is one linearizable transaction.
 
-Written from leases.md 6.3 and 6.5 for the simulation alone; `watch` is told of every write that was applied.
+Written from leases.md 6.3 and 6.5 for the simulation alone; `watch` gets every write that was applied.
 """
 
 from __future__ import annotations

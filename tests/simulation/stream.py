@@ -1,6 +1,6 @@
-"""A stream that rolls, splits, merges, lists late and trims. Rule: a key's records never change their order.
+"""A stream that rolls, splits, merges, lists late and trims. A key's records never change their order.
 
-Sequence numbers grow over the whole stream, so the order of writing is known to the checker.
+Sequence numbers grow over the whole stream, so the checker knows the order of writing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One worker: a real `Membership` and a real `EventSourceMapping`, driven by virtual time.
 
-Rule: every decision is answered exactly once, unless its worker crashed; and what is under way is one of a
-kind, which is checked here, where the decisions pass by.
+Every decision is answered exactly once, unless its worker crashed, and at most one of a kind is running at a
+time; both are checked here.
 """
 
 from __future__ import annotations

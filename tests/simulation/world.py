@@ -1,6 +1,6 @@
-"""A fleet in one process, from a seed. Rule: the same seed is the same world, event by event.
+"""A fleet of cores in one process, from a seed. The same seed is the same world, event by event.
 
-A world is troubled first; then it is healed, and everything that was written must come through within a bounded
+Faults come first; then the world is healed, and everything that was written must be delivered within a bounded
 time; at last all workers are asked to stop.
 """
 

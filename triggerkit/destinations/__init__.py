@@ -1,1 +1,1 @@
-"""Destinations: where failure records go. Rule: an adapter imports no other adapter and not the runtime."""
+"""Destinations: where failure records go. An adapter imports no other adapter and not the runtime."""

@@ -1,8 +1,8 @@
-"""Items as people write them: plain JSON or DynamoDB JSON. Rule: a number keeps every digit it has.
+"""Items as people write them: plain JSON or DynamoDB JSON. Numbers keep every digit.
 
 An object is DynamoDB JSON when each of its attributes is one type letter with a value of that type;
-anything else is plain. Plain JSON has no binary values and no sets. What a JSON reader would pass over
-in silence (a name given twice, NaN) is refused.
+anything else is plain. Plain JSON has no binary values and no sets. What a JSON reader would silently
+accept (a name given twice, NaN) is refused.
 """
 
 from __future__ import annotations

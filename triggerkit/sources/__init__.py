@@ -1,1 +1,1 @@
-"""Sources: one adapter a stream service. Rule: an adapter imports no other adapter and not the runtime."""
+"""Sources: one adapter for each stream service. An adapter imports no other adapter and not the runtime."""

@@ -1,6 +1,6 @@
 """Test triggers without AWS: typed changes and events for unit tests, a simulator for everything else.
 
-Rule: importing this package loads nothing; each name brings what it needs on first use, and never boto3.
+Importing this package loads nothing; each name loads what it needs on first use, and never boto3.
 """
 
 from __future__ import annotations

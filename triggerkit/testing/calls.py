@@ -1,4 +1,4 @@
-"""What handlers were called with, and calls that fail on purpose. Rule: a test sees what the handler saw."""
+"""What handlers were called with, and calls that fail on purpose."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The time of a simulation. Rule: it moves when the loop has nothing else to do, and never by itself.
+"""The time of a simulation. It moves when the loop has nothing else to do.
 
 One clock serves the workers (`ports.Clock`) and the emulator (`emulator.Clock`), so a lease, an
-iterator and a record's age all follow the same time.
+iterator and a record's age all use the same time.
 """
 
 from __future__ import annotations

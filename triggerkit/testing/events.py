@@ -1,7 +1,7 @@
-"""Events and changes for unit tests. Rule: they are what a stream makes of a real write, not what it might.
+"""Events and changes for unit tests, as a stream makes them of a real write.
 
 Each is made by a write in an emulator of its own and by the code that shapes events in production, so field
-order, sizes, types and absent images are those that a handler meets.
+order, sizes, types and absent images are those that a handler gets.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Makes the simulations of one test. Rule: whatever was made is closed, and a troubled world is checked.
+"""Makes the simulations of one test, closes them, and checks those of a chaos test.
 
-In a troubled test every simulation has the seed and the faults of the world that it is run in. Cassettes
+In a chaos test every simulation has the seed and the faults of the current world. Cassettes
 that a test names by its marker are played into each simulation before the test gets it.
 """
 

@@ -1,4 +1,4 @@
-"""Where failure records go in a simulation, whatever `on_failure` says. Rule: nothing leaves the process."""
+"""Where failure records go in a simulation, whatever `on_failure` says. Nothing leaves the process."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What can go wrong in a troubled world. Rule: every trouble is one that real fleets meet, and it ends.
+"""The faults of a chaos test. Each is one that real fleets meet, and each ends.
 
-What happens when is drawn from the seed alone. When a world is healed, whatever was refused, held back or
-killed comes back, so that all that was written must come through.
+What happens when is drawn from the seed alone. When a world is healed, everything that was refused, delayed or
+killed comes back, so that all records that were written must be delivered.
 """
 
 from __future__ import annotations

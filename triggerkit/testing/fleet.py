@@ -1,7 +1,7 @@
-"""The workers of a simulation. Rule: a worker that crashes comes back as another process, or never.
+"""The workers of a simulation. A worker that crashes comes back as another process, or never.
 
-Also knows when the fleet rests: every record is done with, every open shard is held by a worker that
-lives, every closed one is finished, and nothing is left to save.
+The fleet also knows when it is at rest: every record is done, every open shard is held by a live worker,
+every closed one is finished, and nothing is left to save.
 """
 
 from __future__ import annotations

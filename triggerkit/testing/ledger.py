@@ -1,6 +1,6 @@
-"""What became of every record. Rule: it knows streams, calls and outcomes, and nothing of how they come about.
+"""What became of every record, from streams, calls and outcomes alone.
 
-It says what the promises are in a user's words: nothing is lost, the records of an item come in order, and
+It holds the promises in a user's words: nothing is lost, the records of an item come in order, and
 no checkpoint passes a record that is neither done nor discarded (leases.md 5: I4, I5, I8).
 """
 

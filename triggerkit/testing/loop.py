@@ -1,6 +1,6 @@
-"""An asyncio loop in virtual time. Rule: when nothing is ready, the clock jumps to the next timer.
+"""An asyncio loop in virtual time. When nothing is ready, the clock jumps to the next timer.
 
-The ready queue keeps asyncio's own order, so a run repeats itself; nothing ever sleeps for real. What
+The ready queue keeps asyncio's own order, so runs are repeatable; nothing really sleeps. What
 a thread would do is done at once, in place: `asyncio.to_thread` and executors return a finished future.
 """
 

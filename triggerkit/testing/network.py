@@ -1,7 +1,7 @@
-"""What lies between a worker and the world. Rule: every answer is late by a little, drawn from the seed.
+"""The network between a worker and its services: every answer is a little late, drawn from the seed.
 
-So the order in which answers come in is another one for each seed. A line that is cut carries nothing
-more: its worker has crashed, and whatever it still would have written is never written.
+So answers arrive in another order for each seed. A connection that is cut carries nothing
+more: its worker has crashed, and what it would still have written is never written.
 """
 
 from __future__ import annotations

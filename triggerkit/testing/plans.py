@@ -1,6 +1,6 @@
-"""From triggers to what a simulation runs. Rule: the code that runs in production runs here unchanged.
+"""From triggers to what a simulation runs. The code that runs in production runs here unchanged.
 
-Options, filters and names are settled as by `run`; Regions, profiles and endpoints of sources are left
+Options and names are resolved as by `run`. Regions, profiles and endpoints of sources are left
 out, state is in memory, and every destination is one in memory.
 """
 

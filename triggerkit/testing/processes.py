@@ -1,8 +1,8 @@
-"""Every step of a worker passes here. Rule: a frozen worker's steps wait in order, a crashed one's never come.
+"""Processes of a simulation: a frozen one runs its steps later and in order, a crashed one never does.
 
-A step is one callback of the loop: a task that goes on, a timer that fires, an answer that is taken up. Which
-worker a callback belongs to is in its context, which asyncio hands on from task to task; so a worker can stop
-between any two steps, and neither it nor the code under test knows of the gate.
+A step is one callback of the loop: a task that continues, a timer that fires, an answer that arrives. The
+context of a callback, which asyncio passes from task to task, says which worker it belongs to. So a worker can
+stop between any two steps, and neither it nor the code under test knows about it.
 """
 
 from __future__ import annotations

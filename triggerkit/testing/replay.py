@@ -1,6 +1,6 @@
-"""A cassette played into a simulation. Rule: each record lands in the shard that stands for the recorded one.
+"""Plays a cassette into a simulation. Each record is put into the shard that stands for the recorded one.
 
-Shards split and roll where they did, and a stream that was turned off and on is here, too. Where a
+Shards split and roll where they did in the recording, and a stream is turned off and on where it was. Where the
 simulation has split a shard by itself, the records of a key follow it, so an item's order is kept.
 """
 

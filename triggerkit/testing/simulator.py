@@ -1,8 +1,8 @@
-"""A simulation: tables, streams and workers in one process. Rule: the same seed is the same world.
+"""A simulation: tables, streams and workers in one process. The same seed gives the same world.
 
-Time is virtual and moves only inside `run_until_idle`, `advance` and, in a troubled world, between two
-writes. Nothing is patched, no socket opens, and boto3 is not imported. Until it is closed the environment has
-Lambda's variables, where nobody has set them.
+Time is virtual and moves only inside `run_until_idle`, `advance` and, in a chaos test, between two
+writes. Nothing is patched, no socket opens, and boto3 is not imported. Until it is closed, the environment has
+Lambda's variables where they are not set already.
 """
 
 from __future__ import annotations

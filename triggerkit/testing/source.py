@@ -1,7 +1,7 @@
-"""A DynamoDB stream of the emulator as a `Source`. Rule: the real reader reads, only its client is ours.
+"""A DynamoDB stream of the emulator as a `Source`: the real reader with a client of our own.
 
-Listings, lineage, iterators, the ring, the confirmation of a shard's end: all of it is the code that
-runs in production. What stands in for boto3 is the few calls below, answered in place.
+Listings, lineage, iterators, the ring and the confirmation of a shard's end are the code that
+runs in production. The few calls below stand in for boto3 and are answered in place.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A table of a simulation, as a test writes to it. Rule: plain Python values in, plain values out."""
+"""A table of a simulation, as a test writes to it: plain Python values in, plain values out."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""One worker of a simulation. Rule: everything in it is what a real worker is made of, save where it ends.
+"""One worker of a simulation: the parts of a real worker, with simulated ports.
 
-The engine, the performers, the machines, the reader and the invoker are those that run in production;
-user code runs on the simulation's own loop, and AWS and the lease table lie behind a line.
+The engine, the performers, the machines, the reader and the invoker are those that run in production.
+User code runs on the simulation's own loop; calls to AWS and the lease store pass a simulated network.
 """
 
 from __future__ import annotations

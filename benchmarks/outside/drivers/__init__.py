@@ -1,1 +1,1 @@
-"""Scripts that run inside a subject's environment. Rule: the standard library and the subject, nothing of ours."""
+"""Scripts that run inside a subject's environment: the standard library and the subject, nothing of ours."""

@@ -1,4 +1,4 @@
-"""A driver's end of the line to the judge. Rule: standard library only; it runs where triggerkit is not."""
+"""A driver's end of the connection to the judge. Standard library only: triggerkit is not installed there."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Calls and failure records. Rule: in order, of the tenure that holds, and never given up before their time.
+"""Calls and failure records: in order, by the tenure that holds the lease, and never discarded too early.
 
-Holds I2, I6 to I9, I17 and the rules of batches (B) and failures (F) of lambda-contract.md against each call, and
-that a stop (S) begins nothing new.
+Checks I2, I6 to I9, I17 and the rules of batches (B) and failures (F) of lambda-contract.md against each call,
+and that nothing new begins after a stop (S).
 """
 
 from __future__ import annotations

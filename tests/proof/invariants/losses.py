@@ -1,7 +1,8 @@
-"""What retention took. Rule: nothing is lost behind a record that was read, unless it is told (decision 8).
+"""What retention took: nothing is lost after a record that was read, unless a gap is reported (decision 8).
 
-A tenure that goes on from a record knows what came behind it; what was trimmed there, and passed by a checkpoint,
-lies in a gap that it told, or its shard ended as lost. A tenure that begins at the trim horizon cannot know.
+A tenure that continues from a record knows what came after it; what was trimmed there, and passed by a
+checkpoint, lies in a gap that it reported, or its shard ended as lost. A tenure that begins at the trim horizon
+cannot know.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""How often a record is called. Rule: its whole quota, and no call more; then it is given up, and not before.
+"""How often a record is called: its whole quota, and no call more; then it is discarded, and not before.
 
-Progress by a partial response gives the quota back (F-30), a split spends none and gives it whole to both parts
-(F-34, F-35), and a call that was not made spends none. A batch that is called again is the same batch, or what is
-left of it. The quota is counted within a tenure: the next owner begins anew.
+Progress by a partial response restores the quota (F-30), a split spends none and gives both parts the whole
+(F-34, F-35), and a call that was not made spends none. A batch that is called again is the same batch, or what
+is left of it. The quota is counted within a tenure: the next owner starts again.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The lease table. Rule: each row is one writer's chain, and its checkpoint tells the truth.
+"""The lease table: each row is one writer's chain, and its checkpoint is true.
 
-Holds I1 to I4, I7, I9 to I11, I14 and I18 against every write that was applied.
+Checks I1 to I4, I7, I9 to I11, I14 and I18 against every write that was applied.
 """
 
 from __future__ import annotations

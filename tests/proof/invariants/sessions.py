@@ -1,4 +1,4 @@
-"""Who lives and who stops. Rule: a session is expired only when it cannot act any more (I17)."""
+"""Sessions: one is expired only when its worker cannot act any more (I17)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who holds which shard, and what it did since. Rule: a tenure begins with a take, ends with the next owner."""
+"""Who holds which shard, and since when. A tenure begins with a take and ends with the next owner."""
 
 from __future__ import annotations
 

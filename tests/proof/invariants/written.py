@@ -1,4 +1,4 @@
-"""What was written, and what of it is settled. Rule: a record is settled once, and the oldest of its key first."""
+"""What was written, and which records are done or discarded: each once, and the oldest of its key first."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The bugs of the second round. Rule: the order below was fixed before the first run, and stands.
+"""The bugs of the second round, in the order that was fixed before the first run.
 
-The worlds were widened by what the first round had shown. These were chosen by somebody who had read neither the
-worlds nor their checker, before any of them was run, and before the widened worlds were frozen.
+The worlds were widened by what the first round had shown. These were chosen by somebody who had read neither
+the worlds nor their checker, before any of them was run, and before the widened worlds were frozen.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The streams that a source consists of. Rule: an older stream is read to its end before a newer one.
+"""The streams that a source consists of. An older stream is read to its end before a newer one.
 
 A table's stream that is turned off stays readable for 24 hours; turned on again it is another stream.
 """

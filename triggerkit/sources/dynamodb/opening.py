@@ -1,4 +1,4 @@
-"""From a locator to clients and a transport. Rule: everything here that can block runs in the runner."""
+"""From a locator to clients and a transport. Everything here that can block runs in the runner."""
 
 from __future__ import annotations
 

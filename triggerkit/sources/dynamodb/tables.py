@@ -1,4 +1,4 @@
-"""A table and its stream's switch. Rule: an error names the table, the place, and the command that helps."""
+"""Tables and the switch of their streams. Errors name the table, its place, and the command that helps."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Pages read lately, so that several mappings share one read. Rule: a position is found, or it is not here.
+"""Pages read lately, so that several mappings share one read.
 
-A page is kept whole or not at all; what is behind the newest one costs nothing to find.
+A page is kept whole or not at all. Looking for a position after the newest page costs nothing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""One reader's way through a shard. Rule: an iterator is a cache of a position, and the position is kept.
+"""How one reader moves through a shard: a position, and an iterator that is a cache of it.
 
-An iterator dies after 15 minutes, or is refused; a new one is made behind the last record that was
+An iterator expires after 15 minutes, or is refused; a new one is made after the last record that was
 read, never from the start. A null iterator ends the shard only when a second, fresh one is null too
 and nothing came in between (decision 16).
 """

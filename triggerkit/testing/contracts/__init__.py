@@ -1,12 +1,12 @@
-"""The promises of the ports as test suites. Rule: an adapter is tested by one subclass and one fixture.
+"""The promises of the ports as test suites: an adapter is tested by one subclass and one fixture.
 
-A suite sees an adapter only through its port. In a test module, for a lease store:
+A suite uses an adapter only through its port. In a test module, for a lease store:
 
     class TestMyStore(LeaseStoreContract):
         @pytest.fixture
         def rig(self) -> LeaseStoreRig: ...
 
-`SourceContract` and `LineageContract` want a fixture `world` that is a `StreamWorld` or a `RollingWorld`,
+`SourceContract` and `LineageContract` need a fixture `world` that is a `StreamWorld` or a `RollingWorld`,
 `DestinationContract` one that is a `DestinationWorld`.
 """
 

@@ -1,6 +1,6 @@
 """What every destination promises, as tests over a `DestinationWorld` that a fixture `world` makes.
 
-Rule: only what arrived counts, and it is read where it arrived, never through the destination.
+What arrived is read at the receiver, never through the destination.
 """
 
 from __future__ import annotations

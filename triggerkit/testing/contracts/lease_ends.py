@@ -1,6 +1,6 @@
 """What every lease store promises about the end, deletion and renaming of rows (leases.md 6.3, 6.6).
 
-Rule: the store is seen through the port alone.
+The store is used through the port alone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a lease store brings to its contract suite, and fakes that the suite needs. Rule: nothing here waits."""
+"""What a lease store brings to its contract suite, and fakes that the suite needs. Nothing here waits."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What every lease store promises about leases (leases.md 6.3, 6.4; I1, I2, I3).
 
-Rule: the store is seen through the port alone. A store joins with one `LeaseStoreRig`.
+The store is used through the port alone. A store joins with one `LeaseStoreRig`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What every lease store promises when an answer is lost (leases.md 6.3, I14).
 
-Rule: whoever repeats a write knows nothing of what became of the first one.
+A write is repeated without knowing what became of the first one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a contract expects to be refused. Rule: the error's class and a part of its message, nothing else."""
+"""Which error a contract expects: its class and a part of its message."""
 
 from __future__ import annotations
 

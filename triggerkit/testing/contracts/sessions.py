@@ -1,7 +1,4 @@
-"""What every lease store promises about sessions (leases.md 6.5, mode S).
-
-Rule: the store is seen through the port alone.
-"""
+"""What every lease store promises about sessions (leases.md 6.5), through the port alone."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What every source of changes promises, as tests over a `StreamWorld` that a fixture `world` makes.
 
-Rule: waiting is bounded, and nothing is expected of the moment at which a record shows.
+Waiting is bounded, and no test depends on the moment at which a record becomes visible.
 
 A test module makes the contract its own: `class TestX(SourceContract)` beside a fixture `world`. A world
 that can close shards adds `LineageContract`.
