@@ -322,6 +322,13 @@ def test_the_picture_is_the_same_everywhere() -> None:
     )
 
 
+def test_no_page_has_the_marks_of_a_merge() -> None:
+    marks = re.compile(r"^(<{7} |>{7} |={7}$)", re.M)
+    assert not [
+        document.name for document in DOCUMENTS if marks.search(document.read_text("utf-8"))
+    ]
+
+
 def test_links_between_pages_lead_somewhere() -> None:
     bad = [
         f"{document.name}: {target}"
