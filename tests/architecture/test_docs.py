@@ -329,13 +329,22 @@ def test_no_page_has_the_marks_of_a_merge() -> None:
     ]
 
 
+def anchors_of(page: Path) -> set[str]:
+    """The anchors that GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_links_between_pages_lead_somewhere() -> None:
-    bad = [
-        f"{document.name}: {target}"
-        for document in DOCUMENTS
-        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text(encoding="utf-8"))
-        if "://" not in target and not (document.parent / target).exists()
-    ]
+    bad = []
+    for document in DOCUMENTS:
+        links = re.findall(r"\]\(([^)#\s]*)(?:#([^)]+))?\)", document.read_text(encoding="utf-8"))
+        for target, anchor in links:
+            page = document.parent / target if target else document
+            if "://" in target:
+                continue
+            if not page.exists() or (anchor and anchor not in anchors_of(page)):
+                bad.append(f"{document.name}: {target}#{anchor}")
     assert not bad, findings(bad)
 
 
