@@ -81,7 +81,7 @@ def test_f4_a_bare_name_is_a_table_in_every_command_that_takes_one(
 @pytest.mark.parametrize("said", ["kinesis://orders", "sqlite:///orders", "arn:aws:sqs:r:1:orders"])
 def test_f4_what_is_no_table_is_not_written_to(said: str, endpoint: Endpoint) -> None:
     done = endpoint.place.run("put", said, '{"id": "1"}')
-    assert (done.code, "is no DynamoDB table" in done.stderr) == (USAGE, True), done.stderr
+    assert (done.code, "is not a DynamoDB table" in done.stderr) == (USAGE, True), done.stderr
 
 
 @pytest.mark.parametrize(

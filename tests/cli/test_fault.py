@@ -42,7 +42,7 @@ def test_expire_and_throttle_and_ttl_say_what_they_did(endpoint: Endpoint) -> No
     assert endpoint.place.run("fault", "expire").stdout.startswith("expired all shard iterators")
     assert endpoint.emulator.faults.iterator_generation == before + 1
     done = endpoint.place.run("fault", "throttle", "--times", "2")
-    assert done.stdout == "calls of GetRecords to be throttled: 2\n"
+    assert done.stdout == "the next 2 GetRecords calls will be throttled\n"
     assert endpoint.emulator.faults.calls.error("GetRecords") is not None
     endpoint.emulator.call("PutItem", {"TableName": "orders", "Item": {"id": {"S": "1"}}})
     done = endpoint.place.run("fault", "ttl", "orders", '{"id": "1"}')
@@ -113,6 +113,9 @@ def test_merge_and_trim_change_the_graph(shared: Endpoint) -> None:
     assert (code, said) == (0, f"merged clicks: its stream goes on in {child}\n")
     shared.emulator.call("PutItem", {"TableName": "orders", "Item": {"id": {"S": "1"}}})
     assert run(shared, "trim", "orders")[1] == "forgot records of orders\n"
+    (shard,) = shared.emulator.open_shards("orders")
+    said = f"forgot records of shard {shard} of orders\n"
+    assert run(shared, "trim", "orders", "--shard", shard)[1] == said
     assert shared.records("orders") == 0
 
 
@@ -130,22 +133,30 @@ def test_each_plan_says_what_will_happen_and_clear_ends_it(shared: Endpoint) -> 
             ("delay", "2"),
             ("hide", shard),
             ("show", shard),
+            ("latency", "0"),
+            ("delay", "0"),
+            ("lag", "0"),
+            ("lag", "0", "--spread-seconds", "5"),
             ("lag", "1", "--spread-seconds", "20"),
             ("stale", "30"),
         )
     ]
     assert said == [
-        "calls of GetRecords to be throttled: 5",
-        "answers of UpdateItem to be reset: 1",
-        "answers of GetRecords to be 0.5 s late: all",
-        "answers of PutItem to be 3 s late: 2",
-        "reads to be answered without records: 1",
-        "pages to begin with 2 records of the page before: 1",
+        f"the next 5 GetRecords calls of shard {shard} will be throttled",
+        "the next UpdateItem response will be reset",
+        "every GetRecords response will be 0.5 s late",
+        "the next 2 PutItem responses will be 3 s late",
+        "the next read will return no records",
+        "the next page will begin with 2 records of the page before it",
         "records can be read 2 s after they were written",
         f"no listing shows {shard}",
         f"listings show {shard} again",
-        "shards are listed 1 s after they were made",
-        "listings to show the shards of 30 s ago: 3",
+        "GetRecords responses are not delayed",
+        "records can be read as soon as they are written",
+        "shards are listed as soon as they are made",
+        "shards are listed 0 to 5 s after they were made",
+        "shards are listed 1 to 21 s after they were made",
+        "the next 3 listings will show the shards of 30 s ago",
     ]
     faults = shared.emulator.faults
     assert faults.listings.lag_spread_seconds == 20

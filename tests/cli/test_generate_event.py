@@ -118,6 +118,7 @@ def test_what_no_stream_makes_is_refused(arguments: list[str], said: str) -> Non
     with pytest.raises(UsageError) as refused:
         generate("dynamodb", *arguments)
     assert said in refused.value.message
+    assert "--" in f"{refused.value.message} {refused.value.hint}", "it names the flags"
     assert refused.value.hint
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,19 @@ from e2e.harness import Place
 from triggerkit import Triggers
 from triggerkit.cassettes.lines import Ended, Header, Recorded, ShardBegun, ShardClosed
 from triggerkit.cassettes.writing import CassetteFile
+from triggerkit.commands.record import Recording, read_wanted
+from triggerkit.commands.record import record as run_record
 from triggerkit.errors import CassetteError
 from triggerkit.testing import Simulation, load_cassette
 
 USAGE, SOURCE = 2, 3
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
 ITEM = {"mail": {"S": "ann.smith@shop.example"}, "total": {"N": "129.95"}, "paid": {"BOOL": True}}
 
 
@@ -71,6 +82,27 @@ def lines_of(place: Place) -> list[dict[str, Any]]:
 def untouched(endpoint: Endpoint, before: dict[str, bytes], calls: int) -> bool:
     """Whether neither a file nor the stream was touched."""
     return (endpoint.place.files, sum(endpoint.emulator.calls.values())) == (before, calls)
+
+
+def test_a_fault_leaves_no_status_line_in_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = dict.fromkeys(("from_start", "since", "for_", "lines", "key"))
+    given |= {"output": tmp_path / "out.jsonl.gz", "force": False, "follow": True}
+    wanted = read_wanted({**given, "redact": ("mail",), "redact_all_but": (), "keep_prefix": ()})
+
+    async def fail(recording: Recording, access: Mapping[str, str]) -> None:
+        recording.progress.begin(wanted)
+        raise ZeroDivisionError
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(Recording, "run", fail)
+    with pytest.raises(ZeroDivisionError):
+        run_record("orders", wanted, {})
+    assert terminal.getvalue().count("\x1b[?25l") == 1, "the cursor was hidden"
+    assert terminal.getvalue().rindex("\x1b[?25h") > terminal.getvalue().index("\x1b[?25l")
 
 
 # --- what is recorded ----------------------------------------------------------------------------

@@ -165,7 +165,7 @@ FLAGS = (
          files={"app.py": trigger("batch=1")}),
     Case("a view type that does not exist", ("'EVERYTHING' is not one of", "NEW_AND_OLD_IMAGES"),
          ("enable-stream", "orders", "EVERYTHING")),
-    Case("a stream of something else", ("is no DynamoDB table", "dynamodb://NAME"),
+    Case("a stream of something else", ("is not a DynamoDB table", "dynamodb://NAME"),
          ("enable-stream", "kinesis://orders", "KEYS_ONLY")),
 )  # fmt: skip
 

@@ -654,11 +654,12 @@ def test_enable_stream_turns_a_stream_on_once(shop: Place, tables: Tables) -> No
     assert [done.stdout.strip()] == tables.emulator.stream_arns("plain")
     again = shop.run("enable-stream", "dynamodb://plain", "NEW_IMAGE", "--yes")
     assert (again.code, again.stdout) == (0, done.stdout)
-    other = shop.run("enable-stream", "plain", "KEYS_ONLY", "--yes")
-    assert other.code == SOURCE
-    assert "has a stream already, with NEW_IMAGE" in other.stderr
-    assert "fix: a view type is fixed" in other.stderr
-    assert "triggerkit enable-stream plain --off" in other.stderr
+    for flag in ("--yes", "--dry-run"):
+        other = shop.run("enable-stream", "plain", "KEYS_ONLY", flag)
+        assert (other.code, other.stdout) == (SOURCE, "")
+        assert "has a stream already, with NEW_IMAGE" in other.stderr
+        assert "fix: a view type is fixed" in other.stderr
+        assert "triggerkit enable-stream plain --off" in other.stderr
 
 
 def test_enable_stream_turns_a_stream_off(shop: Place, tables: Tables) -> None:

@@ -36,20 +36,23 @@ def test_what_was_given_up_is_listed_shown_and_run_again(failed: Place) -> None:
     listed = failed.run("failures", "ls", "app:handlers", "--json").json
     assert [one["number"] for one in listed] == [1, 2]
     assert listed[1]["request_id"] == request_id
-    shown = failed.run("failures", "show", request_id, "app:handlers")
+    shown = failed.run("failures", "show", request_id, "given-up.jsonl")
     assert (shown.code, shown.stderr) == (0, "")
     assert "INSERT  id=b  n=1" in shown.stdout
     assert "RetryAttemptsExhausted after 1 call" in shown.stdout
-    again = "triggerkit failures show 2 given-up.jsonl --event | triggerkit invoke app:handlers"
+    again = "triggerkit failures show 2 given-up.jsonl --event | triggerkit invoke TARGET -t bill"
     assert again in shown.stdout
+    shown = failed.run("failures", "show", request_id, "app:handlers")
+    assert "  triggerkit invoke app:handlers --failure 2\n" in shown.stdout
     event = failed.run("failures", "show", "2", "given-up.jsonl", "--event").stdout
     done = failed.run("invoke", "app:handlers", "-t", "bill", "-e", "-", stdin=event)
     assert (done.code, "ValueError: b" in done.stderr) == (FAILED, True)
     for which in ("2", request_id):
         done = failed.run("invoke", "app:handlers", "--failure", which)
         assert (done.code, "ValueError: b" in done.stderr) == (FAILED, True)
-    whole = failed.run("failures", "show", request_id[:8], "given-up.jsonl", "--json").json
-    assert whole["requestContext"]["requestId"] == request_id
+    for part in (request_id[:8], request_id[-8:]):
+        whole = failed.run("failures", "show", part, "given-up.jsonl", "--json").json
+        assert whole["requestContext"]["requestId"] == request_id
 
 
 def test_the_log_of_run_has_the_command_that_shows_the_record(shop: Place, tables: Tables) -> None:
@@ -127,6 +130,8 @@ def test_a_number_and_an_event_must_be_of_one_record(place: Place) -> None:
     place.write("two.jsonl", record)
     done = place.run("failures", "show", "1", "app:handlers")
     assert (done.code, "name one of the files" in done.stderr) == (USAGE, True)
+    shown = place.run("failures", "show", "2", "app:handlers").stdout
+    assert "triggerkit failures show 2 one.jsonl --event | triggerkit invoke app:handlers" in shown
     done = place.run("failures", "show", "abc", "one.jsonl", "--event")
     assert (done.code, "choose one: 1, 2" in done.stderr) == (USAGE, True)
     done = place.run("failures", "show", "2", "one.jsonl", "--event")

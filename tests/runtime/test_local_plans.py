@@ -55,7 +55,8 @@ def test_one_table_in_two_regions_is_read_once(tmp_path: Path) -> None:
 
 def test_all_state_is_in_the_file_of_dev(tmp_path: Path) -> None:
     settings = settings_of(tmp_path, "dynamodb://orders", state="memory:")
-    assert [plan.state for plan in localized(settings, STATE).mappings] == [STATE]
+    found = localized(settings, STATE)
+    assert [found.state, *(plan.state for plan in found.mappings)] == [STATE, STATE]
 
 
 def test_a_destination_keeps_its_name_and_loses_its_access(tmp_path: Path) -> None:

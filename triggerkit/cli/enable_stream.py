@@ -54,11 +54,11 @@ def command(
     locator = parse(table)
     if locator.scheme != "dynamodb":
         raise LocatorError(
-            f"{table!r} is no DynamoDB table", hint="write its name or dynamodb://NAME"
+            f"{table!r} is not a DynamoDB table", hint="write its name or dynamodb://NAME"
         )
     services = Services(ThreadRunner("control-plane", 1), SystemClock(), access_of(given))
-    place = asyncio.run(find_table_place(locator, services))
-    is_done = bool(place.view_type) != off  # one that is on with another view type is refused below
+    place = asyncio.run(find_table_place(locator, services, view_type))
+    is_done = bool(place.view_type) != off
     if dry_run:
         now = f"on already with {place.view_type}" if place.view_type else "off already"
         state = f"is {now}" if is_done else f"would be turned {'off' if off else 'on'}"

@@ -29,7 +29,8 @@ def place_argument(command: F) -> F:
 Examples:
   triggerkit failures ls failures.jsonl
   triggerkit failures show 1 failures.jsonl
-  triggerkit failures show 1 app:handlers --event | triggerkit invoke app:handlers -e -""",
+  triggerkit failures show 1 app:handlers
+  triggerkit invoke app:handlers --failure 1      (runs it again)""",
 )
 def command() -> None:
     """Show the records that were given up, from a `file:` destination.
@@ -69,7 +70,7 @@ Examples:
 def show(which: str, **given: Any) -> None:
     """Show one failure record: why it was given up, and the changes in it.
 
-    N is its number in `failures ls`. REQUEST_ID is in the log of `run`; its first letters are enough.
+    N is its number in `failures ls`. REQUEST_ID is in the log of `run`; its first or last letters are enough.
     """
     from triggerkit.commands.failures import show_one
 

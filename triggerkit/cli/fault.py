@@ -25,6 +25,7 @@ from triggerkit.cli.flags import (
 )
 from triggerkit.commands.output import print_json, say, show_line
 from triggerkit.core.safe_text import safe
+from triggerkit.core.words import counted
 
 DAMAGES = ("truncated", "corrupted", "cut", "reset")
 TIMES = click.IntRange(1, 10_000)
@@ -50,13 +51,18 @@ _LATE = click.argument("seconds", type=SECONDS)
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One command. `said` is what was done, with the parameters and the members of the answer filled in."""
+    """One command. `said` is what was done, and `ended` the same for a delay of 0 seconds.
+
+    Both are templates for the parameters and what `_filled` adds; `{next}` counts the `counts`.
+    """
 
     name: str
     help: str
     parameters: tuple[Decorator, ...]
     said: str
     examples: tuple[str, ...]
+    counts: str = ""
+    ended: str = ""
 
 
 FAULTS = (
@@ -92,7 +98,7 @@ FAULTS = (
             _shard("One shard; else all of them."),
             flag("--through", metavar="NUMBER", help="The last sequence number to forget."),
         ),
-        "forgot records of {stream}",
+        "forgot records{of_shard} of {stream}",
         ("trim orders", "trim orders --through 999999999999999996000"),
     ),
     Fault(
@@ -113,8 +119,9 @@ FAULTS = (
         "throttle",
         "Refuse the next calls of an operation, as a busy service does.",
         (_OPERATION, _times(5), _OF_SHARD),
-        "calls of {operation} to be throttled: {times}",
+        "{next}{of_shard} will be throttled",
         ("throttle --times 20", "throttle --operation PutItem"),
+        counts="{operation} call",
     ),
     Fault(
         "damage",
@@ -122,22 +129,26 @@ FAULTS = (
         "truncated and corrupted change the body, cut closes the connection in its middle, and reset carries "
         "the call out and loses the answer.",
         (click.argument("how", type=click.Choice(DAMAGES)), _OPERATION, _times(1)),
-        "answers of {operation} to be {how}: {times}",
+        "{next} will be {how}",
         ("damage truncated", "damage reset --operation UpdateItem --times 3"),
+        counts="{operation} response",
     ),
     Fault(
         "latency",
         "Hold answers of an operation back for SECONDS; 0 ends that.",
         (_LATE, _OPERATION, _times(None)),
-        "answers of {operation} to be {seconds:g} s late: {times}",
+        "{next} will be {delay} late",
         ("latency 0.5", "latency 3 --operation PutItem --times 2"),
+        counts="{operation} response",
+        ended="{operation} responses are not delayed",
     ),
     Fault(
         "empty",
         "Answer the next reads with no records, though some wait.",
         (_times(3), _OF_SHARD),
-        "reads to be answered without records: {times}",
+        "{next}{of_shard} will return no records",
         ("empty", "empty --times 10"),
+        counts="read",
     ),
     Fault(
         "duplicate",
@@ -153,15 +164,17 @@ FAULTS = (
             ),
             _OF_SHARD,
         ),
-        "pages to begin with {records} records of the page before: {times}",
+        "{next}{of_shard} will begin with {repeated} of the page before it",
         ("duplicate", "duplicate --times 5 --records 2"),
+        counts="page",
     ),
     Fault(
         "delay",
         "Let records be read SECONDS after their write; 0 ends that.",
         (_LATE,),
-        "records can be read {seconds:g} s after they were written",
+        "records can be read {delay} after they were written",
         ("delay 2", "delay 0"),
+        ended="records can be read as soon as they are written",
     ),
     Fault(
         "hide",
@@ -185,18 +198,20 @@ FAULTS = (
             flag(
                 "--spread-seconds",
                 type=SECONDS,
-                help="Each shard is late by another part of it, too.",
+                help="Plus a random part of this delay for each shard.",
             ),
         ),
-        "shards are listed {seconds:g} s after they were made",
+        "shards are listed {delay} after they were made",
         ("lag 10", "lag 1 --spread-seconds 20", "lag 0"),
+        ended="shards are listed as soon as they are made",
     ),
     Fault(
         "stale",
         "Let the next listings show the shards as they were SECONDS ago.",
         (click.argument("seconds", type=SECONDS, default=60.0), _times(3)),
-        "listings to show the shards of {seconds:g} s ago: {times}",
+        "{next} will show the shards of {delay} ago",
         ("stale", "stale 30 --times 10"),
+        counts="listing",
     ),
     Fault(
         "clear",
@@ -242,15 +257,32 @@ def _add(fault: Fault) -> None:
         if dry_run:
             say(f"would send {fault.name} {json.dumps(request)} to {_dev(config).endpoint_url}")
             return
-        answer = _ask(config, fault.name, request)
-        children = ", ".join(answer.get("children", ()))
-        say(fault.said.format_map({"times": "all", **request, "children": children}))
+        say(_filled(fault, request, _ask(config, fault.name, request)))
 
     dry_run = switch("--dry-run", help="Say what would be done, and do nothing.")
     for decorate in reversed((*fault.parameters, config_of_dev_flag, dry_run)):
         run = decorate(run)
     epilog = _examples(*fault.examples)
     command.add_command(click.command(fault.name, help=fault.help, epilog=epilog)(run))
+
+
+def _filled(fault: Fault, request: Mapping[str, Any], answer: Mapping[str, Any]) -> str:
+    """The sentence that says what was done."""
+    seconds, spread_seconds = request.get("seconds", 0.0), request.get("spread_seconds", 0.0)
+    times, thing = request.get("times"), fault.counts.format_map(request)
+    next_ones = f"the next {thing if times == 1 else counted(times or 0, thing)}"
+    delay = f"{seconds:g} to {seconds + spread_seconds:g} s" if spread_seconds else f"{seconds:g} s"
+    said = fault.said if seconds or spread_seconds else fault.ended or fault.said
+    return said.format_map(
+        {
+            **request,
+            "next": next_ones if times else f"every {thing}",
+            "delay": delay,
+            "of_shard": f" of shard {request['shard']}" if "shard" in request else "",
+            "repeated": counted(request.get("records", 0), "record"),
+            "children": ", ".join(answer.get("children", ())),
+        }
+    )
 
 
 for _fault in FAULTS:

@@ -102,7 +102,7 @@ def as_table(said: str) -> str:
         kind, name = "table", locator.name
     if locator.scheme != "dynamodb" or kind != "table" or "/" in name:
         raise LocatorError(
-            f"{said!r} is no DynamoDB table", hint="write its name or dynamodb://NAME"
+            f"{said!r} is not a DynamoDB table", hint="write its name or dynamodb://NAME"
         )
     if locator.keys:
         raise LocatorError(

@@ -64,13 +64,18 @@ def dynamodb(
     """
     from triggerkit.commands.output import print_json
     from triggerkit.emulator import Emulator
+    from triggerkit.errors import UsageError
     from triggerkit.runtime.tables import DevTable
     from triggerkit.testing.events import ACCOUNT, record_of_change
 
     key, *images = _read_images(action, keys, new, old)
     emulator = Emulator(region=region, account=ACCOUNT)
     described = DevTable(table, key, view_type)
-    record = record_of_change(emulator, described, *images, expired=action == "ttl")
+    try:
+        record = record_of_change(emulator, described, *images, expired=action == "ttl")
+    except UsageError as error:
+        hint = "correct --keys, --new, --old or --table"
+        raise UsageError(error.message, hint=hint) from None
     print_json({"Records": [record]})
 
 

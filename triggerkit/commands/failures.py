@@ -40,7 +40,7 @@ HEADER = ("N", "UTC", "TRIGGER", "CONDITION", "CALLS", "RECORDS", "REQUEST")
 def list_all(given: Mapping[str, Any]) -> None:
     """Print one line a failure record. Raises UsageError and what `load` raises."""
     files, globs = find_files(given), given["trigger"]
-    everything = list(read_all(files, given))
+    everything = list(read_all(files, must_exist=is_file_name(given["place"] or "")))
     found = [one for one in everything if is_chosen(one, globs)]
     if given["as_json"]:
         print_json([as_row(one) for one in found])
@@ -75,7 +75,8 @@ def list_all(given: Mapping[str, Any]) -> None:
 
 def show_one(which: str, given: Mapping[str, Any]) -> None:
     """Print what `which` names. Raises UsageError: nothing is, or for an event more than one."""
-    found = named(which, find_files(given), given)
+    files, place = find_files(given), given["place"] or ""
+    found = named(which, files, given["trigger"], must_exist=is_file_name(place))
     if given["as_event"]:
         print_json_text(event_of(found))
     elif given["as_json"]:
@@ -86,7 +87,7 @@ def show_one(which: str, given: Mapping[str, Any]) -> None:
             say(f"{which} names {len(found)} failure records: {_numbers(found)}")
             say()
         for one in found:
-            print_failure(one, given["place"] or "")
+            print_failure(one, place, is_only=len(files) == 1 and not is_file_name(place))
 
 
 # --- which files ---------------------------------------------------------------------------------
@@ -139,9 +140,8 @@ def is_file_name(text: str) -> bool:
 # --- which records -------------------------------------------------------------------------------
 
 
-def read_all(files: Sequence[Path], given: Mapping[str, Any]) -> Iterator[Failure]:
+def read_all(files: Sequence[Path], *, must_exist: bool) -> Iterator[Failure]:
     """Every failure record; damaged lines are reported on stderr."""
-    must_exist = is_file_name(given["place"] or "")
     for file in files:
         if not must_exist and not file.exists():
             continue  # no failure was recorded yet
@@ -158,8 +158,10 @@ def is_chosen(failure: Failure, globs: Sequence[str]) -> bool:
     return not globs or any(fnmatchcase(failure.trigger, glob) for glob in globs)
 
 
-def named(which: str, files: Sequence[Path], given: Mapping[str, Any]) -> list[Failure]:
-    """What `which` names, at least one.
+def named(
+    which: str, files: Sequence[Path], globs: Sequence[str], *, must_exist: bool
+) -> list[Failure]:
+    """What `which` names among the triggers of `globs`, at least one.
 
     Raises:
         UsageError: there is none, or its number stands for one in each of several files.
@@ -167,8 +169,8 @@ def named(which: str, files: Sequence[Path], given: Mapping[str, Any]) -> list[F
     by_number = which.isdecimal() and len(which) <= LONGEST_NUMBER
     found = [
         one
-        for one in read_all(files, given)
-        if is_chosen(one, given["trigger"])
+        for one in read_all(files, must_exist=must_exist)
+        if is_chosen(one, globs)
         and (one.number == int(which) if by_number else one.is_named(which))
     ]
     if not found:
@@ -224,8 +226,11 @@ def event_of(found: Sequence[Failure]) -> str:
     return text
 
 
-def print_failure(failure: Failure, place: str) -> None:
-    """Why, what, and how to run it again; `place` is FILE or TARGET as it was given."""
+def print_failure(failure: Failure, place: str, *, is_only: bool) -> None:
+    """Why, what, and how to run it again.
+
+    `place` is FILE or TARGET as it was given; `is_only`: the target's triggers have no other file.
+    """
     batch, file = failure.batch, shown_path(failure.file)
     first, last = (str(batch.get(f"{end}SequenceNumber", "")) for end in ("start", "end"))
     why = f"{failure.condition} after {counted(failure.attempts, 'call')}"
@@ -242,13 +247,17 @@ def print_failure(failure: Failure, place: str) -> None:
         indent="  ",
     )
     print_changes(failure.events)
-    target = " TARGET" if is_file_name(place) else f" {shell_word(place)}" if place else ""
+    target = f" {shell_word(place)}" if place else ""
     say()
     say("run it again:")
-    say(
-        f"  triggerkit failures show {failure.number} {shell_word(file)} --event | "
-        f"triggerkit invoke{target} -t {shell_word(failure.trigger)} -e -"
-    )
+    if is_only:
+        say(f"  triggerkit invoke{target} --failure {failure.number}")
+    else:  # `invoke` may find other records by that number, or none
+        target = " TARGET" if is_file_name(place) else target
+        say(
+            f"  triggerkit failures show {failure.number} {shell_word(file)} --event | "
+            f"triggerkit invoke{target} -t {shell_word(failure.trigger)} -e -"
+        )
     say()
 
 

@@ -75,7 +75,7 @@ def invoke(given: Mapping[str, Any]) -> int:
     else:
         what = f"failure record {which}"
         files = files_of(loaded.settings, given["target"] or "")
-        found = named(which, files, {**given, "place": given["target"]})
+        found = named(which, files, given["trigger"], must_exist=False)
         event = parse_json(event_of(found), what, hint="the file was changed by hand")
         plan = choose([one for one in plans if one.name == found[0].trigger])
     missing = what_is_missing(event)

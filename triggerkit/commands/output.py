@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import sys
 import traceback
@@ -18,8 +17,6 @@ from triggerkit.core.masking import masked
 from triggerkit.core.safe_text import safe, safe_block, safe_lines
 from triggerkit.errors import InternalError, TargetError, TriggerkitError, UsageError
 from triggerkit.runtime.colours import is_terminal, wants_colours
-
-LONGEST_LINE = 100_000
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -104,23 +101,16 @@ def print_json_text(text: str) -> None:
 
 
 def print_table(rows: Iterable[Sequence[str]], indent: str = "", *, err: bool = False) -> None:
-    """Rows in columns. Cells are made safe, secrets masked; long cells are folded in a terminal alone."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    """Rows in columns, a line each, so that every cell can be copied. Cells are made safe, secrets masked."""
+    from rich.cells import cell_len
 
-    table = Table.grid(padding=(0, 2))
-    for row in rows:
-        table.add_row(*(Text(safe(masked(cell)), overflow="fold") for cell in row))
-    if not table.rows:
-        return
-    in_terminal = is_terminal(sys.stderr if err else sys.stdout)
-    columns = shutil.get_terminal_size().columns if in_terminal else LONGEST_LINE
-    console = Console(width=columns - len(indent), color_system=None, highlight=False)
-    with console.capture() as captured:
-        console.print(table)
-    for line in captured.get().splitlines():
-        click.echo(f"{indent}{line}".rstrip(), err=err)
+    lines = [[safe(masked(cell)) for cell in row] for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (
+            cell + " " * (width - cell_len(cell)) for cell, width in zip(line, widths, strict=True)
+        )
+        click.echo(indent + "  ".join(cells).rstrip(), err=err)
 
 
 def confirm(question: str) -> None:

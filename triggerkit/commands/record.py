@@ -131,7 +131,8 @@ def record(source: str, wanted: Wanted, access: Mapping[str, str]) -> None:
             recording.ending = "interrupted"
         except TriggerkitError as error:
             recording.ending, failure = "failed", error
-        recording.progress.clear()
+        finally:
+            recording.progress.clear()
         if file.has_header:
             size_bytes = file.finish(Ended(recording.ending))
             recording.progress.end(size_bytes, redactor)

@@ -22,7 +22,7 @@ DYNAMODB = "dynamodb"
 
 def localized(settings: Settings, state: Locator) -> Settings:
     """The same triggers on local tables; a trigger that names one table twice reads it once."""
-    return replace(settings, mappings=tuple(_plans(settings.mappings, state)))
+    return replace(settings, state=state, mappings=tuple(_plans(settings.mappings, state)))
 
 
 def tables_named(plans: Sequence[MappingPlan]) -> tuple[str, ...]:

@@ -37,7 +37,13 @@ from triggerkit.sources.dynamodb.service import (
     name_of,
 )
 from triggerkit.sources.dynamodb.streams_api import StreamsApi, StreamShape
-from triggerkit.sources.dynamodb.tables import find_stream, find_table, turn_off, turn_on
+from triggerkit.sources.dynamodb.tables import (
+    find_stream,
+    find_table,
+    refuse_other_view_type,
+    turn_off,
+    turn_on,
+)
 from triggerkit.sources.shards.lineage import shard_name_of
 from triggerkit.sources.shards.track import Sharing
 
@@ -268,16 +274,21 @@ class TablePlace:
         return f"{self.table} (account {self.account}, Region {self.region}, {self.endpoint_url})"
 
 
-async def find_table_place(locator: Locator, services: Services) -> TablePlace:
-    """Ask for the table that a locator names.
+async def find_table_place(
+    locator: Locator, services: Services, view_type: str | None
+) -> TablePlace:
+    """Ask for the table that a locator names, whose stream `view_type`, if any, is wanted for.
 
     Raises:
         LocatorError: the locator is no table's. SourceNotFoundError, CredentialsError,
         PermissionDeniedError, EndpointUnreachableError: as `Source.prepare`.
+        SourceError: the stream is on with another view type.
     """
     target = _table_of(locator)
     async with _api_of(target, locator, services) as api:
         table = await find_table(api, target.table)
+        if view_type is not None:
+            refuse_other_view_type(api, target.table, table, view_type)
         *_, region, account, _ = table.arn.split(":", 5)
         return TablePlace(target.table, account, region, api.endpoint_url, table.view_type)
 

@@ -71,15 +71,20 @@ async def turn_on(api: StreamsApi, name: str, view_type: str) -> str:
             f"view type {view_type!r} does not exist", hint=f"choose one of {', '.join(VIEW_TYPES)}"
         )
     table = await find_table(api, name)
+    refuse_other_view_type(api, name, table, view_type)
+    if not table.view_type:
+        table = await api.set_stream(name, view_type)
+    return (await _active(api, name, table)).stream_arn
+
+
+def refuse_other_view_type(api: StreamsApi, name: str, table: Table, view_type: str) -> None:
+    """Raises SourceError: the stream of table `name` is on with another view type."""
     if table.view_type and table.view_type != view_type:
         raise SourceError(
             f"table {name!r} in {api.place} has a stream already, with {table.view_type}",
             hint="a view type is fixed: use it, or turn the stream off first: "
             f"triggerkit enable-stream {name} --off",
         )
-    if not table.view_type:
-        table = await api.set_stream(name, view_type)
-    return (await _active(api, name, table)).stream_arn
 
 
 async def turn_off(api: StreamsApi, name: str) -> None:
