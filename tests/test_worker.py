@@ -415,6 +415,20 @@ def test_a_flag_that_cannot_be_used_is_refused_and_named(given: dict[str, Any], 
     assert told in caught.value.hint
 
 
+def test_access_flags_that_are_none_are_as_if_they_were_left_out(
+    orders: Orders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", orders.endpoint_url)
+
+    async def program() -> None:
+        async with orders.worker(profile=None, region=None, endpoint_url=None):
+            orders.put("o-1")
+            orders.wait_for("o-1")
+
+    asyncio.run(program())
+    assert orders.seen == ["o-1"]
+
+
 def test_what_are_no_triggers_are_refused() -> None:
     with pytest.raises(UsageError, match="not a Triggers"):
         Worker("app:handlers")  # type: ignore[arg-type]

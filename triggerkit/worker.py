@@ -76,9 +76,9 @@ class WorkerFlags(TypedDict, total=False):
     config: Annotated[
         str | os.PathLike[str] | None, "the path of the configuration file; else none is read"
     ]
-    profile: Annotated[Text, "the AWS profile, for locators that name none"]
-    region: Annotated[Text, "the AWS Region, for locators that name none"]
-    endpoint_url: Annotated[Text, "another endpoint, for locators that name none"]
+    profile: Annotated[Text | None, "the AWS profile, for locators that name none"]
+    region: Annotated[Text | None, "the AWS Region, for locators that name none"]
+    endpoint_url: Annotated[Text | None, "another endpoint, for locators that name none"]
     log_records: Annotated[
         Literal["none", "keys", "full"],
         "what the log of a failed call shows of its records: none, keys or full",
@@ -345,7 +345,9 @@ class _Life:
             declared_triggers=declared,
             shown_records=flags.get("log_records", "none"),
             locator_defaults={
-                name: str(text) for name, text in flags.items() if name in ACCESS_KEYS
+                name: str(text)
+                for name, text in flags.items()
+                if name in ACCESS_KEYS and text is not None
             },
         )
         self._observers = observers

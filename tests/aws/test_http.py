@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import gc
+import socket
+import threading
+import tracemalloc
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from aws.http_server import BODY, Bytes, Request, Server, answered, good
+from sources.fakes import inline
 
 from triggerkit.aws import http
 from triggerkit.aws.http import Answer, CutShortError, HttpClient, HttpError
 from triggerkit.aws.limits import OversizedBody
+from triggerkit.runtime.pools import ThreadRunner
 
 REQUEST = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}"
 H = b"HTTP/1.1 200 OK\r\n"
@@ -37,7 +45,7 @@ def meet(
     async def bounded() -> None:
         scripts = [one if callable(one) else (lambda _, one=one: one) for one in answers]
         async with Server(*scripts).running() as server:
-            client = HttpClient(server.url, None, LIMIT_BYTES, call_seconds)
+            client = HttpClient(server.url, None, inline, LIMIT_BYTES, call_seconds)
             try:
                 await asyncio.wait_for(use(client, server), 30)
             finally:
@@ -50,6 +58,19 @@ async def event_of(condition: Callable[[], bool]) -> None:
     """Let the loop run until the other side of a socket has noticed."""
     while not condition():
         await asyncio.sleep(0)
+
+
+@contextmanager
+def full_listener() -> Iterator[tuple[str, int]]:
+    """An address that neither accepts nor refuses a connection: its queue is full."""
+    with socket.socket() as listener, ExitStack() as waiting:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(listener.getsockname())
+        yield listener.getsockname()
 
 
 WHOLE = {
@@ -225,14 +246,21 @@ def test_a_request_that_is_cancelled_takes_its_connection_with_it() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", H, with_length(b"hi", told=9)])
-@pytest.mark.parametrize(("call_seconds", "read_seconds"), [(0.1, 20.0), (20.0, 0.1)])
-def test_an_answer_that_stops_is_given_up(
-    data: bytes, call_seconds: float, read_seconds: float, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("call_seconds", "read_seconds", "limit"),
+    [(0.1, 20.0, "no whole answer within 0.1 s"), (20.0, 0.1, "nothing came for 0.1 s")],
+)
+def test_an_answer_that_stops_is_given_up_and_the_error_names_the_limit(
+    data: bytes,
+    call_seconds: float,
+    read_seconds: float,
+    limit: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(http, "READ_TIMEOUT_SECONDS", read_seconds)
 
     async def use(client: HttpClient, server: Server) -> None:
-        with pytest.raises(TimeoutError):
+        with pytest.raises(TimeoutError, match=limit):
             await client.post(REQUEST)
         assert len(server.requests) == 1
         assert (await client.post(REQUEST)).status == 200
@@ -259,3 +287,104 @@ def test_names_of_headers_are_in_lower_case_and_a_status_is_whatever_came() -> N
         )
 
     meet(use, answered(b"no", 503, **{"X-Amzn-ErrorType": "Busy"}))
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        (H + b"Content-Length: 1900000\r\n\r\n", b"x" * 1_800_000),
+        (H + b"Transfer-Encoding: chunked\r\n\r\n200000\r\n", b"x" * 1_800_000),
+    ],
+    ids=["a length", "chunks"],
+)
+def test_a_body_that_was_cut_short_is_freed_at_once(head: bytes, body: bytes) -> None:
+    async def use(client: HttpClient, server: Server) -> None:
+        await client.post(REQUEST)
+        gc.disable()
+        tracemalloc.start()
+        try:
+            with suppress(CutShortError):
+                await client.post(REQUEST)
+            await event_of(lambda: server.connections == 0)
+            held_bytes, most_bytes = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+            gc.enable()
+        assert most_bytes > len(body)
+        assert held_bytes < len(body) / 2
+
+    meet(use, good, Bytes(head + body, closes=True))
+
+
+def test_a_lookup_that_hangs_holds_up_no_exit_and_only_one_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    may_end, lookups = threading.Event(), list[str]()
+
+    def hang(host: str, *_: object, **__: object) -> list[Any]:
+        lookups.append(host)
+        may_end.wait(20)
+        raise socket.gaierror("no such host")
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    pool = ThreadRunner("lookups", 8)
+
+    async def use() -> None:
+        client = HttpClient("http://orders.test/", None, pool, LIMIT_BYTES, 20.0)
+        asking = [asyncio.create_task(client.post(REQUEST)) for _ in range(3)]
+        await event_of(lambda: bool(lookups))
+        for task in asking:
+            task.cancel()
+        await asyncio.wait(asking)
+        again = asyncio.create_task(client.post(REQUEST))
+        await asyncio.sleep(0)
+        again.cancel()
+        await client.close()
+
+    asyncio.run(use())
+    assert pool.busy, "asyncio.run waited for the lookup"
+    may_end.set()
+    pool.close()
+    assert lookups == ["orders.test"]
+
+
+def test_a_host_whose_first_address_does_not_answer_is_reached_by_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def use(client: HttpClient, server: Server) -> None:
+        with full_listener() as silent:
+            address = socket.getaddrinfo(
+                "127.0.0.1", urlsplit(server.url).port, type=socket.SOCK_STREAM
+            )[0]
+            found = [(*address[:4], silent), address]
+            monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+            assert bytes((await client.post(REQUEST)).body) == BODY
+
+    meet(use, good)
+
+
+def test_a_host_that_does_not_let_connect_is_an_error_that_names_that_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http, "CONNECT_TIMEOUT_SECONDS", 0.1)
+
+    async def use() -> None:
+        with full_listener() as silent:
+            url = f"http://127.0.0.1:{silent[1]}/"
+            client = HttpClient(url, None, inline, LIMIT_BYTES, 20.0)
+            with pytest.raises(HttpError, match=r"no connection within 0\.1 s"):
+                await client.post(REQUEST)
+
+    asyncio.run(use())
+
+
+def test_addresses_that_all_refuse_are_named_in_the_error() -> None:
+    async def use() -> None:
+        with socket.socket() as bound:
+            bound.bind(("127.0.0.1", 0))
+            port = bound.getsockname()[1]
+            client = HttpClient(f"http://127.0.0.1:{port}/", None, inline, LIMIT_BYTES, 20.0)
+            with pytest.raises(HttpError, match=f"127.0.0.1.*{port}"):
+                await client.post(REQUEST)
+
+    asyncio.run(use())

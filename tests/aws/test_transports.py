@@ -31,6 +31,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from sources.fakes import MovableClock, in_a_thread, inline
 
+from triggerkit.aws import http
 from triggerkit.aws.botocore_transport import BotocoreTransport
 from triggerkit.aws.clients import open_client
 from triggerkit.aws.credentials import CredentialsProvider, KeyRing, RenewableCredentials
@@ -88,7 +89,8 @@ class Caller:
             endpoint = Endpoint(url, SCOPE, certificates, behind_proxy=False)
             tls = tls_for(endpoint) if certificates else None
             ring = KeyRing(inline, self.credentials)
-            return FastTransport(endpoint, tls, ring, self.clock, "stream s", TRAITS)
+            lent = Services(inline, self.clock)
+            return FastTransport(endpoint, tls, ring, lent, "stream s", TRAITS)
         access = Access(region=SCOPE.region, endpoint_url=url)
         session = open_session(access, CredentialsProvider(self.credentials))
         client = open_client(session, "dynamodbstreams", access, attempts=1)
@@ -340,6 +342,13 @@ def test_nobody_listening_is_an_error_with_the_host(caller: Caller) -> None:
             await transport.close()
 
     asyncio.run(use())
+
+
+def test_an_endpoint_that_falls_silent_is_an_error_with_the_time_it_was_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http, "READ_TIMEOUT_SECONDS", 0.1)
+    fail(Caller("fast"), EndpointUnreachableError, "nothing came for 0.1 s", Bytes(b""))
 
 
 # --- certificates ------------------------------------------------------------------------------------

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import re
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +22,7 @@ from triggerkit.runtime.logs import (
     own_streams,
     settle,
 )
-from triggerkit.runtime.terminal import ERASE, StatusLine
+from triggerkit.runtime.terminal import ERASE, StatusLine, TerminalSink
 
 PATIENCE_SECONDS = 120.0
 WAITING = "waiting for records"
@@ -168,3 +171,40 @@ def test_counts_that_wait_are_written_by_themselves() -> None:
         terminal.shows("3 records done")
     finally:
         restore()
+
+
+class Stuck(Terminal):
+    """Its first write does not end before it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.began, self.may_end = threading.Event(), threading.Event()
+
+    def write(self, text: str) -> int:
+        if not self.began.is_set():
+            self.began.set()
+            self.may_end.wait(PATIENCE_SECONDS)
+        return super().write(text)
+
+
+def test_a_child_that_was_forked_while_another_thread_wrote_can_write() -> None:
+    terminal = Stuck()
+    sink = TerminalSink(terminal, colours=False, everything=False, live=True)
+
+    def warn(message: str) -> None:
+        entry = {"event": "waiting", "level": "warning", "message": message}
+        sink.write(entry, ours=True, keep=True)
+
+    writer = threading.Thread(target=warn, args=("in the parent",))
+    writer.start()
+    assert terminal.began.wait(PATIENCE_SECONDS)
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(20)
+        warn("in the child")
+        os._exit(0 if "in the child" in terminal.getvalue() else 1)
+    terminal.may_end.set()
+    writer.join(PATIENCE_SECONDS)
+    assert os.waitpid(child, 0)[1] == 0
+    assert "in the parent" in terminal.getvalue()

@@ -15,7 +15,7 @@ from triggerkit.aws.limits import OversizedBody, too_large, too_slow
 from triggerkit.aws.signing import Keys, Signer
 from triggerkit.aws.transport import GET_RECORDS, Endpoint, Reply, damaged
 from triggerkit.errors import EndpointUnreachableError
-from triggerkit.ports import Clock, SourceTraits
+from triggerkit.ports import Services, SourceTraits
 
 
 def tls_for(endpoint: Endpoint) -> ssl.SSLContext | None:
@@ -37,15 +37,17 @@ class FastTransport:
         endpoint: Endpoint,
         tls: ssl.SSLContext | None,
         key_ring: KeyRing,
-        clock: Clock,
+        services: Services,
         thing: str,
         traits: SourceTraits,
     ) -> None:
         self._url = endpoint.url
-        self._http = HttpClient(endpoint.url, tls, traits.reply_bytes, traits.call_seconds)
+        self._http = HttpClient(
+            endpoint.url, tls, services.run, traits.reply_bytes, traits.call_seconds
+        )
         self._traits = traits
         self._key_ring = key_ring
-        self._clock = clock
+        self._clock = services.clock
         self._thing = thing
         headers = {
             "content-type": "application/x-amz-json-1.0",
@@ -93,7 +95,7 @@ class FastTransport:
         except CutShortError as error:
             raise damaged(self._thing, "it was cut short") from error
         except TimeoutError as error:
-            raise too_slow(GET_RECORDS, self._thing, self._traits.call_seconds) from error
+            raise too_slow(GET_RECORDS, self._thing, str(error)) from error
         except OversizedBody as error:
             raise too_large(GET_RECORDS, self._thing, error) from error
         except (OSError, ValueError) as error:  # UnicodeError: no host can have that name

@@ -7,21 +7,27 @@ without a copy and without the parser: a page of 1 MB costs a third of what a st
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
-from typing import NamedTuple
+from asyncio.staggered import staggered_race
+from functools import partial
+from typing import NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 import httptools
 
 from triggerkit.aws.clients import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
 from triggerkit.aws.limits import Body, OversizedBody
+from triggerkit.ports import Runner
 
 KEEP_ALIVE_SECONDS = 30.0
 """How long an idle connection is kept. AWS closes it after about a minute, without notice."""
 HEAD_BYTES = 64 * 2**10
 """The most that the head of an answer may have; llhttp has no limit of its own."""
 _SCRATCH_BYTES = 64 * 2**10
-_CONNECT_BOTH_SECONDS = 0.25
+_NEXT_ADDRESS_SECONDS = 0.25
+"""How long one address of a host may take before the next is tried beside it."""
+_Address: TypeAlias = tuple[socket.AddressFamily, tuple[str | int | bytes, ...]]
 
 
 class HttpError(OSError):
@@ -43,21 +49,29 @@ class Answer(NamedTuple):
 class HttpClient:
     """Keep-alive connections to one endpoint, as many as there are requests at a time. For one event loop.
 
-    `limit_bytes` is the most that a body may have, `call_seconds` the longest that a request may take.
+    `limit_bytes` is the most that a body may have, `call_seconds` the longest that a request may take. Names are
+    looked up in `run`: a lookup that hangs in the event loop's own threads would hold up the exit.
     """
 
     def __init__(
-        self, url: str, tls: ssl.SSLContext | None, limit_bytes: int, call_seconds: float
+        self,
+        url: str,
+        tls: ssl.SSLContext | None,
+        run: Runner,
+        limit_bytes: int,
+        call_seconds: float,
     ) -> None:
         parts = urlsplit(url)
         self._host = parts.hostname or ""
         self._port = parts.port or (80 if tls is None else 443)
         self._tls = tls
+        self._run = run
+        self._lookup: asyncio.Future[list[_Address]] | None = None
         self._idle: dict[_Connection, None] = {}  # the one used last is at the end
         self._busy: set[_Connection] = set()
         self._closed = False
         self.limit_bytes = limit_bytes
-        self._call_seconds = call_seconds
+        self.call_seconds = call_seconds
         self.scratch = memoryview(bytearray(_SCRATCH_BYTES))
         """What is received outside of announced bodies: one connection at a time, and it is read at once."""
 
@@ -69,10 +83,11 @@ class HttpClient:
 
         Raises:
             HttpError, CutShortError, OversizedBody, OSError: no whole answer.
-            TimeoutError: it took longer than `call_seconds`, or nothing came for `READ_TIMEOUT_SECONDS`.
+            TimeoutError: it took longer than `call_seconds`, or nothing came for `READ_TIMEOUT_SECONDS`; it says
+                which.
         """
         loop = asyncio.get_running_loop()
-        until_seconds = loop.time() + self._call_seconds
+        until_seconds = loop.time() + self.call_seconds
         connection = self._take(loop.time())
         if connection is not None:
             try:
@@ -110,23 +125,57 @@ class HttpClient:
 
     async def _connect(self, until_seconds: float) -> _Connection:
         loop = asyncio.get_running_loop()
-        limit_seconds = min(until_seconds, loop.time() + CONNECT_TIMEOUT_SECONDS)
-        async with asyncio.timeout_at(limit_seconds):
-            _, connection = await loop.create_connection(
-                lambda: _Connection(self, loop),
-                self._host,
-                self._port,
-                ssl=self._tls,
-                happy_eyeballs_delay=_CONNECT_BOTH_SECONDS,
-            )
+        seconds = min(until_seconds - loop.time(), CONNECT_TIMEOUT_SECONDS)
+        try:
+            async with asyncio.timeout(seconds):
+                _, connection = await loop.create_connection(
+                    lambda: _Connection(self, loop),
+                    sock=await self._dial(),
+                    ssl=self._tls,
+                    server_hostname=self._host if self._tls else None,
+                )
+        except TimeoutError as error:
+            raise HttpError(f"no connection within {seconds:.3g} s") from error
         if self._closed:
             connection.abort()
             raise HttpError("the client is closed")
         return connection
 
+    async def _dial(self) -> socket.socket:
+        """A connection to the address that answers first."""
+        attempts = [partial(_dialled, *address) for address in await self._addresses()]
+        connection: socket.socket | None
+        connection, _, errors = await staggered_race(attempts, _NEXT_ADDRESS_SECONDS)
+        if connection is None:
+            raise HttpError("; ".join(dict.fromkeys(str(error) for error in errors)))
+        return connection
+
+    async def _addresses(self) -> list[_Address]:
+        """Look the host up. One lookup serves all who wait, so that one which hangs holds one thread."""
+        if self._lookup is None or self._lookup.done():
+            self._lookup = asyncio.ensure_future(self._run(self._look_up))
+        return await asyncio.shield(self._lookup)
+
+    def _look_up(self) -> list[_Address]:
+        found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        return [(family, address) for family, _, _, _, address in found]
+
     def forget(self, connection: _Connection) -> None:
         """The connection is closed."""
         self._idle.pop(connection, None)
+
+
+async def _dialled(
+    family: socket.AddressFamily, address: tuple[str | int | bytes, ...]
+) -> socket.socket:
+    connection = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        connection.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(connection, address)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 class _Connection(asyncio.BufferedProtocol):
@@ -162,9 +211,9 @@ class _Connection(asyncio.BufferedProtocol):
 
     async def ask(self, request: bytes, until_seconds: float) -> Answer:
         """Send, and wait. See `HttpClient.post` for what it raises."""
+        self._begin()
         if self._transport is None or self.is_closed:
             raise HttpError("the server has closed the connection")
-        self._begin()
         answer: asyncio.Future[Answer] = self._loop.create_future()
         self._answer = answer
         self.used_at_seconds = self._loop.time()
@@ -176,6 +225,8 @@ class _Connection(asyncio.BufferedProtocol):
     def abort(self) -> None:
         """Close at once."""
         self.is_closed = True
+        self._body = self._view = None  # the parser refers to this object: it lives for a while
+        self._parts = []
         self._stop_watching()
         self._client.forget(self)
         if self._transport is not None:
@@ -184,10 +235,13 @@ class _Connection(asyncio.BufferedProtocol):
     def _watch(self) -> None:
         """Fail when nothing comes for long, or the whole takes too long; one timer for both."""
         now_seconds = self._loop.time()
-        due_seconds = min(self.used_at_seconds + READ_TIMEOUT_SECONDS, self._until_seconds)
-        if now_seconds >= due_seconds:
-            self._fail(TimeoutError("no whole answer in time"))
+        silent_until_seconds = self.used_at_seconds + READ_TIMEOUT_SECONDS
+        if now_seconds >= self._until_seconds:
+            self._fail(TimeoutError(f"no whole answer within {self._client.call_seconds:g} s"))
+        elif now_seconds >= silent_until_seconds:
+            self._fail(TimeoutError(f"nothing came for {READ_TIMEOUT_SECONDS:g} s"))
         else:
+            due_seconds = min(silent_until_seconds, self._until_seconds)
             self._timer = self._loop.call_at(due_seconds, self._watch)
 
     def _stop_watching(self) -> None:
@@ -244,11 +298,12 @@ class _Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.BufferedProtocol`."""
+        parts = self._parts
         self.abort()
         if not self._has_head:
             self._fail(HttpError(str(exc or "the server has closed the connection")))
         elif self._length is None and not self._is_chunked and exc is None:
-            self._finish(b"".join(self._parts))  # a body of HTTP/1.0: it ends with the connection
+            self._finish(b"".join(parts))  # a body of HTTP/1.0: it ends with the connection
         else:
             self._fail(CutShortError("the connection ended inside the body"))
 

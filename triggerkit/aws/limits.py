@@ -128,16 +128,16 @@ async def within(
     except TimeoutError as error:
         if not limit.expired():
             raise
-        raise too_slow(action, thing, limit_seconds) from error
+        raise too_slow(action, thing, f"no whole answer within {limit_seconds:g} s") from error
     finally:
         over = True
         shutter.shut()  # also when nobody waits for the call any more
 
 
-def too_slow(action: str, thing: str, seconds: float) -> EndpointUnreachableError:
+def too_slow(action: str, thing: str, why: str) -> EndpointUnreachableError:
     """The error for a call that was given up."""
     return EndpointUnreachableError(
-        f"{action} on {thing}: no whole answer within {seconds:g} s",
+        f"{action} on {thing}: {why}",
         hint="the endpoint, or a proxy before it, is too slow or hangs: look at both",
     )
 

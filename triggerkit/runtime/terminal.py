@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, TextIO
+from weakref import WeakSet
 
 from rich.text import Text
 from structlog.processors import TimeStamper
@@ -40,15 +41,25 @@ class TerminalSink:
     def __init__(self, stream: TextIO, *, colours: bool, everything: bool, live: bool) -> None:
         self._stream = stream
         self._writer = writer_of(stream)
-        self._lines = TerminalLines(
-            colours=colours, everything=everything, columns=columns_of(stream)
-        )
         self._status = StatusLine() if live else None
         self._colours = colours
+        self._everything = everything
         self._status_is_shown = False
         self._written_seconds = 0.0
+        self._begin()
+        _sinks.add(self)
+
+    def _begin(self) -> None:
+        self._lines = TerminalLines(
+            colours=self._colours, everything=self._everything, columns=columns_of(self._stream)
+        )
         self._thread: threading.Thread | None = None
         self._changed = threading.Condition()
+
+    def become_child(self) -> None:
+        """After a fork, in the child: what waits, and the status line, are the parent's to write."""
+        self._begin()  # another thread may have held the lock
+        self._status = None
 
     def write(self, entry: dict[str, object], *, ours: bool, keep: bool) -> None:
         """See `LogSink`."""
@@ -105,6 +116,17 @@ class TerminalSink:
                 if self._status is not None and self._status_due_seconds <= monotonic():
                     self._show_status(self._status)
             self._thread = None
+
+
+_sinks: WeakSet[TerminalSink] = WeakSet()
+
+
+def _become_child() -> None:
+    for sink in list(_sinks):
+        sink.become_child()
+
+
+os.register_at_fork(after_in_child=_become_child)
 
 
 @dataclass(slots=True)

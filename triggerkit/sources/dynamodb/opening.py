@@ -144,7 +144,7 @@ async def connect_transport(
         endpoint, tls = await services.run(lambda: _fast_endpoint(api, access, arn))
         if choice == "fast" or endpoint.plain:
             key_ring = KeyRing(services.run, session.credentials)
-            return FastTransport(endpoint, tls, key_ring, services.clock, thing, TRAITS)
+            return FastTransport(endpoint, tls, key_ring, services, thing, TRAITS)
     client = await services.run(lambda: session.client("dynamodbstreams", attempts=1))
     return BotocoreTransport(client, session.credentials, services, thing, TRAITS)
 
