@@ -77,6 +77,7 @@ from triggerkit.core.reports import (
     Finished,
     Forgotten,
     Invoked,
+    NotNow,
     NotTaken,
     Pinned,
     Reaction,
@@ -86,6 +87,7 @@ from triggerkit.core.reports import (
     StopAsked,
     Woke,
 )
+from triggerkit.errors import StateUnusableError
 
 NEVER = float("inf")
 A, B = ShardId("a"), ShardId("b")
@@ -461,6 +463,53 @@ def test_a_worker_without_a_session_calls_nothing() -> None:
     assert len(of_kind(Invoke, house.react(sessions()))) == 1
 
 
+def unusable(decision: Decision) -> NotNow:
+    """The state cannot be used, says the store."""
+    return NotNow(decision, None, StateUnusableError("the file is gone"))
+
+
+def busy_with_failed_save() -> House:
+    """A shard that does nothing before it is saved, which the store refused at 1 s."""
+    house = House(given={"batch_size": 1})
+    house.react(sessions(deadline_seconds=5.0))
+    first = only(Invoke, house.fetched(house.take("a"), *range(1, 9)))
+    decisions = house.invoked(first, 1.0)
+    house.react(unusable(only(Save, decisions)))
+    assert house.invoked(only(Invoke, decisions)) == ()
+    return house
+
+
+def test_a_save_that_a_short_fault_of_the_store_refused_is_made_again_after_ten_seconds() -> None:
+    house = busy_with_failed_save()
+    house.react(sessions(deadline_seconds=100.0), 3.0)
+    assert not of_kind(Save, house.wake(10.9))
+    assert only(Save, house.wake(11.0)).position == after(2)
+
+
+def test_a_save_is_made_again_with_the_first_beat_after_the_deadline_though_nothing_was_tried() -> (
+    None
+):
+    house = busy_with_failed_save()
+    (save,) = of_kind(Save, house.react(sessions(deadline_seconds=20.0), 7.0))
+    assert save.position == after(2)
+
+
+@pytest.mark.parametrize("reason", [StopReason.REQUESTED, StopReason.DRAIN_EXPIRED])
+def test_a_stop_does_not_wait_to_write_what_the_store_has_refused(reason: StopReason) -> None:
+    house = joined()
+    invoke = only(Invoke, house.fetched(house.take("a"), 1))
+    house.react(unusable(only(Save, house.invoked(invoke, 1.0))))
+    assert only(Release, house.react(StopAsked(reason), 2.0)).position == after(1)
+
+
+def test_a_drain_that_expires_does_not_wait_to_write_what_the_store_has_refused() -> None:
+    house = joined()
+    house.take("a")
+    release = only(Release, house.react(StopAsked(StopReason.REQUESTED), 1.0))
+    house.react(unusable(release))
+    assert only(Release, house.react(StopAsked(StopReason.DRAIN_EXPIRED), 2.0)) == release
+
+
 # --- odd answers ----------------------------------------------------------------------------------------
 
 
@@ -552,6 +601,17 @@ def test_f7_an_invalid_record_that_is_retried_blocks_its_lane_with_field_and_fix
     report = Invoked(third, Succeeded())
     events = house.mapping.react(report, at(610.0)).events
     assert [event.reported for event in events if isinstance(event, MovedAgain)] == [True]
+
+
+def test_an_invalid_record_that_is_given_up_after_its_last_try_is_not_blocked_any_more() -> None:
+    house, fetch = reading(maximum_retry_attempts=1)
+    invoke = only(Invoke, house.fetched(fetch, 1))
+    assert blocked_in(all_invalid(house, invoke))
+    last = all_invalid(house, only(Invoke, house.wake(305.0)), 305.0)
+    assert not blocked_in(last)
+    assert [event.reported for event in last.events if isinstance(event, MovedAgain)] == [True]
+    (discard,) = of_kind(Discard, last.decisions)
+    assert discard.reason is DiscardReason.RETRY_ATTEMPTS_EXHAUSTED
 
 
 def test_f7_an_invalid_record_that_is_given_up_blocks_nothing() -> None:

@@ -155,7 +155,7 @@ def test_b6_what_is_blocked_is_an_error_with_its_fix() -> None:
     assert (blocked["error_message"], blocked["hint"]) == ("no answer", "start it")
     assert (up["level"], up["event"], up["shards"]) == ("info", "recovered", 40)
     assert blocked["message"] == (
-        "cannot read 40 shards: blocked until somebody acts, tried every 5 minutes"
+        "cannot read 40 shards: blocked until somebody acts, tried again meanwhile"
     )
 
 

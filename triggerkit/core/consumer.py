@@ -175,6 +175,7 @@ class ShardConsumer:
         if self._stop is not None and reason <= self._stop:
             return []
         self._stop = reason
+        self._writer.retry_now()
         if reason is StopReason.LEASE_LOST:
             self._step(Step.LEASE_LOST)
             return [Cancel(self.lease, self.tenure)]

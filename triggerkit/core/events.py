@@ -294,8 +294,9 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """Waiting does not help: somebody has to act. It is tried again every five minutes.
+    """Waiting does not help: somebody has to act.
 
+    It is tried again every five minutes, and every ten seconds what the lease store refuses.
     `shards` are blocked by the same thing; none: the mapping as a whole is. `cause` says what is wrong, `fix`
     what to do about it.
     """

@@ -100,7 +100,6 @@ def decide(batch: Batch, outcome: Outcome, options: MappingOptions, now: Now) ->
 
 
 def _one_by_one(batch: Batch, outcome: RecordsEnded, options: MappingOptions, now: Now) -> Verdict:
-    limit = options.maximum_retry_attempts
     leaving = [(each, DiscardReason.DISCARDED_BY_HANDLER) for each in outcome.discarded]
     retried = outcome.failed
     if options.discards_invalid:
@@ -110,7 +109,7 @@ def _one_by_one(batch: Batch, outcome: RecordsEnded, options: MappingOptions, no
     blocked = frozenset(each.index for each in outcome.invalid)
     staying: dict[int, RecordFailure] = {}
     for each in retried:
-        if 0 <= limit <= batch.tries_of(each.index):
+        if is_last_try(batch, each.index, options):
             leaving.append((each, DiscardReason.RETRY_ATTEMPTS_EXHAUSTED))
         else:
             staying[each.index] = each
@@ -123,6 +122,11 @@ def _one_by_one(batch: Batch, outcome: RecordsEnded, options: MappingOptions, no
         done=batch.pick(outcome.done) if outcome.done else None,
         again=(*given_up, _left(batch, left, staying, blocked, now)) if left else given_up,
     )
+
+
+def is_last_try(batch: Batch, index: int, options: MappingOptions) -> bool:
+    """Whether the record at `index` is given up if the call under way fails for it."""
+    return 0 <= options.maximum_retry_attempts <= batch.tries_of(index)
 
 
 def _given_up(batch: Batch, each: RecordFailure, reason: DiscardReason) -> Batch:

@@ -28,11 +28,13 @@ from triggerkit.core.decisions import (
     Take,
 )
 from triggerkit.core.events import Event, Operation, ShardTaken, StreamReplaced, WaitCause
+from triggerkit.core.failure import is_last_try
 from triggerkit.core.fit import Fit, held_up
 from triggerkit.core.model import (
     NEVER,
     SHARD_END,
     TRIM_HORIZON,
+    Batch,
     Lease,
     Now,
     Position,
@@ -65,7 +67,7 @@ from triggerkit.core.reports import (
     Trimmed,
     Woke,
 )
-from triggerkit.core.watchdog import BLOCKED_RETRY_SECONDS, Subject, Watchdog, condition
+from triggerkit.core.watchdog import Subject, Watchdog, condition, seconds_to_wait
 
 CALL_OUTLIVES_LEASE = (
     "a call of the handler goes on though its lease was lost; the shard waits for it"
@@ -95,7 +97,6 @@ class EventSourceMapping:
         self._sessions: Sessions | None = None
         self._stream = ""  # that of the shard that was taken last
         self._stop: StopReason | None = None
-        self._paused = False
         self._fit = Fit()
         self.wake_at_seconds = self._next_wake_seconds()
         """When something changes by itself at the earliest (monotonic)."""
@@ -198,7 +199,7 @@ class EventSourceMapping:
         match decision:
             case Survey() | Pin() | Create() | Take() | Forget():
                 self._watchdog.failed(report, now)
-                self.coordinator.absorb_not_now(decision, _wait_seconds(report), now)
+                self.coordinator.absorb_not_now(decision, seconds_to_wait(report), now)
             case Beat() | Expire():
                 raise AssertionError("the membership's decisions are not answered here")
             case _:
@@ -220,7 +221,7 @@ class EventSourceMapping:
             return
         if isinstance(report, NotNow):
             self._watchdog.failed(report, now)
-            consumer.absorb_not_now(decision, _wait_seconds(report), report.error, now)
+            consumer.absorb_not_now(decision, seconds_to_wait(report), report.error, now)
         else:
             self._watch_consumer(consumer, report, now)
             self._decisions += consumer.absorb(report, now)
@@ -249,7 +250,7 @@ class EventSourceMapping:
             ):
                 watchdog.refused(Subject(Operation.INVOKE, shard, batch.lane), reason, now)
             case Invoked(decision=Invoke(batch=batch), outcome=outcome) if (
-                invalid := self._invalid_in(outcome)
+                invalid := self._invalid_in(batch, outcome)
             ):
                 error = held_up(batch, invalid, self.settings.mapping.trigger)
                 watchdog.block(Subject(Operation.INVOKE, shard, batch.lane), error, now)
@@ -279,14 +280,16 @@ class EventSourceMapping:
         if misfit is not None:
             self._watchdog.block(Subject(Operation.INVOKE), misfit, now)
 
-    def _invalid_in(self, outcome: Outcome) -> RecordFailure | None:
+    def _invalid_in(self, batch: Batch, outcome: Outcome) -> RecordFailure | None:
         """The first record that can never be handled and is not given up, so that its lane is held up."""
-        if not isinstance(outcome, RecordsEnded) or self.settings.options.discards_invalid:
+        options = self.settings.options
+        if not isinstance(outcome, RecordsEnded) or options.discards_invalid:
             return None
-        return next(iter(outcome.invalid), None)
+        kept = (each for each in outcome.invalid if not is_last_try(batch, each.index, options))
+        return next(kept, None)
 
     def _absorb_sessions(self, sessions: Sessions, now: Now) -> None:
-        before = self._sessions
+        before, deadline_before = self._sessions, self._deadline_seconds
         self._sessions = sessions
         self.coordinator.absorb_sessions(sessions, now)
         if before is not None and before.me != sessions.me:
@@ -294,13 +297,10 @@ class EventSourceMapping:
                 self._watchdog.forget(consumer.lease.shard, now)
                 self._decisions += consumer.ask_to_stop(StopReason.LEASE_LOST)
                 self._derive(consumer, now)
-        if before is not None and before.deadline_seconds <= now.monotonic_seconds:
+        if deadline_before <= now.monotonic_seconds < sessions.deadline_seconds:
             self.coordinator.lease_store_is_back(now)
-            for consumer in self.consumers.values():
-                consumer.lease_store_is_back()
-        if self._paused and sessions.deadline_seconds > now.monotonic_seconds:
-            self._paused = False
             for consumer in list(self.consumers.values()):
+                consumer.lease_store_is_back()
                 self._derive(consumer, now)
 
     def _ask_all_to_stop(self, reason: StopReason, now: Now) -> None:
@@ -373,7 +373,6 @@ class EventSourceMapping:
     def _derive(self, consumer: ShardConsumer, now: Now) -> None:
         # Where nothing fits, neither calls nor failure records: what was read stays before the checkpoint.
         deadline = -NEVER if self._fit.nothing_fits else self._deadline_seconds
-        self._paused = self._paused or deadline <= now.monotonic_seconds
         shard = consumer.lease.shard
         for decision in consumer.derive(now, deadline):
             match decision:
@@ -404,11 +403,6 @@ class EventSourceMapping:
 
     def __iter__(self) -> Iterator[ShardConsumer]:
         return iter(self.consumers.values())
-
-
-def _wait_seconds(report: NotNow) -> float:
-    """How long to wait; what waiting cannot cure is tried rarely."""
-    return BLOCKED_RETRY_SECONDS if report.wait_seconds is None else report.wait_seconds
 
 
 def _outlived(shard: ShardId) -> Subject:

@@ -68,6 +68,8 @@ STANDSTILL_SECONDS = 5.0
 LONGEST_INTERVAL_SECONDS = 3600.0
 BLOCKED_RETRY_SECONDS = 300.0
 """How often something is tried again that waiting cannot cure."""
+STATE_RETRY_SECONDS = 10.0
+"""The same for the lease store: a shard stands still until it is saved, and a state file may be put back."""
 
 Emit: TypeAlias = Callable[[Event], None]
 
@@ -85,6 +87,13 @@ class Subject:
 def condition(cause: WaitCause, shard: ShardId | None = None) -> Subject:
     """A state of a shard, or of the mapping, that keeps it from being read."""
     return Subject(None, shard, cause=cause)
+
+
+def seconds_to_wait(report: NotNow) -> float:
+    """How long to wait before the decision is made again; what waiting cannot cure is tried rarely."""
+    if report.wait_seconds is not None:
+        return report.wait_seconds
+    return STATE_RETRY_SECONDS if isinstance(report.error, StateError) else BLOCKED_RETRY_SECONDS
 
 
 @dataclass(slots=True)
@@ -213,7 +222,7 @@ class Watchdog:
             if subject is not None:
                 self.block(subject, report.error, now)
                 return
-            wait_seconds = BLOCKED_RETRY_SECONDS
+            wait_seconds = seconds_to_wait(report)
         group = None if subject is None else self._group_of.get(subject)
         if subject is not None and watched is not None and group is not None and group.blocked:
             self.drop(subject, now)  # it alone may pass by itself now

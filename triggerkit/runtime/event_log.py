@@ -206,7 +206,7 @@ def _log_stall(event: events.Waiting | events.Blocked) -> None:
             log.error(
                 "blocked",
                 message=f"cannot {_doing(event, shards, len(shards))}: blocked until somebody acts,"
-                " tried every 5 minutes",
+                " tried again meanwhile",
                 **fields,
                 **code,
                 error_message=reason,

@@ -204,7 +204,7 @@ MUTANTS = (
     Mutant(
         "a beat does not end the pause",
         MAPPING,
-        "if self._paused and sessions.deadline_seconds > now.monotonic_seconds:",
+        "if deadline_before <= now.monotonic_seconds < sessions.deadline_seconds:",
         "if False:",
         "a shard that was read to its end before an outage is never finished",
     ),
