@@ -181,7 +181,7 @@ def refuse_implicit_state(settings: Settings, sign: str) -> None:
     if sign and settings.state_is_implicit:
         raise ImplicitStateError(
             f"state would be kept in {settings.state} inside a container ({sign}) and die with it",
-            hint="say where: --state sqlite:////MOUNTED/state.db, or memory: to start anew each time",
+            hint="say where: --state sqlite:////MOUNTED/state.db, or memory: to start over each time",
         )
 
 

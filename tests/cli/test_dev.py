@@ -525,10 +525,10 @@ def test_a_wrong_table_of_the_configuration_is_named(project: Place, toml: str, 
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("dynamodb", "is no endpoint"),
-        ("http://", "is no endpoint"),
-        ("ftp://x", "is no endpoint"),
-        ("http://127.0.0.1:99999", "is no endpoint"),
+        ("dynamodb", "is not an endpoint URL"),
+        ("http://", "is not an endpoint URL"),
+        ("ftp://x", "is not an endpoint URL"),
+        ("http://127.0.0.1:99999", "is not an endpoint URL"),
         ("https://dynamodb.eu-west-1.amazonaws.com", "is AWS itself"),
     ],
 )

@@ -214,7 +214,7 @@ def test_another_endpoint_underneath_cannot_be_told_to_fail(project: Place) -> N
     with endpoint_of_dev(project, backend="http://127.0.0.1:8000"):
         done = project.run("fault", "roll", "orders")
     assert done.code == 2
-    assert "stands on http://127.0.0.1:8000" in done.stderr
+    assert "uses http://127.0.0.1:8000" in done.stderr
 
 
 def test_a_wrong_token_is_refused(endpoint: Endpoint) -> None:

@@ -246,11 +246,11 @@ def test_a_time_in_the_past_leaves_out_what_is_older(endpoint: Endpoint) -> None
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (("--since", "soon"), "--since 'soon' is no duration and no time"),
+        (("--since", "soon"), "--since 'soon' is neither a duration nor a time"),
         (("--since", "1h", "--from-start"), "contradict"),
         (("--for", "1h", "--follow"), "contradict"),
-        (("--for", "14:30"), "--for '14:30' is no duration"),
-        (("--for", "0s"), "--for '0s' is no duration"),
+        (("--for", "14:30"), "--for '14:30' is not a duration"),
+        (("--for", "0s"), "--for '0s' is not a duration"),
         (("--key", "{"), "--key"),
         (("-n", "0"), "x>=1"),
         (("--redact", "a", "--redact-all-but", "b"), "contradict"),

@@ -131,7 +131,7 @@ def test_a_cassette_is_played_in_every_world(folder: Path) -> None:
     ("words", "said"),
     [
         (["shop:handlers", "--cassette", "nosuch.jsonl"], "nosuch.jsonl cannot be read"),
-        (["shop:strict", "--cassette", "triggerkit.toml"], "is no cassette"),
+        (["shop:strict", "--cassette", "triggerkit.toml"], "is not a cassette"),
         (["shop:handlers", "--faults", "splt"], "there is no fault 'splt'"),
         (["shop:handlers", "--items", "x.json"], "--items is for one table"),
         (["shop:strict", "--items", "x.json"], "cannot be read"),

@@ -24,6 +24,8 @@ from triggerkit.core.decisions import (
     Survey,
     Take,
 )
+from triggerkit.core.leases import Readiness
+from triggerkit.core.lineage import ShardGraph
 from triggerkit.core.model import (
     LATEST,
     SHARD_END,
@@ -299,3 +301,16 @@ def of_kind(kind: type[D], decisions: Iterable[object]) -> list[D]:
 def kinds(decisions: Iterable[object]) -> list[str]:
     """The names of the decisions, in order."""
     return [type(each).__name__ for each in decisions]
+
+
+def ready_leases(
+    leases: Iterable[Lease], listed: ShardGraph | None, trim_seconds: float
+) -> tuple[Lease, ...]:
+    """The unfinished leases that may start; see `Readiness`."""
+    rows = {lease.shard: lease for lease in leases}
+    readiness = Readiness(rows, listed, trim_seconds)
+    return tuple(
+        lease
+        for lease in rows.values()
+        if not lease.finished and readiness.first_unfinished(lease) is None
+    )

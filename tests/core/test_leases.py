@@ -17,6 +17,7 @@ from core.builders import (
     lease,
     listing,
     names,
+    ready_leases,
     session,
     shards,
     starts,
@@ -35,7 +36,6 @@ from triggerkit.core.leases import (
     missing_leases,
     new_lease,
     preferred,
-    ready_leases,
 )
 from triggerkit.core.lineage import ShardGraph
 from triggerkit.core.model import (

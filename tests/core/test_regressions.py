@@ -15,13 +15,14 @@ from core.builders import (
     lease,
     listing,
     names,
+    ready_leases,
     sessions,
     shards,
 )
 
 from triggerkit.core.coordinator import Cadence, LeaseCoordinator
 from triggerkit.core.decisions import Decision, Survey
-from triggerkit.core.leases import missing_leases, ready_leases
+from triggerkit.core.leases import missing_leases
 from triggerkit.core.lineage import ShardGraph
 from triggerkit.core.model import TRIM_HORIZON, Lease, Listing, ShardId
 from triggerkit.core.reports import Surveyed

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from core.builders import TRIM_SECONDS, finished, lease, listing
+from core.builders import TRIM_SECONDS, finished, lease, listing, ready_leases
 from core.test_lineage import acyclic_shapes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from triggerkit.core.leases import ready_leases
 from triggerkit.core.lineage import ShardGraph
 from triggerkit.core.model import Lease, ShardId
 from triggerkit.core.rows import LeaseRows

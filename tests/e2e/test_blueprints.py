@@ -187,7 +187,7 @@ def developing(place: Place) -> Iterator[Dev]:
 def test_dynamodb_process_stream_under_dev(make: Callable[..., Place]) -> None:
     with developing(make("dynamodb-process-stream")) as dev:
         dev.until_printed(r'INSERT \{"id": \{"S": "o-1"\}\}')
-        dev.until_printed("1 records done")
+        dev.until_printed("1 handled")
 
 
 def test_enforce_rules_under_dev(make: Callable[..., Place]) -> None:
@@ -294,4 +294,4 @@ def test_the_sample_event_is_one_that_invoke_takes(make: Callable[..., Place]) -
     place = make("dynamodb-process-stream")
     done = place.run("invoke", "-t", "process_changes", "-e", "event.json")
     assert done.code == 0, done.stderr
-    assert "2 records done" in done.stderr + done.stdout
+    assert "2 handled" in done.stderr + done.stdout

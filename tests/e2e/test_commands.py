@@ -252,7 +252,7 @@ def test_run_on_a_terminal_is_one_screen_and_then_progress(shop: Place, tables: 
     assert re.fullmatch(r"bill  1 record done in [\d.]+ m?s, lag [\d.]+ m?s", said[4])
     assert said[5:] == [
         "draining: running handlers get up to 25 s",
-        f"bill  let go of shard {shard}",
+        f"bill  released shard {shard}",
         "stopped: 1 record done",
     ]
     assert "sequence_number" not in shown
@@ -624,7 +624,7 @@ def test_tail_says_that_it_waits(shop: Place, tables: Tables) -> None:
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (("--since", "soon"), "--since 'soon' is no duration and no time"),
+        (("--since", "soon"), "--since 'soon' is neither a duration nor a time"),
         (("--since", "1h", "--from-start"), "contradict"),
         (("--json", "-o", "text"), "contradict"),
         (("--key", "{"), "--key"),

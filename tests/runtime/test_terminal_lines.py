@@ -140,7 +140,7 @@ def test_forty_shards_are_taken_in_one_line_before_the_first_batch() -> None:
     assert lines.lines(entry("draining", trigger=None, message="draining"), 0.3) == [
         "10:20:30  bill  reads shard ~1a2b3c4d on from where it stood",
         "10:20:30  bill  read shard s-1 to the end",
-        "10:20:30  bill  let go of shard s-2",
+        "10:20:30  bill  released shard s-2",
         "10:20:30  draining",
     ]
 

@@ -147,10 +147,10 @@ def test_a_damaged_byte_never_goes_unnoticed(split: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("", "is no cassette"),
-        ("hello\n", "is no cassette"),
-        ('{"Records": []}\n', "is no cassette"),
-        ('{"line":"cassette","version":1}\n', "is no cassette"),
+        ("", "is not a cassette"),
+        ("hello\n", "is not a cassette"),
+        ('{"Records": []}\n', "is not a cassette"),
+        ('{"line":"cassette","version":1}\n', "is not a cassette"),
         (f'{{"line":"cassette","version":{VERSION + 1},"new":[]}}\n', "has format 2, and this"),
     ],
 )

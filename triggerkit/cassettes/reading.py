@@ -107,7 +107,7 @@ class Cassette:
             yield {"Records": batch}
 
     def lines(self) -> Iterator[Line]:
-        """Everything between header and end, as `cassette_lines` describes it.
+        """Everything between header and end, as `cassettes.lines` describes it.
 
         Raises:
             CassetteError: as `records`.
@@ -171,7 +171,7 @@ def load_cassette(path: FilePath, *, allow_cut: bool = False) -> Cassette:
         allow_cut: take what there is of a file whose recording was killed.
 
     Raises:
-        CassetteError: there is no such file, it is no cassette, or a newer triggerkit wrote it.
+        CassetteError: there is no such file, it is not a cassette, or a newer triggerkit wrote it.
     """
     file = Path(path)
     with _opened(file) as stream:
@@ -190,7 +190,9 @@ def load_cassette(path: FilePath, *, allow_cut: bool = False) -> Cassette:
                 hint="update triggerkit, or record it again with this version",
             )
         case _:
-            raise CassetteError(f"{file} is no cassette: its first line is no header", hint=_AGAIN)
+            raise CassetteError(
+                f"{file} is not a cassette: its first line is not a header", hint=_AGAIN
+            )
 
 
 def find_cassette(path: FilePath, folder: Path) -> Path:
@@ -222,7 +224,7 @@ def without_account(arn: str) -> str:
 def _opened(path: Path) -> Iterator[IO[bytes]]:
     what, hint = f"the cassette {path}", "name a file that is there"
     if path.exists() and not (path.is_file() or path.is_dir()):  # it is read more than once
-        raise CassetteError(f"{what} is no file", hint=hint)
+        raise CassetteError(f"{what} is not a file", hint=hint)
     try:
         stream = open_file(path, what, hint=hint)
     except UsageError as error:

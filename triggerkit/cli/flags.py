@@ -127,7 +127,7 @@ _PROJECT_FLAGS = (
     flag("--env", default="", metavar="NAME", help="An overlay of the configuration."),
     flag("--env-file", type=click.Path(), help="Read environment variables from this file."),
     flag("--config", type=click.Path(), help="The configuration file."),
-    flag("--app", metavar="NAME", help="The application: begins the names of its state."),
+    flag("--app", metavar="NAME", help="The application: prefix of its state's names."),
 )
 _STATE_FLAGS = (
     *_PROJECT_FLAGS,

@@ -168,7 +168,9 @@ def free_folder(said: str) -> str:
 
 def _check_name_of(folder: str) -> None:
     if not folder.strip() or not folder.isprintable():  # it could not be shown
-        raise UsageError(f"DIR {folder!r} names no folder", hint="name one of letters that print")
+        raise UsageError(
+            f"DIR {folder!r} is not a usable folder name", hint="use printable characters"
+        )
 
 
 def make(

@@ -31,10 +31,10 @@ def read_since(text: str, now_seconds: float) -> float:
         return now_seconds - ago_seconds
     at = _read_time(given, now_seconds)
     if at is None:
-        raise UsageError(f"--since {text!r} is no duration and no time", hint=_HINT)
+        raise UsageError(f"--since {text!r} is neither a duration nor a time", hint=_HINT)
     if at.timestamp() > now_seconds:
         raise UsageError(
-            f"--since {text!r} is {at:%Y-%m-%d %H:%M:%S} UTC, which is still to come", hint=_HINT
+            f"--since {text!r} is {at:%Y-%m-%d %H:%M:%S} UTC, which is in the future", hint=_HINT
         )
     return at.timestamp()
 
@@ -44,7 +44,7 @@ def read_duration(text: str, flag: str) -> float:
     seconds = _duration_seconds(text.strip())
     if not seconds:
         raise UsageError(
-            f"{flag} {text!r} is no duration", hint="write a duration such as 90s, 10m or 1h30m"
+            f"{flag} {text!r} is not a duration", hint="write a duration such as 90s, 10m or 1h30m"
         )
     return seconds
 

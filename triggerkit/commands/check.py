@@ -8,12 +8,10 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
-from triggerkit.commands.loading import Loaded, load_to_run, open_all
+from triggerkit.commands.loading import CONTROL_PLANE_THREADS, Loaded, load_to_run, open_all
 from triggerkit.runtime.pools import ThreadRunner
 from triggerkit.runtime.tables import read_tables
 from triggerkit.settings import container_sign, refuse_implicit_state
-
-CONTROL_PLANE_THREADS = 4
 
 
 def check(given: Mapping[str, Any], *, ask: bool) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from triggerkit.commands.failures import event_of, files_of, named
@@ -38,7 +37,7 @@ from triggerkit.runtime.logs import get_logger
 from triggerkit.runtime.pools import ThreadRunner
 from triggerkit.settings import MappingPlan
 
-_MACHINERY = (
+_OWN_FILES = (
     f"{Path(__file__).parents[1]}/",
     f"{Path(asyncio.__file__).parent}/",
     contextlib.__file__,
@@ -85,13 +84,12 @@ def invoke(given: Mapping[str, Any]) -> int:
     with redirect_stdout(sys.stderr):
         result = asyncio.run(call(plan, event))
     if isinstance(result, Raised):
-        shown = without_own_frames(result.error)
-        say_block("".join(traceback.format_exception(shown)))
+        say_block("".join(traceback.format_exception(result.error)))
         say(f"triggerkit: {result.by} of trigger {plan.name!r} failed", err=True)
         if missing:
             say(f"  {what}: {missing}; {_EVENT_HINT}", err=True)
         if given["pdb"]:
-            debug(shown)
+            debug(result.error)
         return HandlerError.exit_code
     outcome = read_outcome(plan, event, result)
     if isinstance(outcome, Succeeded):
@@ -251,14 +249,7 @@ def _interrupted(error: BaseException) -> bool:
 
 
 def _raised(error: BaseException, by: str) -> Raised:
-    return Raised(error.with_traceback(_user_frames(error.__traceback__)), by)
-
-
-def _user_frames(frames: TracebackType | None) -> TracebackType | None:
-    """`frames` without those of this package and of the standard library at the start."""
-    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_MACHINERY):
-        frames = frames.tb_next
-    return frames
+    return Raised(without_own_frames(error, _OWN_FILES), by)
 
 
 def _remaining(limit_seconds: float | None) -> Callable[[], float]:

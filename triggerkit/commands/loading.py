@@ -30,6 +30,9 @@ from triggerkit.runtime.target import load_target
 from triggerkit.settings import Flags, Settings, build_settings
 from triggerkit.triggers import Triggers
 
+CONTROL_PLANE_THREADS = 4
+"""Of a command that asks for streams and shards and ends; a worker has more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:

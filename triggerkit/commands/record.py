@@ -35,11 +35,11 @@ from triggerkit.commands.arguments import SoughtKey, read_duration, read_key, re
 from triggerkit.commands.output import live_console, say
 from triggerkit.commands.tail import (
     POLL_SECONDS,
-    Begun,
     Closed,
     Following,
+    Idle,
     Read,
-    Rested,
+    Started,
     Step,
     opened,
 )
@@ -245,7 +245,7 @@ class Recording:
         async with aclosing(following.steps(poll_seconds)) as steps:
             async for step in steps:
                 self._take(step, following, since_seconds)
-                if not isinstance(step, Rested):
+                if not isinstance(step, Idle):
                     self._file.flush()
                 self.progress.went_on()
                 if self._is_over(step, following):
@@ -253,7 +253,7 @@ class Recording:
 
     def _take(self, step: Step, following: Following, since_seconds: float) -> None:
         match step:
-            case Begun(shards=shards):
+            case Started(shards=shards):
                 for shard in shards:
                     self._write_shard(ShardBegun(shard.id, tuple(shard.parents)))
             case Read(shard=shard, records=records):
@@ -265,7 +265,7 @@ class Recording:
                         self._write_record(shard, one)
             case Closed(shard=shard, children=children):
                 self._write_shard(ShardClosed(shard, tuple(children)))
-            case Rested():
+            case Idle():
                 pass
             case _:
                 assert_never(step)
@@ -283,9 +283,9 @@ class Recording:
             self.ending = "count"
             return True
         match step:
-            case Rested(surely=surely):
-                self._rests += 1 if surely else PAGES_AT_TIP / ROUNDS_IN_DOUBT
-            case Begun():
+            case Idle(is_certain=is_certain):
+                self._rests += 1 if is_certain else PAGES_AT_TIP / ROUNDS_IN_DOUBT
+            case Started():
                 pass
             case _:
                 self._rests = 0

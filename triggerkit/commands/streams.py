@@ -56,12 +56,12 @@ class SafeStdout(SafeStream):
     def write(self, text: str, /) -> int:
         """See `SafeStream`; what stderr was given before comes first. Raises StdoutError, BrokenPipeError."""
         flush_all()
-        with _told_apart():
+        with _as_stdout_error():
             return super().write(text)
 
     def flush(self) -> None:
         """See `SafeStream`. Raises StdoutError, BrokenPipeError."""
-        with _told_apart():
+        with _as_stdout_error():
             super().flush()
 
 
@@ -122,7 +122,7 @@ def silence(stream: TextIO) -> None:
 
 
 @contextmanager
-def _told_apart() -> Iterator[None]:
+def _as_stdout_error() -> Iterator[None]:
     try:
         yield
     except (BrokenPipeError, StdoutError):

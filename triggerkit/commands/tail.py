@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 
 from triggerkit.commands.arguments import SoughtKey, read_key, read_since
 from triggerkit.commands.digest import digest
+from triggerkit.commands.loading import CONTROL_PLANE_THREADS
 from triggerkit.commands.output import print_json_text, say, show_line
 from triggerkit.core.lineage import ShardGraph
 from triggerkit.core.locators import parse
@@ -38,9 +39,6 @@ from triggerkit.runtime.pools import ThreadRunner
 
 POLL_SECONDS = 0.5
 PAGE_LIMIT = 1000
-CONTROL_PLANE_THREADS = 4
-ALL = "1970-01-01"
-"""In the place of `--since`: everything that is there."""
 
 
 def tail(source: str, given: Mapping[str, Any], access: Mapping[str, str]) -> None:
@@ -54,9 +52,8 @@ def tail(source: str, given: Mapping[str, Any], access: Mapping[str, str]) -> No
         raise UsageError("--from-start and --since contradict each other", hint="give one of them")
     if given["as_json"] and given["output"] == "text":
         raise UsageError("--json and -o text contradict each other", hint="give one of them")
-    since = ALL if given["from_start"] else given["since"]
-    if since is not None:
-        read_since(since, SystemClock().now().service_seconds)
+    if given["since"] is not None:
+        read_since(given["since"], SystemClock().now().service_seconds)
     key = None if given["key"] is None else read_key(given["key"])
     kept: list[Event] = []
     show: Callable[[Event], None] = (
@@ -67,7 +64,7 @@ def tail(source: str, given: Mapping[str, Any], access: Mapping[str, str]) -> No
     elif not (given["output"] or sys.stdout.isatty()):
         show = _print_json
     try:
-        asyncio.run(_show_events(source, since, key, given["lines"], access, show))
+        asyncio.run(_show_events(source, given, key, access, show))
     except KeyboardInterrupt:
         say(err=True)
     if given["as_event"]:
@@ -76,17 +73,18 @@ def tail(source: str, given: Mapping[str, Any], access: Mapping[str, str]) -> No
 
 async def _show_events(
     text: str,
-    since: str | None,
+    given: Mapping[str, Any],
     key: SoughtKey | None,
-    most: int | None,
     access: Mapping[str, str],
     show: Callable[[Event], None],
 ) -> None:
     async with opened(text, access) as (source, _, now_seconds):
-        since_seconds = None if since is None else read_since(since, now_seconds)
-        if since is None and sys.stdout.isatty():
+        since_seconds = 0.0 if given["from_start"] else None
+        if given["since"] is not None:
+            since_seconds = read_since(given["since"], now_seconds)
+        if since_seconds is None and sys.stdout.isatty():
             say(f"changes of {text} from now on; Ctrl-C ends", err=True)
-        left = most or sys.maxsize
+        left = given["lines"] or sys.maxsize
         async with aclosing(events(source, since_seconds)) as found:
             async for event in found:
                 if key is None or key.fits(event):
@@ -134,7 +132,7 @@ async def events(source: Source, since_seconds: float | None) -> AsyncGenerator[
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class Started:
     """These shards are followed from now on."""
 
     shards: tuple[Shard, ...]
@@ -157,13 +155,13 @@ class Closed:
 
 
 @dataclass(frozen=True, slots=True)
-class Rested:
-    """No shard had anything. `surely`: each was asked, none refused, and no child is still to be listed."""
+class Idle:
+    """No shard had anything. `is_certain`: each was asked, none refused, and no child is still to be listed."""
 
-    surely: bool
+    is_certain: bool
 
 
-Step: TypeAlias = Begun | Read | Closed | Rested
+Step: TypeAlias = Started | Read | Closed | Idle
 
 
 class Following:
@@ -181,7 +179,7 @@ class Following:
 
     async def steps(self, poll_seconds: float) -> AsyncGenerator[Step, None]:
         """What happens, for ever; `poll_seconds` pass after each round that found nothing."""
-        yield Begun(await self._begin())
+        yield Started(await self._begin())
         while True:
             moved, refused = False, False
             for shard in list(self.positions):
@@ -197,7 +195,7 @@ class Following:
                     for step in steps:
                         yield step
             if not moved:
-                yield Rested(surely=not refused)
+                yield Idle(is_certain=not refused)
                 await asyncio.sleep(poll_seconds)
 
     def leave(self, shard: ShardId) -> None:
@@ -248,7 +246,7 @@ class Following:
         self.positions |= {child.id: TRIM_HORIZON for child in begun}
         self._begun.update(child.id for child in begun)
         closed = Closed(shard, tuple(child.id for child in found.shards))
-        return (closed, Begun(tuple(begun))) if begun else (closed,)
+        return (closed, Started(tuple(begun))) if begun else (closed,)
 
     async def _is_next(self, child: Shard, read: ShardId) -> bool:
         """Whether with `read` everything before a shard is read: a stream that was made again has many parents."""

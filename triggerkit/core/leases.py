@@ -220,19 +220,6 @@ class Readiness:
         return _is_trimmed_before(lease, listed, self._trim_seconds)
 
 
-def ready_leases(
-    leases: Iterable[Lease], listed: ShardGraph | None, trim_seconds: float
-) -> tuple[Lease, ...]:
-    """The unfinished leases that may start; see `Readiness`."""
-    rows = {lease.shard: lease for lease in leases}
-    readiness = Readiness(rows, listed, trim_seconds)
-    return tuple(
-        lease
-        for lease in rows.values()
-        if not lease.finished and readiness.first_unfinished(lease) is None
-    )
-
-
 def _is_trimmed_before(lease: Lease, listed: ShardGraph, trim_seconds: float) -> bool:
     """Whether an unlisted parent of this lease was trimmed, and not only missed by the listing (rule 6)."""
     if lease.created_seconds is not None:

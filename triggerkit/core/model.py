@@ -29,7 +29,6 @@ def shard_name(shard: ShardId) -> str:
 LeaseKey = NewType("LeaseKey", str)
 """`app@env:mapping:source:incarnation:shard`."""
 SessionId = NewType("SessionId", str)
-MappingName = NewType("MappingName", str)
 
 
 class Now(NamedTuple):

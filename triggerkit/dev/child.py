@@ -18,7 +18,7 @@ BEGUN = b"b"
 """The child listens to its socket; before, a signal ends it and nothing is lost."""
 READY = b"r"
 """The child's worker reads."""
-_HELD_BACK = frozenset({signal.SIGINT})
+_BLOCKED_SIGNALS = frozenset({signal.SIGINT})
 
 
 class WorkerChild:
@@ -83,7 +83,9 @@ async def start_child(
     ours, theirs = socket.socketpair()
     with theirs:
         ours.setblocking(False)
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)  # inherited; see `begin`
+        before = signal.pthread_sigmask(
+            signal.SIG_BLOCK, _BLOCKED_SIGNALS
+        )  # inherited; see `begin`
         try:
             process = await asyncio.create_subprocess_exec(
                 *command(theirs.fileno()), env=dict(environ), pass_fds=(theirs.fileno(),)
@@ -96,7 +98,7 @@ async def start_child(
     return WorkerChild(process, ours, on_ready)
 
 
-class ParentLine:
+class ParentConnection:
     """The child's end. `descriptor` is the one that the parent's command named."""
 
     def __init__(self, descriptor: int) -> None:
@@ -116,7 +118,7 @@ class ParentLine:
             stop()
 
         loop.add_reader(self._theirs, on_end)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_BACK)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _BLOCKED_SIGNALS)
         self._report(BEGUN)
 
     def ready(self) -> None:

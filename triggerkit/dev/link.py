@@ -149,7 +149,7 @@ def control(link: DevLink, verb: str, request: Mapping[str, Any]) -> dict[str, A
     """
     if link.backend:
         raise UsageError(
-            f"the running `dev` stands on {link.backend}, which has no faults",
+            f"the running `dev` uses {link.backend}, which has no faults",
             hint="start it without --backend",
         )
     address = urlsplit(link.endpoint_url)

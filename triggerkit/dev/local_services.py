@@ -117,7 +117,7 @@ def read_backend(url: str) -> Address:
     except ValueError:
         parts, port = urlsplit(""), None
     if not parts.hostname or not port or parts.path.strip("/"):
-        raise UsageError(f"--backend {url!r} is no endpoint", hint="write http://HOST:PORT")
+        raise UsageError(f"--backend {url!r} is not an endpoint URL", hint="write http://HOST:PORT")
     if parts.hostname.endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws")):
         raise UsageError(
             f"--backend {url!r} is AWS itself, and dev has dummy credentials only",

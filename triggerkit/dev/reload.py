@@ -127,7 +127,7 @@ class Reloader:
         if not ended.done():
             log.warning(
                 "worker_killed",
-                message=f"it did not end in {self._drain_seconds:g} s; what it was at comes again",
+                message=f"it did not end in {self._drain_seconds:g} s; its unfinished batches are delivered again",
             )
             child.kill()
             await ended
@@ -174,7 +174,7 @@ class Reloader:
         if files is None:
             return False
         self._next_change = None
-        log.info("reloading", files=[path.name for path in files], message=_told(files))
+        log.info("reloading", files=[path.name for path in files], message=_changed_text(files))
         return True
 
 
@@ -203,7 +203,7 @@ async def _first(*waited: asyncio.Future[Any] | None) -> None:
     await asyncio.wait(there, return_when=asyncio.FIRST_COMPLETED)
 
 
-def _told(files: Sequence[Path]) -> str:
+def _changed_text(files: Sequence[Path]) -> str:
     names = sorted({path.name for path in files})
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     return f"{shown} changed: draining, then starting again"

@@ -21,7 +21,7 @@ from triggerkit.commands.signals import SIGNALS
 from triggerkit.commands.streams import safe_streams
 from triggerkit.core.locators import parse
 from triggerkit.core.words import counted
-from triggerkit.dev.child import ParentLine
+from triggerkit.dev.child import ParentConnection
 from triggerkit.dev.reload import WAITS_FOR_CHANGE
 from triggerkit.dev.tables import Made, ensure_table
 from triggerkit.errors import (
@@ -47,12 +47,12 @@ def main() -> int:
     """Run until the parent wants an end; the exit code."""
     given = json.loads(sys.argv[1])
     choose_colours(given.pop("color"))
-    line = ParentLine(given.pop("line"))
+    line = ParentConnection(given.pop("line"))
     with safe_streams():
         return run(given, line)
 
 
-def run(given: Mapping[str, Any], line: ParentLine) -> int:
+def run(given: Mapping[str, Any], line: ParentConnection) -> int:
     """The same with its arguments read and its streams safe."""
     try:
         return work(given, line)
@@ -76,7 +76,7 @@ def is_in_code(error: TriggerkitError) -> bool:
     return raised or of_code or bool(getattr(error, "__notes__", ()))
 
 
-def work(given: Mapping[str, Any], line: ParentLine) -> int:
+def work(given: Mapping[str, Any], line: ParentConnection) -> int:
     """Make tables, load the code, run it.
 
     Raises:
@@ -110,7 +110,7 @@ def work(given: Mapping[str, Any], line: ParentLine) -> int:
     return asyncio.run(run_worker(loaded, worker_flags, lambda worker: follow(worker, line)))
 
 
-async def serve_tables(line: ParentLine) -> int:
+async def serve_tables(line: ParentConnection) -> int:
     """Run no trigger until the parent wants an end; the exit code."""
     stop = asyncio.Event()
     for number in SIGNALS:
@@ -122,7 +122,7 @@ async def serve_tables(line: ParentLine) -> int:
     return 0
 
 
-def follow(worker: RunningWorker, line: ParentLine) -> None:
+def follow(worker: RunningWorker, line: ParentConnection) -> None:
     """Stop the worker when the parent wants it; report to the parent when the worker reads."""
     log_ready = worker.on_ready
 

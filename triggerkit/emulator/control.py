@@ -44,7 +44,7 @@ class Control:
         """Carry out the control that `path` names; nothing is raised."""
         given = headers.get(TOKEN_HEADER, "").encode()
         if not hmac.compare_digest(given, self._token):
-            return _answer(403, {"message": f"{PREFIX} wants the token of this start"})
+            return _answer(403, {"message": f"{PREFIX} needs the token in .triggerkit/dev.json"})
         name = path.removeprefix(PREFIX)
         verb = VERBS.get(name)
         if verb is None:

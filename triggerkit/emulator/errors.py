@@ -115,6 +115,6 @@ def unknown_operation(operation: str, is_kinesis: bool = False) -> EmulatorError
     return EmulatorError(
         "UnknownOperationException",
         f"The embedded endpoint of triggerkit does not have {asked}. Use DynamoDB Local or AWS for it: "
-        "`triggerkit dev --backend http://127.0.0.1:8000` stands on DynamoDB Local; elsewhere point "
+        "`triggerkit dev --backend http://127.0.0.1:8000` uses DynamoDB Local; elsewhere point "
         "AWS_ENDPOINT_URL_DYNAMODB (and AWS_ENDPOINT_URL_DYNAMODB_STREAMS) there.",
     )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from types import TracebackType
 
 from triggerkit.core.model import Batch, LastFailure
 from triggerkit.core.outcome import (
@@ -105,8 +104,13 @@ def hint_for(error: BaseException) -> str:
     return next((hint for words, hint in _HINTS if words in told), "")
 
 
-def without_own_frames(error: BaseException) -> BaseException:
-    """`error` with a traceback that starts in user code; so do those of what caused it."""
+def without_own_frames(
+    error: BaseException, own_files: tuple[str, ...] = _RUNTIME_FILES
+) -> BaseException:
+    """`error` with a traceback that starts in user code; so do those of what caused it.
+
+    `own_files` are how the paths of files begin whose frames are left out at the start.
+    """
     seen: set[int] = set()
     chain: list[BaseException | None] = [error]
     while chain:
@@ -114,15 +118,12 @@ def without_own_frames(error: BaseException) -> BaseException:
         if link is None or id(link) in seen:
             continue
         seen.add(id(link))
-        link.__traceback__ = _user_frames(link.__traceback__)
+        frames = link.__traceback__
+        while frames and frames.tb_frame.f_code.co_filename.startswith(own_files):
+            frames = frames.tb_next
+        link.__traceback__ = frames
         chain += (link.__cause__, link.__context__)
     return error
-
-
-def _user_frames(frames: TracebackType | None) -> TracebackType | None:
-    while frames and frames.tb_frame.f_code.co_filename.startswith(_RUNTIME_FILES):
-        frames = frames.tb_next
-    return frames
 
 
 def _text_of(error: BaseException) -> str:

@@ -70,7 +70,7 @@ class Engine:
             self.step(mapping, Woke())
 
     async def wait_stopped(self) -> None:
-        """Until every mapping has let go of every shard.
+        """Until every mapping has released every shard.
 
         Raises:
             Exception: a machine broke an invariant; nothing limps on.

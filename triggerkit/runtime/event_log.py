@@ -42,7 +42,7 @@ WORDS: Mapping[Operation | None, str] = {
     Operation.FORGET: "forget",
     Operation.INVOKE: "call the handler for",
     Operation.PIN: "store where to start",
-    Operation.RELEASE: "let go of",
+    Operation.RELEASE: "release",
     Operation.SAVE: "save the position of",
     Operation.SURVEY: "list shards and leases",
     Operation.TAKE: "take",

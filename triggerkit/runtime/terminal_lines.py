@@ -78,7 +78,7 @@ class _Count:
             return {
                 "lease_taken": f"reads {shards} "
                 + (f"from {position}" if position.isupper() else "on from where it stood"),
-                "lease_released": f"let go of {shards}",
+                "lease_released": f"released {shards}",
                 "shard_finished": f"read {shards} to the end",
             }[event]
         took = f"in {in_time(self.duration_seconds)}"

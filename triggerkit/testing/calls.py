@@ -125,7 +125,7 @@ class CallBook:
         )
 
     def fail_next(self, trigger: str, times: int, *, late: bool = False) -> None:
-        """Let the next calls fail: before the handler is called, or `late`, behind its return."""
+        """Let the next calls fail: before the handler is called, or `late`, after its return."""
         (self._failing_late if late else self._failing)[trigger] += times
 
     def heal(self) -> None:
@@ -178,7 +178,7 @@ class CallBook:
     def _returned(self, call: Call, result: Any) -> Any:
         if self._failing_late[call.trigger] > 0:
             self._failing_late[call.trigger] -= 1
-            raise SimulatedFailure(f"the simulation lets {call.trigger} fail behind its return")
+            raise SimulatedFailure(f"the simulation lets {call.trigger} fail after its return")
         call.returned = True
         return result
 

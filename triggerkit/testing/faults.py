@@ -15,7 +15,7 @@ from triggerkit.errors import UsageError, nearest
 
 FAULTS: Final[Mapping[str, str]] = {
     "expire": "all shard iterators expire",
-    "fail": "a handler fails, before its work or behind it",
+    "fail": "a handler fails, before its work or after it",
     "freeze": "a worker stands still between two steps, and goes on as if no time had passed",
     "kill": "a worker crashes, and comes back a little later",
     "late": "new shards are listed late, one after the other",

@@ -54,7 +54,6 @@ _INNER: Final = {
     "json-or-python": "python_schema",
     "lax-or-strict": "lax_schema",
 }
-_BUILT_AGAIN: Final = frozenset({"function-before", "function-after", "function-wrap"})
 
 
 class NotBuildableError(Exception):

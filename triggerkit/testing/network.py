@@ -19,8 +19,6 @@ T = TypeVar("T")
 CALM_SECONDS = (0.0005, 0.001, 0.002, 0.004)
 """How long one way takes in a calm world."""
 TROUBLED_SECONDS = (0.0005, 0.002, 0.01, 0.05, 0.2)
-THROTTLED = 3
-"""Calls that are refused when a line is throttled."""
 
 
 class Line:

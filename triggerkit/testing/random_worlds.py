@@ -83,7 +83,7 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class Storm:
+class RandomWorlds:
     """Makes worlds. `items` are in DynamoDB JSON, by table; `workers` 0 is another number in each world.
 
     Where there are `cassettes`, by the table that plays them, they are played and nothing else is written.

@@ -37,7 +37,7 @@ _HEAD = msgspec.json.Decoder(_Head)
 class Player:
     """Plays one cassette into one table, which has its stream on.
 
-    `changed` is called behind each record, `wait` with the seconds to the next one, at the recorded pace.
+    `changed` is called after each record, `wait` with the seconds to the next one, at the recorded pace.
     """
 
     emulator: Emulator

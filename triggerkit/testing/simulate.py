@@ -33,7 +33,7 @@ from triggerkit.runtime.logs import LogSettings, configure_logging
 from triggerkit.testing.faults import read_faults
 from triggerkit.testing.plans import APP, read_plans
 from triggerkit.testing.raised import condensed
-from triggerkit.testing.random_worlds import Storm, Tally
+from triggerkit.testing.random_worlds import RandomWorlds, Tally
 
 SHOWN_ERRORS = 10
 _IDLE_HINT = "correct the handler; more --writes or --seeds bring more kinds of changes, --items FILE other items"
@@ -56,7 +56,7 @@ def simulate(given: Mapping[str, Any]) -> None:
             restoring.enter_context(redirect_stdout(io.StringIO()))
         configuration = load_configuration(None, folder=Path.cwd())
         target = find_target(given["target"], configuration)
-        storm = _storm(configuration, given)
+        worlds = _random_worlds(configuration, given)
         tally = Tally()
         with Progress(
             "{task.description}",
@@ -70,19 +70,19 @@ def simulate(given: Mapping[str, Any]) -> None:
         ) as progress:
             for seed in progress.track(seeds, description="worlds"):
                 try:
-                    tally += storm.world(seed)
+                    tally += worlds.world(seed)
                 except SimulationError as error:
                     raise _named(error, seed, target, given) from error
                 if tally.stuck is not None:
                     break
     if tally.stuck is not None and not tally.unsuccessful:
         raise _named(tally.stuck, seed, target, given) from tally.stuck
-    _tell(tally, as_json=given["as_json"])
+    _report(tally, as_json=given["as_json"])
     if tally.stuck is not None:
         stuck = _named(tally.stuck, seed, target, given)
-        raise HandlerError(f"{stuck.message}; {_idle(storm, tally)}", hint=stuck.hint)
+        raise HandlerError(f"{stuck.message}; {_idle(worlds, tally)}", hint=stuck.hint)
     if tally.unsuccessful:
-        raise HandlerError(_idle(storm, tally), hint=_IDLE_HINT)
+        raise HandlerError(_idle(worlds, tally), hint=_IDLE_HINT)
     if tally.discarded and not given["allow_discards"]:
         raise HandlerError(
             f"{counted(tally.discarded, 'record')} were given up",
@@ -90,7 +90,7 @@ def simulate(given: Mapping[str, Any]) -> None:
         )
 
 
-def _storm(configuration: Configuration, given: Mapping[str, Any]) -> Storm:
+def _random_worlds(configuration: Configuration, given: Mapping[str, Any]) -> RandomWorlds:
     handlers = import_target(given["target"], configuration)
     plans = read_plans(handlers, {})
     offered.offer(variables_of(plans.mappings, APP), os.environ)
@@ -111,7 +111,7 @@ def _storm(configuration: Configuration, given: Mapping[str, Any]) -> Storm:
     cassettes = [_played(Path(file), sorted(sources)) for file in given["cassette"]]
     if cassettes and given["items"]:
         raise UsageError("--cassette and --items contradict each other", hint="give one of them")
-    return Storm(
+    return RandomWorlds(
         handlers,
         plans.mappings,
         faults,
@@ -156,13 +156,13 @@ def _named(
     )
 
 
-def _tell(tally: Tally, *, as_json: bool) -> None:
+def _report(tally: Tally, *, as_json: bool) -> None:
     if as_json:
         names = ("worlds", "records", "calls", "again", "discarded")
         triggers = {name: asdict(one) for name, one in tally.triggers.items()}
         every = [asdict(one) for one in tally.raised]
-        told = {name: getattr(tally, name) for name in names}
-        print_json({**told, "triggers": triggers, "raised": masked_value(every)})
+        totals = {name: getattr(tally, name) for name in names}
+        print_json({**totals, "triggers": triggers, "raised": masked_value(every)})
         return
     kept = "" if tally.stuck else ", nothing lost, each item in order"
     say(
@@ -182,17 +182,17 @@ def _tell(tally: Tally, *, as_json: bool) -> None:
         say(f"and {len(raised) - SHOWN_ERRORS:,} other errors; --json has them all")
 
 
-def _idle(storm: Storm, tally: Tally) -> str:
+def _idle(worlds: RandomWorlds, tally: Tally) -> str:
     """The triggers that have done nothing, each with why."""
     return "; ".join(
-        _why_idle(storm, name, tally.triggers[name].calls) for name in tally.unsuccessful
+        _why_idle(worlds, name, tally.triggers[name].calls) for name in tally.unsuccessful
     )
 
 
-def _why_idle(storm: Storm, name: str, calls: int) -> str:
+def _why_idle(worlds: RandomWorlds, name: str, calls: int) -> str:
     if calls:
         return f"trigger {name!r} never succeeded: {counted(calls, 'call')}, and none did a record"
-    plans = [plan for plan in storm.plans if plan.name == name]
+    plans = [plan for plan in worlds.plans if plan.name == name]
     typing = plans[0].trigger.typing
     kinds = (
         "" if typing is None else f" of the kind {' or '.join(typing.annotation.checked_models())}"

@@ -293,7 +293,7 @@ class Simulation:
         broken = {
             "lost": self.lost,
             "out of order": self.out_of_order,
-            "behind a checkpoint before they were done": tuple(self._ledger.unsafe),
+            "checkpointed before they were done": tuple(self._ledger.unsafe),
             "done again without a crash": () if self._fleet.disturbed else self.duplicates,
         }
         for what, deliveries in broken.items():
@@ -344,7 +344,7 @@ class Simulation:
             self._run(self._between_writes(self._rng.choice(BETWEEN_WRITES_SECONDS)))
 
     def _played(self) -> None:
-        """As behind a write. In a calm world no time passes, so all records are looked at in the end."""
+        """As after a write. In a calm world no time passes, so all records are looked at in the end."""
         if self._trouble is not None:
             self._ledger.reread()
             self._written()

@@ -17,7 +17,7 @@ from triggerkit.testing.ledger import Ledger
 class SimulatedTable:
     """One table with its stream on; each write is a record at once.
 
-    `written` is called behind each write: in a troubled world time passes between two of them.
+    `written` is called after each write: in a troubled world time passes between two of them.
     """
 
     def __init__(self, emulator: Emulator, table: DevTable, written: Callable[[], None]) -> None:

@@ -156,7 +156,7 @@ class SessionContract:
 
         run(scene(rig.open()))
 
-    def test_of_a_beat_and_a_burial_that_race_one_wins(self, rig: LeaseStoreRig) -> None:
+    def test_of_a_beat_and_an_expiry_that_race_one_wins(self, rig: LeaseStoreRig) -> None:
         for _ in range(20):
             observed = run(beating(rig.open()))
 
