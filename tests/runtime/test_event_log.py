@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
 from triggerkit.core import events
 from triggerkit.core.model import (
+    TRIM_HORIZON,
     Batch,
     DiscardReason,
     Gap,
@@ -18,11 +21,11 @@ from triggerkit.core.model import (
     ShardId,
     Tenure,
 )
-from triggerkit.core.outcome import Failed, PartlyFailed
+from triggerkit.core.outcome import Failed, PartlyFailed, Succeeded
 from triggerkit.errors import EndpointUnreachableError
 from triggerkit.runtime.clock import SystemClock
 from triggerkit.runtime.event_log import EventLog
-from triggerkit.runtime.logs import LogSettings, configure_logging
+from triggerkit.runtime.logs import LogLevel, LogSettings, configure_logging, is_shown
 
 ORDERS = events.MappingId("notify", "dynamodb/orders")
 TENURE = Tenure(SessionId("me"), 1)
@@ -31,10 +34,10 @@ DEAD = EndpointUnreachableError("no answer", hint="start it")
 
 
 @contextmanager
-def written() -> Iterator[list[dict[str, Any]]]:
+def written(level: LogLevel = "info") -> Iterator[list[dict[str, Any]]]:
     entries: list[dict[str, Any]] = []
     stream = io.StringIO()
-    restore = configure_logging(LogSettings("json", "info"), stream)
+    restore = configure_logging(LogSettings("json", level), stream)
     try:
         yield entries
     finally:
@@ -209,3 +212,32 @@ def test_what_is_given_up_comes_with_the_command_that_shows_it() -> None:
     (entry,) = entries
     assert entry["message"] == "gave up 1 record after 2 attempts: RetryAttemptsExhausted"
     assert entry["show"] == "show r2"
+
+
+@pytest.mark.parametrize(
+    ("level", "names"),
+    [
+        ("debug", ["batch_invoked", "batch_done", "checkpoint_saved"]),
+        ("info", ["batch_done"]),
+        ("warning", []),
+    ],
+)
+def test_what_happens_for_every_batch_is_written_from_its_level_on(
+    level: LogLevel, names: list[str]
+) -> None:
+    times = {"attempt": 1, "duration_seconds": 0.1, "iterator_age_seconds": 3.0}
+    with written(level) as entries:
+        observe = EventLog(SystemClock(lambda: 5.0))
+        observe(events.BatchStarted(**of_batch(1), attempt=1))
+        observe(events.BatchDone(**of_batch(1), **times, outcome=Succeeded()))
+        observe(events.CheckpointSaved(ORDERS, SHARDS[0], TENURE, TRIM_HORIZON))
+    assert [entry["event"] for entry in entries] == names
+
+
+def test_a_terminal_gets_the_begin_of_a_batch_whatever_its_level() -> None:
+    restore = configure_logging(LogSettings("pretty", "info"), io.StringIO())
+    try:
+        assert is_shown("batch_invoked", "debug")
+        assert not is_shown("checkpoint_saved", "debug")
+    finally:
+        restore()

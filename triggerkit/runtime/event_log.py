@@ -22,7 +22,7 @@ from triggerkit.core.outcome import (
 from triggerkit.core.words import counted, in_time, short_name
 from triggerkit.errors import TriggerkitError, error_code
 from triggerkit.ports import Clock
-from triggerkit.runtime.logs import get_logger
+from triggerkit.runtime.logs import get_logger, is_shown
 from triggerkit.runtime.repeated_failures import RepeatedFailures
 
 log = get_logger()
@@ -63,10 +63,8 @@ class EventLog:
     def __call__(self, event: events.Event) -> None:
         """Write the line of one event, if it has one."""
         match event:
-            case events.BatchStarted(mapping=mapping, records=records):
-                log.debug("batch_invoked", **_of(mapping), records=records)
-            case events.BatchDone():
-                _log_done(event)
+            case events.BatchStarted() | events.BatchDone() | events.CheckpointSaved():
+                _log_routine(event)
             case events.BatchFailed():
                 _log_failed(event)
             case events.RecordsDiscarded():
@@ -81,7 +79,6 @@ class EventLog:
                 | events.ShardReleased()
                 | events.LeaseLost()
                 | events.GapFound()
-                | events.CheckpointSaved()
             ):
                 self._log_shard(event)
             case (
@@ -125,8 +122,7 @@ class EventLog:
         | events.ShardFinished
         | events.ShardReleased
         | events.LeaseLost
-        | events.GapFound
-        | events.CheckpointSaved,
+        | events.GapFound,
     ) -> None:
         fields = {**_of(event.mapping), "shard": shard_name(event.shard)}
         if isinstance(event, events.ShardFinished | events.ShardReleased | events.LeaseLost):
@@ -144,9 +140,6 @@ class EventLog:
                 log.warning("lease_lost", **fields)
             case events.GapFound():
                 _log_gap(fields, event)
-            case events.CheckpointSaved(position=position):
-                number = position.sequence_number or position.kind.value
-                log.debug("checkpoint_saved", **fields, position=number)
             case _:
                 assert_never(event)
 
@@ -258,6 +251,24 @@ def _log_gap(fields: Fields, event: events.GapFound) -> None:
         gap_seconds=gap.to_seconds - gap.from_seconds if known else None,
         error_message=event.reason,
     )
+
+
+def _log_routine(event: events.BatchStarted | events.BatchDone | events.CheckpointSaved) -> None:
+    """What happens for every batch: an entry is made only if it is written."""
+    match event:
+        case events.BatchStarted(mapping=mapping, records=records):
+            if is_shown("batch_invoked", "debug"):
+                log.debug("batch_invoked", **_of(mapping), records=records)
+        case events.BatchDone():
+            if is_shown("batch_done", "info"):
+                _log_done(event)
+        case events.CheckpointSaved(mapping=mapping, shard=shard, position=position):
+            if is_shown("checkpoint_saved", "debug"):
+                number = position.sequence_number or position.kind.value
+                name = shard_name(shard)
+                log.debug("checkpoint_saved", **_of(mapping), shard=name, position=number)
+        case _:
+            assert_never(event)
 
 
 def _log_done(event: events.BatchDone) -> None:

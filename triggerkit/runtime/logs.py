@@ -133,7 +133,16 @@ def get_logger() -> FilteringBoundLogger:
     logger = structlog.wrap_logger(
         None, processors=_OWN_STEPS, wrapper_class=_WRAPPER, context_class=dict
     )
-    return cast(FilteringBoundLogger, logger)
+    return cast(FilteringBoundLogger, logger.bind())  # else each call would make a logger first
+
+
+def is_shown(event: str, level: LogLevel) -> bool:
+    """Whether an event of our own is written now. To ask is cheaper than to make an entry for nothing."""
+    return _NUMBERS[level] >= _Current.threshold or _is_always_shown(event)
+
+
+def _is_always_shown(event: object) -> bool:
+    return event in (_Current.sink or JsonSink).always_shown
 
 
 @contextmanager
@@ -169,8 +178,7 @@ def _make_sink(settings: LogSettings, stream: TextIO) -> LogSink:
 def _write(entry: EventDict, number: int, *, ours: bool) -> None:
     """Write an entry if its level, as a number, counts."""
     event, sink = entry.get("event"), _Current.sink
-    always = ours and event in (JsonSink if sink is None else sink).always_shown
-    if number < _Current.threshold and not always:
+    if number < _Current.threshold and not (ours and _is_always_shown(event)):
         return  # in a program that configures nothing, without a look at its stderr
     sink = sink or _make_sink(_UNCONFIGURED, sys.stderr)
     entry.update(call_here())

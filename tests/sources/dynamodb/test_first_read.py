@@ -6,11 +6,24 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+from runtime.stall_world import Wire
 from sources.dynamodb.test_endpoint_begins_again import emulator_with
-from sources.fakes import opened
+from sources.fakes import MovableClock, inline, opened
 from sources.scripted_server import Misbehaviour, ScriptedServer
 
-from triggerkit.errors import PermissionDeniedError
+from triggerkit.aws.transport import Transport
+from triggerkit.errors import (
+    CredentialsError,
+    PermissionDeniedError,
+    SourceNotFoundError,
+    TriggerkitError,
+)
+from triggerkit.ports import Services
+from triggerkit.sources.dynamodb.opening import Target
+from triggerkit.sources.dynamodb.service import StreamArn
+from triggerkit.sources.dynamodb.source import DynamoDBSource
+from triggerkit.sources.dynamodb.streams_api import StreamsApi
+from triggerkit.testing.source import EmulatorClient, EmulatorConnector
 
 DENIED = {"__type": "com.amazon.coral.service#AccessDeniedException", "message": "not authorized"}
 
@@ -57,3 +70,37 @@ def test_d2_what_is_wrong_with_the_first_read_and_may_pass_stops_no_start(
 ) -> None:
     server.misbehave(Misbehaviour.STATUS_500, operation, times=None)
     prepare(server, "fast")
+
+
+class Clients(EmulatorClient):
+    """Counts how often it is closed: twice a control plane."""
+
+    closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class NoTransport(EmulatorConnector):
+    async def transport(self, api: StreamsApi, arn: StreamArn) -> Transport:
+        raise CredentialsError("none was found", hint="sign in")
+
+
+@pytest.mark.parametrize(
+    ("table", "connector", "error"),
+    [
+        ("nowhere", EmulatorConnector, SourceNotFoundError),
+        ("orders", NoTransport, CredentialsError),
+    ],
+)
+def test_a_start_that_fails_closes_the_clients_it_made(
+    table: str, connector: type[EmulatorConnector], error: type[TriggerkitError]
+) -> None:
+    emulator = emulator_with("a")
+    client = Clients(emulator, Wire(emulator))
+    services = Services(inline, MovableClock())
+    source = DynamoDBSource(Target(table), connector(client, services), services)
+    for tries in (1, 2):
+        with pytest.raises(error):
+            asyncio.run(source.prepare())
+        assert client.closed == 2 * tries

@@ -133,13 +133,17 @@ class DynamoDBSource:
             return
         with translated():
             api = await self._connector.api()
-            if (arn := self._target.stream) is None:
-                arn = await find_stream(api, self._target.table, self._target.arn)
-            incarnations = Incarnations(
-                api, self._services.clock, arn, single=self._target.stream is not None
-            )
-            shard = await incarnations.check()
-            transport = await self._connector.transport(api, arn)
+            try:
+                if (arn := self._target.stream) is None:
+                    arn = await find_stream(api, self._target.table, self._target.arn)
+                incarnations = Incarnations(
+                    api, self._services.clock, arn, single=self._target.stream is not None
+                )
+                shard = await incarnations.check()
+                transport = await self._connector.transport(api, arn)
+            except BaseException:  # the next call makes clients of its own
+                await api.close()
+                raise
             self._known = _Prepared(api, arn, incarnations, transport)
             if shard:
                 await self._try_to_read(self._known, shard)
@@ -321,12 +325,8 @@ async def _api_of(
 async def disable_stream(locator: Locator, services: Services) -> None:
     """Turn a table's stream off; off already is fine. Raises as `enable_stream`."""
     target = _table_of(locator)
-    with translated():
-        api = await connect_api(access_of(locator, target, services), services)
-        try:
-            await turn_off(api, target.table)
-        finally:
-            await api.close()
+    async with _api_of(target, locator, services) as api:
+        await turn_off(api, target.table)
 
 
 def _table_of(locator: Locator) -> Target:
