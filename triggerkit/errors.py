@@ -156,6 +156,12 @@ class SourceNotFoundError(SourceError):
     code = "source_not_found"
 
 
+class ShardGoneError(SourceError):
+    """The shard is gone for good, and what was not read of it is lost. Only raised where that was confirmed."""
+
+    code = "shard_gone"
+
+
 class StreamDisabledError(SourceError):
     """The table exists and has no stream."""
 

@@ -134,7 +134,7 @@ class ShardReader(Protocol):
 
         Raises:
             PositionTrimmedError: the position is older than what the stream keeps.
-            SourceNotFoundError: the shard is gone for good while its stream exists.
+            ShardGoneError: the shard is gone for good, and the reader has made sure of it.
             ThrottledError, SourceError: not now; the caller comes back.
         """
         ...

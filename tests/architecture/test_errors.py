@@ -26,6 +26,7 @@ WAITING_CURES = {
     "InternalError": "a fault of triggerkit: nobody else could repair it either",
     "SourceError": "a fault of the service, which it repairs",
     "SourceNotFoundError": "a table that is made anew is followed within seconds",
+    "ShardGoneError": "the core records the gap and goes on with its children",
     "StreamDisabledError": "a stream that is turned on again is followed within seconds",
     "CredentialsError": "what expires is renewed, without triggerkit",
     "EndpointUnreachableError": "networks and servers come back",

@@ -558,6 +558,14 @@ def test_a_search_that_failed_waits_and_counts() -> None:
     assert kinds(bench.hear(refused(FindChildren, SHARD, TENURE, 4.0))) == ["Finish"]
 
 
+def test_an_error_that_waiting_cannot_cure_does_not_hold_up_the_end_of_a_shard() -> None:
+    bench = ended()
+    while bench.hear(refused(FindChildren, SHARD, TENURE, 300.0)) == []:
+        assert kinds(bench.derive(bench.consumer.wake_at_seconds)) == ["FindChildren"]
+    assert bench.consumer.seeks_children is False
+    assert bench.seconds <= 20.0
+
+
 def test_the_end_waits_for_everything_outstanding() -> None:
     bench = reading(batch_size=1)
     decisions = bench.fetched(page(1, 2, ended=True))

@@ -24,6 +24,7 @@ from triggerkit.errors import (
     OptionError,
     PermissionDeniedError,
     PositionTrimmedError,
+    ShardGoneError,
     SourceError,
     SourceNotFoundError,
     StreamDisabledError,
@@ -413,9 +414,9 @@ class TestOverTheEmulator:
                     world.clock.added_seconds += added_seconds
                     with pytest.raises(SourceError) as told:
                         await reader.fetch(TRIM_HORIZON, 10)
-                    assert not isinstance(told.value, SourceNotFoundError)
+                    assert not isinstance(told.value, ShardGoneError)
                 world.clock.added_seconds += 2
-                with pytest.raises(SourceNotFoundError, match="refused for 60 s"):
+                with pytest.raises(ShardGoneError, match="refused for 60 s"):
                     await reader.fetch(TRIM_HORIZON, 10)
 
         run(use)

@@ -23,6 +23,7 @@ from triggerkit.core.model import (
     Lease,
     LeaseKey,
     Listing,
+    Session,
     SessionId,
     ShardId,
     Tenure,
@@ -144,6 +145,21 @@ def test_a_worker_that_was_expired_says_so_once_and_gets_a_fresh_session() -> No
 
     former, fresh = asyncio.run(scenario())
     assert former != fresh
+
+
+class CancelledStore:
+    """A lease store in which a call is cancelled from inside."""
+
+    async def beat(self, session: Session) -> None:
+        raise asyncio.CancelledError
+
+
+def test_a_beat_that_is_cancelled_inside_the_store_is_answered() -> None:
+    beat = Beat(Session(SessionId("me"), 1))
+    performer = MembershipPerformer(CancelledStore(), LoopClock())  # type: ignore[arg-type]
+    report = asyncio.run(performer.perform(beat))
+    assert isinstance(report, NotNow)
+    assert report.wait_seconds is not None
 
 
 class SelfCancelling(FakeInvoker):

@@ -46,8 +46,8 @@ from triggerkit.emulator import Emulator
 from triggerkit.emulator.wire import respond
 from triggerkit.errors import (
     PositionTrimmedError,
+    ShardGoneError,
     SourceError,
-    SourceNotFoundError,
     TriggerkitError,
 )
 from triggerkit.ports import Services, Source
@@ -468,7 +468,7 @@ class Case:
             self.gaps += 1
             reading.position = TRIM_HORIZON
             return
-        except SourceNotFoundError as error:
+        except ShardGoneError as error:
             self.told[error.code] += 1
             self.gaps += 1
             reading.ended = True

@@ -30,7 +30,7 @@ from triggerkit.core.model import (
     ShardId,
     after,
 )
-from triggerkit.errors import PositionTrimmedError, SourceNotFoundError, ThrottledError, UsageError
+from triggerkit.errors import PositionTrimmedError, ShardGoneError, ThrottledError, UsageError
 from triggerkit.ports import Event, Services, Source
 from triggerkit.registry import open_source
 from triggerkit.runtime.clock import SystemClock
@@ -225,7 +225,7 @@ class Following:
             return None
         except ThrottledError:
             return None
-        except SourceNotFoundError:
+        except ShardGoneError:
             page = Page(ended=True)
         if page.records:
             self.positions[shard] = after(page.records[-1])

@@ -15,6 +15,8 @@ from triggerkit.core.model import (
 CHILDREN_TRIES = 5
 FIRST_CHILDREN_WAIT_SECONDS = 0.1
 """Five tries, doubling: about 3 s in all (leases.md 6.6 rule 4)."""
+LONGEST_CHILDREN_WAIT_SECONDS = 4.0
+"""Also after an error that waiting cannot cure: what comes after the tries does not depend on an answer."""
 
 
 class ChildSearch:
@@ -50,7 +52,7 @@ class ChildSearch:
 
     def failed(self, now: Now, wait_seconds: float) -> None:
         """No answer came."""
-        self._wait(now, wait_seconds)
+        self._wait(now, min(wait_seconds, LONGEST_CHILDREN_WAIT_SECONDS))
 
     def _wait(self, now: Now, wait_seconds: float) -> None:
         pause = max(wait_seconds, FIRST_CHILDREN_WAIT_SECONDS * 2.0**self._tries)

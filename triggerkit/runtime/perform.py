@@ -71,7 +71,7 @@ from triggerkit.errors import (
     InternalError,
     LeaseLostError,
     PositionTrimmedError,
-    SourceNotFoundError,
+    ShardGoneError,
     TriggerkitError,
 )
 from triggerkit.ports import (
@@ -86,6 +86,8 @@ from triggerkit.ports import (
 )
 from triggerkit.runtime.backoff import Backoff
 from triggerkit.runtime.listings import SharedListing
+
+CANCELLED_INSIDE = "the call was cancelled from inside"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ class Performer:
         except asyncio.CancelledError:
             if _is_being_cancelled():
                 raise  # the engine closes
-            return self._report_of(InternalError("the call was cancelled from inside"), decision)
+            return self._report_of(InternalError(CANCELLED_INSIDE), decision)
         except Exception as error:  # noqa: BLE001 - every decision is answered, whatever an adapter raises
             return self._report_of(error, decision)
         self._backoff.succeeded(*_key(decision))
@@ -137,7 +139,7 @@ class Performer:
                 return LeaseLost(decision)
             case PositionTrimmedError(), Fetch():
                 return Trimmed(decision)
-            case SourceNotFoundError(), Fetch():
+            case ShardGoneError(), Fetch():
                 self._backoff.forget(decision.lease.shard)
                 return ShardGone(decision)
         wait_seconds = self._backoff.failed(*_key(decision))
@@ -289,9 +291,16 @@ class MembershipPerformer:
         """Perform one decision; its one report."""
         try:
             return await self._perform(decision)
+        except asyncio.CancelledError:
+            if _is_being_cancelled():
+                raise  # the engine closes
+            return self._not_now(InternalError(CANCELLED_INSIDE), decision)
         except Exception as error:  # noqa: BLE001 - every decision is answered, whatever a store raises
-            wait_seconds = self._backoff.failed(None, type(decision).__name__)
-            return NotNow(decision, None if _is_permanent(error) else wait_seconds, error)
+            return self._not_now(error, decision)
+
+    def _not_now(self, error: Exception, decision: MembershipDecision) -> NotNow:
+        wait_seconds = self._backoff.failed(None, type(decision).__name__)
+        return NotNow(decision, None if _is_permanent(error) else wait_seconds, error)
 
     async def _perform(self, decision: MembershipDecision) -> MembershipReport:
         match decision:

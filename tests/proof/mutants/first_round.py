@@ -111,7 +111,7 @@ MUTANTS = (
     Mutant(
         "a shard that is gone is asked for ever",
         "runtime/perform.py",
-        "            case SourceNotFoundError(), Fetch():\n"
+        "            case ShardGoneError(), Fetch():\n"
         "                self._backoff.forget(decision.lease.shard)\n"
         "                return ShardGone(decision)\n",
         "",

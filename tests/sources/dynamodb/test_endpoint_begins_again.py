@@ -14,7 +14,7 @@ from sources.scripted_server import Good, Misbehaviour, ScriptedServer
 
 from triggerkit.core.model import TRIM_HORIZON, Page, Position, Record, ShardId, after
 from triggerkit.emulator import Emulator, VirtualClock
-from triggerkit.errors import PositionImpossibleError, SourceError, SourceNotFoundError
+from triggerkit.errors import PositionImpossibleError, ShardGoneError, SourceError
 from triggerkit.ports import ShardReader, Source
 from triggerkit.sources.shards import order
 
@@ -84,7 +84,7 @@ def names(page: Page) -> list[str]:
     return [json.loads(record.key)["S"] for record in page.records]
 
 
-async def until_gone(reader: ShardReader, position: Position) -> SourceNotFoundError:
+async def until_gone(reader: ShardReader, position: Position) -> ShardGoneError:
     """Fetch as the engine does, until the shard is given up."""
     wait_seconds = 0.25
     while True:
@@ -93,7 +93,7 @@ async def until_gone(reader: ShardReader, position: Position) -> SourceNotFoundE
             assert page.records == ()
             assert not page.ended
             wait_seconds = 0.25
-        except SourceNotFoundError as error:
+        except ShardGoneError as error:
             return error
         except SourceError as error:
             if error.permanent or not error.hint:

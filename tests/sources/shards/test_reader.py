@@ -16,10 +16,12 @@ from triggerkit.errors import (
     EndpointUnreachableError,
     PermissionDeniedError,
     PositionTrimmedError,
+    ShardGoneError,
     SourceError,
-    SourceNotFoundError,
     ThrottledError,
 )
+from triggerkit.sources.dynamodb.service import StreamArn
+from triggerkit.sources.shards.lineage import ListedStream
 
 
 def check(use: Callable[[ListShard], Coroutine[Any, Any, None]]) -> None:
@@ -342,12 +344,45 @@ def test_a_refused_shard_is_gone_after_a_minute_and_not_before() -> None:
         for _ in range(3):
             with pytest.raises(SourceError) as told:
                 await mapping.fetch(TRIM_HORIZON)
-            assert not isinstance(told.value, SourceNotFoundError)
+            assert not isinstance(told.value, ShardGoneError)
             mapping.clock.added_seconds += 25
-        with pytest.raises(SourceNotFoundError, match=SHARD):
+        with pytest.raises(ShardGoneError, match=SHARD):
             await mapping.fetch(TRIM_HORIZON)
 
     check(use)
+
+
+@pytest.mark.parametrize("may_begin_again", [False, True])
+def test_an_unknown_table_gives_no_shard_up(*, may_begin_again: bool) -> None:
+    async def use(shard: ListShard) -> None:
+        shard.may_begin_again = may_begin_again
+        mapping = Shared(shard)
+        shard.faults = [refused("TableNotFoundException")]
+        with pytest.raises(SourceError, match="TableNotFoundException") as told:
+            await mapping.fetch(TRIM_HORIZON)
+        assert not isinstance(told.value, ShardGoneError)
+
+    check(use)
+
+
+class GoneBeforeItIsListed(ListShard):
+    """The stream is there when it is asked for, and gone when it is listed."""
+
+    async def list_stream(self, arn: StreamArn) -> tuple[ListedStream, float]:
+        raise refused("ResourceNotFoundException")
+
+
+def test_a_stream_that_goes_while_its_shard_is_looked_for_gives_no_shard_up() -> None:
+    async def use() -> None:
+        shard = GoneBeforeItIsListed()
+        shard.refuses = {"iterator"}
+        mapping = Shared(shard)
+        mapping.clock.added_seconds += 100 * 86_400
+        with pytest.raises(SourceError, match="ResourceNotFoundException") as told:
+            await mapping.fetch(TRIM_HORIZON)
+        assert not isinstance(told.value, ShardGoneError)
+
+    asyncio.run(use())
 
 
 def test_an_answer_in_between_starts_the_minute_anew() -> None:
@@ -357,7 +392,7 @@ def test_an_answer_in_between_starts_the_minute_anew() -> None:
             shard.refuses = {"iterator"}
             with pytest.raises(SourceError) as told:
                 await mapping.fetch(at(50 + len(shard.asked)))
-            assert not isinstance(told.value, SourceNotFoundError)
+            assert not isinstance(told.value, ShardGoneError)
             shard.refuses = set()
             await mapping.fetch(TRIM_HORIZON)
             mapping.clock.added_seconds += 100
@@ -373,7 +408,7 @@ def test_a_shard_of_a_stream_that_is_gone_finishes_nothing() -> None:
         for _ in range(2):
             with pytest.raises(SourceError, match="stream is gone") as told:
                 await mapping.fetch(TRIM_HORIZON)
-            assert not isinstance(told.value, SourceNotFoundError)
+            assert not isinstance(told.value, ShardGoneError)
             mapping.clock.added_seconds += 1000
 
     check(use)

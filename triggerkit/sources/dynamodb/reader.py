@@ -15,8 +15,8 @@ from triggerkit.errors import (
     EndpointUnreachableError,
     PermissionDeniedError,
     PositionImpossibleError,
+    ShardGoneError,
     SourceError,
-    SourceNotFoundError,
     ThrottledError,
 )
 from triggerkit.ports import Clock
@@ -261,9 +261,9 @@ class DynamoDBShardReader:
             self._connection.forget_stream()
             raise self._replaced(newer)
 
-    def _replaced(self, newer: str) -> SourceNotFoundError:
+    def _replaced(self, newer: str) -> ShardGoneError:
         self._connection.forget_stream()
-        return SourceNotFoundError(
+        return ShardGoneError(
             f"{self._connection.thing}: the table has another stream now: {newer}",
             hint="reading goes on with that one; what was not read of the old one is lost",
         )
@@ -288,7 +288,7 @@ class DynamoDBShardReader:
         if not newer and not await self._connection.stream_exists():
             return await self._connection.why_gone()
         if await self._connection.is_trimmed():
-            return SourceNotFoundError(
+            return ShardGoneError(
                 f"{refusal.thing}: listed no more, and older than what the stream keeps",
                 hint="the shard is gone: what it held is lost",
             )
@@ -302,7 +302,7 @@ class DynamoDBShardReader:
                 f"{refusal.thing}: refused although {there}",
                 hint="it is tried again for a minute: a shard can be listed before it can be read",
             )
-        return SourceNotFoundError(
+        return ShardGoneError(
             f"{refusal.thing}: refused for {refused_seconds:g} s although {there}",
             hint="the shard is gone: what it held is lost",
         )
