@@ -37,7 +37,7 @@ handlers = Triggers("faults")
 book = os.open(os.environ["BOOK"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 pace_seconds = float(os.environ.get("PACE_SECONDS", "0"))
 
-@handlers.on(os.environ["SOURCE"], maximum_retry_attempts=-1)
+@handlers.on(os.environ["SOURCE"], maximum_retry_attempts=-1, checkpoint_interval_seconds=0)
 def note(event, context):
     begun = time.monotonic()
     time.sleep(pace_seconds)
