@@ -324,6 +324,22 @@ def test_b6_a_beat_says_that_nobody_else_could_open_the_file(
         assert wal_of(path).exists() == (damage is not remove_wal), "it is not made worse"
 
 
+@pytest.mark.parametrize("damage", [remove_wal, empty, overwrite])
+def test_b6_a_release_is_not_done_in_a_file_that_no_start_could_read(
+    damage: Callable[[Path], None], tmp_path: Path
+) -> None:
+    """Or a stop would end with success, and its positions would be gone."""
+    path = tmp_path / "state.db"
+    with opened(path) as store:
+        session = store.fresh_session()
+        asyncio.run(store.create((LEASE,)))
+        taken = asyncio.run(store.take(LEASE, session.id))
+        assert taken is not None
+        damage(path)
+        with pytest.raises(StateUnusableError):
+            asyncio.run(store.release(taken, TRIM_HORIZON))
+
+
 def test_b6_a_file_that_cannot_be_written_any_more_has_to_be_repaired(tmp_path: Path) -> None:
     with opened(tmp_path / "state.db") as store:
         assert isinstance(store, SqliteLeaseStore)

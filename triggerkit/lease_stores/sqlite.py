@@ -111,8 +111,21 @@ class SqliteLeaseStore:
         return await self._write(lambda table: _rows.finish(table, lease, children, session, take))
 
     async def release(self, lease: Lease, position: Position) -> None:
-        """Last checkpoint and no owner. Raises LeaseLostError."""
-        await self._write(lambda table: _rows.release(table, lease, position))
+        """Last checkpoint and no owner.
+
+        Raises:
+            LeaseLostError: the row has another owner or counter.
+            StateError: also when the file was overwritten: a stop must not report as saved what no start will find.
+        """
+
+        def write() -> None:
+            self._file.check_in_place()
+            self._file.check_readable()
+            self._file.transact(
+                lambda table: _rows.release(table, lease, position), Durability.POWER_CUT
+            )
+
+        await self._run(write)
 
     async def forget(self, lease: Lease) -> bool:
         """Delete a finished row that is as seen."""
