@@ -162,6 +162,24 @@ def test_b6_what_is_blocked_is_an_error_with_its_fix() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("operation", "shards", "said"),
+    [
+        (events.Operation.DISCARD, 1, "cannot send a failure record of shard shard-0: blocked"),
+        (events.Operation.INVOKE, 0, "cannot call the handler: blocked"),
+        (events.Operation.SAVE, 2, "cannot save the position of 2 shards: blocked"),
+        (events.Operation.SURVEY, 0, "cannot list shards and leases: blocked"),
+    ],
+)
+def test_what_is_blocked_is_a_sentence_with_and_without_shards(
+    operation: events.Operation, shards: int, said: str
+) -> None:
+    with written() as entries:
+        observe = EventLog(SystemClock(lambda: 5.0))
+        observe(events.Blocked(ORDERS, tuple(SHARDS[:shards]), operation, "no", "repair it", DEAD))
+    assert entries[0]["message"].startswith(said)
+
+
 def test_what_moves_again_without_a_call_is_named_as_far_as_it_is_known() -> None:
     with written() as entries:
         observe = EventLog(SystemClock(lambda: 5.0))

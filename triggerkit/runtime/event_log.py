@@ -32,12 +32,12 @@ Fields: TypeAlias = dict[str, object]
 WORDS: Mapping[Operation | None, str] = {
     None: "go on with",
     Operation.BEAT: "renew this worker's session",
-    Operation.CANCEL: "cancel a call",
+    Operation.CANCEL: "cancel a call of",
     Operation.CREATE: "write down new shards",
-    Operation.DISCARD: "send a failure record",
+    Operation.DISCARD: "send a failure record of",
     Operation.EXPIRE: "expire a silent worker",
     Operation.FETCH: "read",
-    Operation.FIND_CHILDREN: "find what comes after",
+    Operation.FIND_CHILDREN: "find the children of",
     Operation.FINISH: "finish",
     Operation.FORGET: "forget",
     Operation.INVOKE: "call the handler for",
@@ -47,7 +47,7 @@ WORDS: Mapping[Operation | None, str] = {
     Operation.SURVEY: "list shards and leases",
     Operation.TAKE: "take",
 }
-"""What an operation is for a person; those that a shard may follow end so that it can."""
+"""What an operation is for a person, with the preposition before its shards."""
 
 
 class EventLog:
@@ -221,7 +221,7 @@ def _log_rare(
                 "session_lost",
                 session=session,
                 fresh_session=fresh,
-                message="the other workers have expired this one's session: it lets go of its shards"
+                message="the other workers have expired this one's session: it releases its shards"
                 " and joins again",
             )
         case events.Draining(timeout_seconds=timeout_seconds):
@@ -360,7 +360,9 @@ def _call(event: CallEvent, shards: tuple[ShardId, ...], count: int) -> Fields:
 
 def _doing(event: CallEvent, shards: tuple[ShardId, ...], count: int) -> str:
     words = WORDS[event.operation]
-    return f"{words} {_shards(shards, count)}" if shards else words
+    if shards:
+        return f"{words} {_shards(shards, count)}"
+    return words.removesuffix(" of").removesuffix(" for")
 
 
 def _not_moved(shards: tuple[ShardId, ...]) -> str:
