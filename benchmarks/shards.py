@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from instant import InstantStream, InstantWorker
 
+from triggerkit.commands.run import tune_garbage_collector
 from triggerkit.lease_stores.memory import MemoryLeaseStore
 from triggerkit.runtime.logs import LogSettings, configure_logging
 from triggerkit.testing.clock import VirtualClock
@@ -68,6 +69,7 @@ def live(shape: str, shards: int) -> tuple[float, int]:
 
 def main() -> int:
     """Print the table."""
+    tune_garbage_collector()  # as `triggerkit run` does after the import of the handlers
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--shards", type=int, nargs="+", default=[100, 1000, 5000, 20000])
     parser.add_argument("--rounds", type=int, default=3)
