@@ -23,7 +23,7 @@ WITHOUT_HINT = {
 
 
 WAITING_CURES = {
-    "InternalError": "a fault of triggerkit: nobody else could repair it either",
+    "InternalError": "a fault of triggerkit, which an operator cannot repair",
     "SourceError": "a fault of the service, which it repairs",
     "SourceNotFoundError": "a table that is made anew is followed within seconds",
     "ShardGoneError": "the core records the gap and goes on with its children",

@@ -1,4 +1,4 @@
-"""Dialects of other endpoints: what they were seen to do that AWS does not, for tests of whoever reads a stream.
+"""Dialects of other endpoints: observed behaviour that AWS does not have, for tests of stream readers.
 
 A quirk is one behaviour that a real endpoint showed; a profile is the quirks of one endpoint, as far as they
 lie within the operations that the emulator has. `speak` lets an emulator answer so. A dialect never touches

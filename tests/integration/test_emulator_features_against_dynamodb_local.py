@@ -228,7 +228,7 @@ def catalogue_answers(
 
 
 def in_some_order(request: dict[str, Any], outcome: Outcome) -> Outcome:
-    """Return an answer without the order in which nobody promises the items of an index."""
+    """Return an answer in a canonical order: the order of an index's items is not guaranteed."""
     scans_an_index = "IndexName" in request and "KeyConditionExpression" not in request
     if outcome.succeeded and outcome.body and scans_an_index:
         outcome.body.get("Items", []).sort(key=json.dumps)

@@ -81,7 +81,7 @@ class SharedState:
             self._tell(verb, by, [lease.key for lease in made])
 
     def evict(self, choice: int) -> None:
-        """An operator takes a lease away from whoever holds it."""
+        """An operator takes a lease away from its owner."""
         held = [row for row in self.rows("", 0.0) if row.owner is not None]
         if held:
             row = held[choice % len(held)]

@@ -290,12 +290,12 @@ def _add_those_of_theme(drawing: _Drawing, hand: Hand, theme: str, last_seconds:
             some("split", hand.deal("old splits", 1, 2), -2.9, -0.1)
             some("trim", hand.deal("old trims", 0, 1, 3), -2.5, -0.1)
             some("cleanup", hand.deal("old cleanups", 0, 1, 2), 0.0, last_seconds)
-        case "storm":  # whoever is left cannot declare the dead one dead at first
+        case "storm":  # the remaining worker cannot expire the dead one at first
             some("crash", 1, 0.5, 2.0, (-2.0,))
             some("refuse", 1, 4.0, 8.0)
         case "cleanup":
             some("cleanup", 3, 0.3 * last_seconds, last_seconds)
-        case "stop":  # a shard ends while its worker is told to stop
+        case "stop":  # a shard ends while its worker is asked to stop
             for stop in [event for event in drawing.events if event.kind == "stop"]:
                 last = max(0.0, stop.at_seconds)
                 some(drawing.rng.choice(("roll", "split")), 1, max(0.0, last - 0.7), last)

@@ -262,7 +262,7 @@ class _Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """See `asyncio.BufferedProtocol`."""
-        if self._answer is None:  # nobody asked: whatever it is, it is not the next answer
+        if self._answer is None:  # no request is open: these bytes answer nothing
             self.abort()
             return
         self.has_received = True

@@ -73,7 +73,7 @@ class PickledStore:
         self._save()
 
     async def take(self, lease: Lease, session: SessionId) -> Lease | None:
-        """Own the row, if nobody has taken it since `lease` was read."""
+        """Own the row, if no worker has taken it since `lease` was read."""
         row = self._rows.leases.get(lease.key)
         if row is None or (row.owner, row.counter) != (lease.owner, lease.counter):
             return None
